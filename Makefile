@@ -1,0 +1,40 @@
+# make demo   install everything into .venv and make the first complexity-versus-accuracy table
+# make test   install everything and run the test suite (make slow: the long tests)
+# make check  formatter, linter and types
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS := constraints/py$(VERSION).txt
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install demo test slow check format clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
+	@test -f $(CONSTRAINTS) || { echo "error: Python $(VERSION) is not pinned here; allowed: $(patsubst constraints/py%.txt,%,$(wildcard constraints/*.txt)) (choose with PYTHON=python3.12)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/kdtheory demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,16 @@
+"""The array types that kdtheory's signatures are written in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+#: A JAX or a NumPy array: what public functions accept.
+ArrayLike: TypeAlias = jax.Array | np.ndarray
+
+#: Flax variables: {"params": ..., "batch_stats": ...}. Kernels differentiate by "params" alone.
+Variables: TypeAlias = Mapping[str, Any]
+
+#: (variables, images of shape (n, h, w, c)) -> logits of shape (n, d); `model.apply` is one.
+ApplyFn: TypeAlias = Callable[[Variables, Any], jax.Array]
