@@ -1,0 +1,29 @@
+"""Strict settings for every test and doctest.
+
+Shapes and dtypes of all annotated functions are checked (jaxtyping with beartype); implicit dtype
+and rank promotion are errors, and so are warnings (pyproject.toml). Tests that need float64 turn it
+on where they need it: `with jax.enable_x64(True):`.
+"""
+
+import os
+
+# Set before JAX starts its backend: several virtual devices are asked for by the tests that want
+# them, in processes of their own.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# TensorFlow (only for tfrecord folders) would otherwise write to stderr at import.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("kdtheory", "beartype.beartype")
+
+import hypothesis
+import jax
+import matplotlib
+
+matplotlib.use("Agg")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("kdtheory", deadline=None, max_examples=20, derandomize=True)
+hypothesis.settings.load_profile("kdtheory")
