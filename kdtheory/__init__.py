@@ -1,0 +1,36 @@
+"""Test the theory of knowledge distillation on real networks.
+
+Subpackages: `datasets`, `models`, `training`, `distillation`, `ntk`, `complexity`, `bounds`,
+`analysis`, `studies`, `report`. They are imported when first used.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = (
+    "analysis",
+    "bounds",
+    "complexity",
+    "datasets",
+    "distillation",
+    "errors",
+    "models",
+    "ntk",
+    "report",
+    "studies",
+    "training",
+)
+
+__all__ = ["__version__", *_SUBPACKAGES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"kdtheory.{name}")
+    raise AttributeError(f"module 'kdtheory' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,38 @@
+"""A model's initial variables, and their count."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from kdtheory.typing import Variables
+
+
+def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Initialise a model's variables for images of one shape.
+
+    Args:
+      model: a Flax module that maps (n, h, w, c) to logits.
+      key: PRNG key.
+      image_shape: (h, w, c).
+
+    Returns:
+      {"params": ...} and, for models with BatchNorm, {"batch_stats": ...}; float32.
+
+    >>> from kdtheory.models import create
+    >>> variables = init(create("mlp4x1", 2), jax.random.key(0), (2, 2, 1))
+    >>> num_params(variables)
+    30
+    """
+    # jit: one compiled program instead of hundreds of small dispatches for a deep model.
+    return jax.jit(lambda key: dict(model.init(key, jnp.zeros((1, *image_shape)))))(key)
+
+
+def num_params(variables: Variables) -> int:
+    """Return the number of parameters P (batch statistics are not parameters).
+
+    >>> num_params({"params": {"w": jnp.zeros((2, 3))}, "batch_stats": {"m": jnp.zeros(3)}})
+    6
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -1,0 +1,82 @@
+"""Models by name: the registry that every family adds itself to."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+
+from kdtheory.errors import InputError, unknown_name
+
+#: Builds a module: (num_outputs, *groups of the family's pattern) -> nn.Module.
+Builder = Callable[..., nn.Module]
+
+
+class Family(NamedTuple):
+    """A family of models: the pattern of its names, how to build one, and names to show."""
+
+    pattern: re.Pattern[str]
+    build: Builder
+    examples: tuple[str, ...]
+
+
+_FAMILIES: list[Family] = []
+
+
+def register(pattern: str, *, examples: tuple[str, ...]) -> Callable[[Builder], Builder]:
+    """Register a family of models under a pattern of names.
+
+    Args:
+      pattern: regular expression for the whole name; its groups are passed on to the builder as
+        strings, after `num_outputs`.
+      examples: names to list where a name is unknown.
+
+    Returns:
+      A decorator that returns the builder unchanged.
+
+    >>> @register(r"linear", examples=("linear",))
+    ... def build_linear(num_outputs):
+    ...     return nn.Dense(num_outputs)
+    >>> create("linear", 3).features
+    3
+    """
+
+    def decorate(build: Builder) -> Builder:
+        _FAMILIES.append(Family(re.compile(pattern), build, examples))
+        return build
+
+    return decorate
+
+
+def known_models() -> tuple[str, ...]:
+    """Return an example name or more of every registered family, in order of registration.
+
+    >>> "lenet5x1" in known_models()
+    True
+    """
+    return tuple(name for family in _FAMILIES for name in family.examples)
+
+
+def create(name: str, num_outputs: int) -> nn.Module:
+    """Create a Flax (linen) model by name.
+
+    Every model maps images (n, h, w, c) to logits (n, num_outputs), takes `train: bool = False`,
+    and in inference mode has no interaction between the examples of a batch.
+
+    Args:
+      name: such as "mlp", "lenet5x8" (LeNet-5 with 8 times the filters) or "resnet20".
+      num_outputs: number of logits d; 1 for a binary task.
+
+    Raises:
+      InputError: an unknown name (the known ones are listed), or num_outputs < 1.
+
+    >>> create("resnet20", 10).blocks_per_stage
+    3
+    """
+    if num_outputs < 1:
+        raise InputError(f"num_outputs must be at least 1, got {num_outputs}")
+    for family in _FAMILIES:
+        match = family.pattern.fullmatch(name)
+        if match:
+            return family.build(num_outputs, *match.groups())
+    raise unknown_name("model", name, known_models())
