@@ -1,0 +1,200 @@
+"""What a kernel must be before its inverse is worth computing, and the errors that say why not."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float, Real
+
+from kdtheory.errors import InputError, KernelError
+from kdtheory.typing import ArrayLike
+
+#: Rows compared at a time: both blocks stay in the cache.
+_BLOCK = 512
+#: Asymmetry that sums of different order can leave, in units of eps times the largest entry.
+_ASYMMETRY = 1e4
+
+
+class Precision(NamedTuple):
+    """The coarser of the dtype a kernel arrived in and the dtype of the work."""
+
+    name: str
+    eps: float
+
+
+def precision_of(gram: Real[ArrayLike, "..."], dtype: np.dtype) -> Precision:
+    """Return the precision to which the kernel's entries are known.
+
+    >>> precision_of(np.eye(2, dtype=np.float32), np.dtype(np.float64))
+    Precision(name='float32', eps=1.1920928955078125e-07)
+    """
+    candidates = [np.dtype(dtype)]
+    if jnp.issubdtype(gram.dtype, jnp.floating):
+        candidates.append(np.dtype(gram.dtype))
+    return max(
+        (Precision(kind.name, float(jnp.finfo(kind).eps)) for kind in candidates),
+        key=lambda precision: precision.eps,
+    )
+
+
+def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.ndarray, "N N"]:
+    """Return the kernel as a new symmetric array (column-major), after checking it.
+
+    The two triangles, which may differ by rounding, are averaged.
+
+    Raises:
+        KernelError: not a square matrix, empty, not finite, or asymmetric beyond rounding.
+
+    >>> checked_copy(np.array([[2.0, 0.5], [-0.5, 1.0]]), dtype=np.dtype(np.float64))
+    Traceback (most recent call last):
+    ...
+    kdtheory.errors.KernelError: kernel is not symmetric: entries across the diagonal differ by up
+    to 1 (0.5 of the largest entry; rounding of float64 explains 2.2e-12); use (K + K.T) / 2 if
+    that is what you mean
+    """
+    values = np.asarray(gram)
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise KernelError(
+            f"kernel must be a square matrix, got shape {values.shape}; for (n, n, d, d) "
+            "use .transpose(0, 2, 1, 3).reshape(n * d, n * d)"
+        )
+    if values.shape[0] == 0:
+        raise KernelError("kernel is empty: shape (0, 0); it needs at least one example")
+    if not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise KernelError(
+            f"kernel has {bad} entries that are NaN or infinite, the first at ({row}, {column}); "
+            "compute it again"
+        )
+    precision = precision_of(gram, dtype)
+    # The transpose of a row-major copy is column-major, as LAPACK wants it, at no cost.
+    matrix = np.array(values, dtype=dtype, order="C").T
+    asymmetry = _symmetrize(matrix)
+    largest = max(float(matrix.max()), -float(matrix.min()), asymmetry / 2)
+    allowed = min(_ASYMMETRY * precision.eps, 0.1)
+    if asymmetry > allowed * largest:
+        raise KernelError(
+            f"kernel is not symmetric: entries across the diagonal differ by up to {asymmetry:.3g} "
+            f"({asymmetry / largest:.2g} of the largest entry; rounding of {precision.name} "
+            f"explains {allowed:.2g}); use (K + K.T) / 2 if that is what you mean"
+        )
+    return matrix
+
+
+def _symmetrize(matrix: np.ndarray) -> float:
+    """Average the two triangles in place and return their largest difference."""
+    size = matrix.shape[0]
+    asymmetry = 0.0
+    for i in range(0, size, _BLOCK):
+        rows = slice(i, i + _BLOCK)
+        for j in range(i, size, _BLOCK):
+            columns = slice(j, j + _BLOCK)
+            lower = matrix[columns, rows]
+            upper = matrix[rows, columns].T
+            # Halved first: the sum of two entries near the largest float would overflow.
+            asymmetry = max(asymmetry, 2 * float(np.abs(lower / 2 - upper / 2).max()))
+            mean = lower / 2 + upper / 2
+            matrix[columns, rows] = mean
+            matrix[rows, columns] = mean.T
+    return asymmetry
+
+
+def sufficient_ridge(norm: float, size: int, precision: Precision) -> float:
+    """Return a ridge that makes any positive semidefinite kernel well enough conditioned.
+
+    With ridge r, cond_1(K + r I) <= sqrt(N) (||K||_1 + r) / r, which is below 1 / eps for
+    r = 2 sqrt(N) eps ||K||_1.
+
+    >>> sufficient_ridge(4.0, 4, Precision("float64", 2.0**-52)) == 2.0**-48
+    True
+    """
+    return 2 * math.sqrt(size) * precision.eps * norm
+
+
+def singular(
+    *, condition: float, norm: float, size: int, ridge: float, precision: Precision
+) -> KernelError:
+    """Return the error for K + ridge I whose condition number is above 1 / eps."""
+    needed = _round_up(sufficient_ridge(norm, size, precision))
+    in_float64 = "" if precision.name == "float64" else "compute the kernel in float64 or "
+    return KernelError(
+        f"kernel is singular at the precision of {precision.name} (condition {condition:.2g}, at "
+        f"most {1 / precision.eps:.2g} can be trusted; ridge {ridge:.3g}); {in_float64}give "
+        f"ridge >= {needed}, or use complexity.pseudo_inverse"
+    )
+
+
+def no_cholesky(
+    matrix: np.ndarray, *, norm: float, ridge: float, precision: Precision
+) -> KernelError:
+    """Return the error for K + ridge I without Cholesky factor: indefinite, or merely singular.
+
+    Args:
+        matrix: K + ridge I; the diagonal and the strict upper triangle are read, and overwritten.
+        norm: its 1-norm.
+        ridge: the ridge within it.
+        precision: of the kernel's entries.
+    """
+    size = matrix.shape[0]
+    smallest = float(
+        scipy.linalg.eigvalsh(
+            matrix,
+            lower=False,
+            subset_by_index=(0, 0),
+            overwrite_a=True,
+            check_finite=False,
+        )[0]
+    )
+    # Rounding of the entries moves an eigenvalue by some sqrt(N) eps ||K||; ten times that is not
+    # rounding any more.
+    if smallest < -10 * math.sqrt(size) * precision.eps * norm:
+        needed = _round_up(ridge - smallest + sufficient_ridge(norm, size, precision))
+        return KernelError(
+            f"kernel is indefinite: its smallest eigenvalue is {smallest - ridge:.3g} (ridge "
+            f"{ridge:.3g}, 1-norm {norm:.3g}), more than the rounding of {precision.name}; "
+            f"check how it was computed, or give ridge >= {needed}"
+        )
+    return singular(condition=math.inf, norm=norm, size=size, ridge=ridge, precision=precision)
+
+
+def _round_up(value: float) -> str:
+    """Two significant digits, never below the value: the named remedy must do.
+
+    >>> _round_up(0.0012301)
+    '0.0013'
+    """
+    text = f"{value:.1e}"
+    if float(text) < value:
+        text = f"{float(text) + 10.0 ** (math.floor(math.log10(value)) - 1):.1e}"
+    return f"{float(text):g}"
+
+
+def ridge_from_trace(gram: Real[ArrayLike, "N N"], fraction: float) -> float:
+    """Return fraction * Tr K / N: a ridge relative to the mean diagonal entry.
+
+    Complexity with such a ridge scales as 1/c when K is scaled by c, as it does without a ridge, so
+    that values along training, while the kernel grows, stay comparable.
+
+    Args:
+        gram: kernel, shape (N, N).
+        fraction: of the mean diagonal entry, > 0.
+
+    Returns:
+        The ridge, in the kernel's unit.
+
+    Raises:
+        InputError: fraction that is not positive and finite.
+        KernelError: a trace that is not finite.
+
+    >>> ridge_from_trace(np.diag([1.0, 3.0]), 0.01)
+    0.02
+    """
+    if not (math.isfinite(fraction) and fraction > 0):
+        raise InputError(f"fraction of the mean diagonal must be finite and > 0, got {fraction}")
+    mean = float(np.asarray(gram).diagonal().mean(dtype=np.float64))
+    if not math.isfinite(mean):
+        raise KernelError("kernel has NaN or infinite entries on its diagonal; compute it again")
+    return fraction * mean

@@ -1,0 +1,80 @@
+"""Targets of every accepted shape, as the columns of one matrix."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Real
+
+from kdtheory.errors import InputError
+from kdtheory.typing import ArrayLike
+
+
+class TargetStack(NamedTuple):
+    """k sets of targets for a kernel of N rows.
+
+    - `columns`: (N, k), column-major; column j is set j, example-major.
+    - `num_examples`: n.
+    - `stacked`: whether the caller gave a stack (results are arrays) or one set (floats).
+    """
+
+    columns: np.ndarray
+    num_examples: int
+    stacked: bool
+
+    def unstack(self, values: Float[np.ndarray, " k"]) -> float | np.ndarray:
+        """Return one value a set: a float for one set, the array for a stack."""
+        return values if self.stacked else float(values[0])
+
+
+def stack_targets(
+    targets: Real[ArrayLike, "..."],
+    *,
+    size: int,
+    num_outputs: int | None = None,
+    dtype: np.dtype | type = np.float64,
+) -> TargetStack:
+    """Read targets of shape (N,), (n, d), (k, n, d) or (k, N) for a kernel of N = n d rows.
+
+    (1, N) is a stack of one set; every other two-dimensional shape can be read in one way only.
+    Flat sets have n = N / num_outputs examples, N where num_outputs is not given.
+
+    Raises:
+        InputError: a shape that is none of these, or values that are not finite.
+
+    >>> stack_targets(np.ones((3, 2)), size=6).num_examples
+    3
+    >>> stack_targets(np.ones((2, 6)), size=6).columns.shape
+    (6, 2)
+    >>> stack_targets(np.ones(5), size=6)
+    Traceback (most recent call last):
+    ...
+    kdtheory.errors.InputError: targets of shape (5,) do not fit a kernel of 6 rows; allowed: (6,),
+    (n, d) with n * d = 6, (k, n, d) or (k, 6)
+    """
+    values = np.asarray(targets)
+    shape = values.shape
+    outputs = num_outputs
+    stacked = True
+    if shape == (size,):
+        stacked = False
+        fits = True
+    elif values.ndim == 2 and shape[0] >= 1 and shape[1] == size and shape != (size, 1):
+        # (1, 1) for a kernel of one row is the same set either way.
+        fits = True
+    elif values.ndim in (2, 3) and shape[-2] * shape[-1] == size:
+        stacked = values.ndim == 3
+        outputs = shape[-1]
+        fits = shape[0] >= 1 and num_outputs in (None, outputs)
+    else:
+        fits = False
+    if not fits:
+        d = "d" if num_outputs is None else num_outputs
+        raise InputError(
+            f"targets of shape {shape} do not fit a kernel of {size} rows; allowed: ({size},), "
+            f"(n, {d}) with n * {d} = {size}, (k, n, {d}) or (k, {size})"
+        )
+    if not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise InputError(f"targets have {bad} values that are NaN or infinite; all must be finite")
+    columns = np.asarray(values, dtype=dtype).reshape(-1, size).T
+    return TargetStack(columns, size // (outputs or 1), stacked)
