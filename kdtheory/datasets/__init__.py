@@ -1,0 +1,34 @@
+"""Image classification problems: one frozen `ImageDataset` out of every source.
+
+`load` makes it: the digits that scikit-learn carries, a made-up set for tests, or any prepared
+TensorFlow Datasets image classification set; full or binary tasks; stratified, seeded subsets;
+label noise. `normalize`, `encode_labels` and `augment` are pure functions for compiled steps.
+"""
+
+from kdtheory.datasets.augment import (
+    NO_AUGMENTATION,
+    AugmentConfig,
+    augment,
+    default_augmentation,
+)
+from kdtheory.datasets.image_dataset import ImageDataset, Split, encode_labels, normalize
+from kdtheory.datasets.loading import load
+from kdtheory.datasets.prepared import PreparedDataset, list_prepared
+from kdtheory.datasets.tasks import TASKS, Task, register_task
+
+__all__ = [
+    "NO_AUGMENTATION",
+    "TASKS",
+    "AugmentConfig",
+    "ImageDataset",
+    "PreparedDataset",
+    "Split",
+    "Task",
+    "augment",
+    "default_augmentation",
+    "encode_labels",
+    "list_prepared",
+    "load",
+    "normalize",
+    "register_task",
+]

@@ -1,0 +1,142 @@
+"""Augmentation on the device, inside the compiled training step."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, Num, UInt32
+
+from kdtheory.errors import InputError
+from kdtheory.typing import ArrayLike
+
+#: How a padded border is filled, in `jax.numpy.pad`'s words.
+_PAD_MODES = {"zero": "constant", "reflect": "reflect"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is done to training images; hashable, so that it can be a static argument.
+
+    - `crop_padding`: pixels added on every side before a crop of the original size is cut out at
+      a uniformly random place. 0: no crop.
+    - `flip`: mirror left and right with probability 1/2.
+    - `padding_mode`: "zero" or "reflect". Zero is black in uint8 images, and the training
+      split's mean pixel in normalised ones.
+
+    Raises:
+        InputError: for a negative padding or an unknown mode.
+
+    >>> AugmentConfig(crop_padding=2, flip=False)
+    AugmentConfig(crop_padding=2, flip=False, padding_mode='zero')
+    """
+
+    crop_padding: int = 4
+    flip: bool = True
+    padding_mode: str = "zero"
+
+    def __post_init__(self) -> None:
+        if self.crop_padding < 0:
+            raise InputError(f"crop_padding must not be negative, got {self.crop_padding}")
+        if self.padding_mode not in _PAD_MODES:
+            raise InputError(
+                f"padding_mode must be one of {', '.join(_PAD_MODES)}, got {self.padding_mode!r}"
+            )
+
+
+#: Leaves the images as they are.
+NO_AUGMENTATION = AugmentConfig(crop_padding=0, flip=False)
+
+# Sets whose images a mirror turns into another class or into none.
+_NOT_MIRRORED = ("mnist", "emnist", "kmnist", "svhn_cropped", "omniglot")
+
+
+def default_augmentation(
+    name: str, image_shape: tuple[int, int, int], *, padding_mode: str = "zero"
+) -> AugmentConfig:
+    """Return the augmentation that is usual for a data set.
+
+    - "digits" and "synthetic": none.
+    - Written characters (MNIST and its like, SVHN): crops with an eighth of the image's height as
+      padding (4 pixels for 32, 3 for 28), no flips.
+    - All other sets: such crops, and flips.
+
+    >>> default_augmentation("cifar100", (32, 32, 3))
+    AugmentConfig(crop_padding=4, flip=True, padding_mode='zero')
+    >>> default_augmentation("digits", (8, 8, 1)) == NO_AUGMENTATION
+    True
+    """
+    if name in ("digits", "synthetic"):
+        return NO_AUGMENTATION
+    family = name.split("/")[0].split(":")[0]
+    return AugmentConfig(
+        crop_padding=image_shape[0] // 8,
+        flip=family not in _NOT_MIRRORED,
+        padding_mode=padding_mode,
+    )
+
+
+def augment(
+    key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"],
+    images: Num[ArrayLike, "n h w c"],
+    *,
+    config: AugmentConfig,
+) -> Num[Array, "n h w c"]:
+    """Return the images, each one cropped and flipped at random and independently.
+
+    Pure; compile it with `config` static.
+
+    - `key`: a JAX PRNG key.
+    - `images`: (n, h, w, c) of any dtype, normalised or not; the result has the same dtype.
+
+    >>> images = jnp.ones((2, 4, 4, 1))
+    >>> augment(jax.random.key(0), images, config=AugmentConfig(crop_padding=1)).shape
+    (2, 4, 4, 1)
+    """
+    crop_key, flip_key = jax.random.split(key)
+    images = jnp.asarray(images)
+    if config.crop_padding:
+        images = random_crop(
+            crop_key, images, padding=config.crop_padding, padding_mode=config.padding_mode
+        )
+    if config.flip:
+        images = random_flip(flip_key, images)
+    return images
+
+
+def random_crop(
+    key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"],
+    images: Num[ArrayLike, "n h w c"],
+    *,
+    padding: int,
+    padding_mode: str = "zero",
+) -> Num[Array, "n h w c"]:
+    """Return crops of the images' size at uniformly random places of the padded images.
+
+    - `padding`: pixels on every side, so that an image moves by at most as many.
+
+    >>> random_crop(jax.random.key(0), jnp.ones((1, 2, 2, 1)), padding=0).ravel()
+    Array([1., 1., 1., 1.], dtype=float32)
+    """
+    images = jnp.asarray(images)
+    border = (padding, padding)
+    padded = jnp.pad(images, ((0, 0), border, border, (0, 0)), mode=_PAD_MODES[padding_mode])
+    corners = jax.random.randint(key, (images.shape[0], 2), 0, 2 * padding + 1)
+
+    def cut(image: jax.Array, corner: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), images.shape[1:])
+
+    return jax.vmap(cut)(padded, corners)
+
+
+def random_flip(
+    key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"], images: Num[ArrayLike, "n h w c"]
+) -> Num[Array, "n h w c"]:
+    """Return the images, each mirrored left to right with probability 1/2.
+
+    >>> images = jnp.arange(2.0).reshape(1, 1, 2, 1).repeat(4, axis=0)
+    >>> random_flip(jax.random.key(1), images)[:, 0, :, 0].sum(axis=1)
+    Array([1., 1., 1., 1.], dtype=float32)
+    """
+    images = jnp.asarray(images)
+    flips = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
+    return jnp.where(flips, images[:, :, ::-1, :], images)

@@ -1,0 +1,206 @@
+"""Stored TFDS records: labels and encoded images, from array_record and from tfrecord files."""
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, Int32, UInt8
+
+from kdtheory.datasets.source import Advance
+from kdtheory.errors import InputError
+
+_CHUNK = 1024
+# Below this many bytes an image is decoded so fast that threads only wait for each other.
+_THREADS_FROM_BYTES = 16_384
+_PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@runtime_checkable
+class Records(Protocol):
+    """The records of one split, in stored order."""
+
+    def labels(self) -> Int32[np.ndarray, " n"]:
+        """Return every record's class index."""
+        ...
+
+    def encoded_images(self, rows: Int[np.ndarray, " m"]) -> Iterator[list[bytes]]:
+        """Yield the encoded images (PNG, JPEG) of these rows in their order, in chunks."""
+        ...
+
+
+class ArrayRecords:
+    """A split in array_record files, read at random through `tfds.data_source`'s machinery.
+
+    TensorFlow is not imported.
+    """
+
+    def __init__(self, builder: Any, split: str, image_key: str, label_key: str) -> None:
+        import tensorflow_datasets as tfds
+
+        self._where = f"{builder.data_dir} (split {split!r})"
+        self._image_key, self._label_key = image_key, label_key
+        self._source = builder.as_data_source(
+            split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+        )
+
+    def _features(self, rows: list[int]) -> list[Any]:
+        # Parsed here and not by TFDS, whose decoding would decode every image for its label.
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        try:
+            records = self._source.__getitems__(rows)
+            return [
+                tf_example_pb2.Example.FromString(record).features.feature for record in records
+            ]
+        except Exception as error:  # riegeli's and protobuf's own types
+            raise damaged(self._where, error) from error
+
+    def labels(self) -> Int32[np.ndarray, " n"]:
+        """Return every record's class index."""
+        total = len(self._source)
+        labels = np.empty(total, np.int32)
+        for start in range(0, total, _CHUNK):
+            rows = list(range(start, min(start + _CHUNK, total)))
+            labels[rows] = [
+                features[self._label_key].int64_list.value[0] for features in self._features(rows)
+            ]
+        return labels
+
+    def encoded_images(self, rows: Int[np.ndarray, " m"]) -> Iterator[list[bytes]]:
+        """Yield the encoded images of these rows in their order, in chunks."""
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK].tolist()
+            yield [
+                features[self._image_key].bytes_list.value[0] for features in self._features(chunk)
+            ]
+
+
+class TFRecords:
+    """A split in tfrecord files, read from front to back by TFDS and TensorFlow."""
+
+    def __init__(self, builder: Any, split: str, image_key: str, label_key: str) -> None:
+        self._builder, self._split = builder, split
+        self._image_key, self._label_key = image_key, label_key
+        self._where = f"{builder.data_dir} (split {split!r})"
+
+    def _examples(self) -> Iterator[dict[str, Any]]:
+        import tensorflow_datasets as tfds
+
+        _keep_tensorflow_off_the_accelerator()
+        count = 0
+        try:
+            dataset = self._builder.as_dataset(
+                split=self._split,
+                shuffle_files=False,
+                decoders=tfds.decode.PartialDecoding(
+                    {self._image_key: True, self._label_key: True},
+                    decoders={self._image_key: tfds.decode.SkipDecoding()},
+                ),
+                # One file after another: the stored order.
+                read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            )
+            for example in tfds.as_numpy(dataset):
+                yield example
+                count += 1
+        except Exception as error:  # TensorFlow's own types
+            raise damaged(self._where, error) from error
+        expected = self._builder.info.splits[self._split].num_examples
+        if count != expected:
+            raise damaged(self._where, f"{count} records instead of {expected}")
+
+    def labels(self) -> Int32[np.ndarray, " n"]:
+        """Return every record's class index."""
+        return np.array([example[self._label_key] for example in self._examples()], np.int32)
+
+    def encoded_images(self, rows: Int[np.ndarray, " m"]) -> Iterator[list[bytes]]:
+        """Yield the encoded images of these rows in their order, in chunks."""
+        wanted = set(rows.tolist())
+        kept = {
+            row: bytes(example[self._image_key])
+            for row, example in enumerate(self._examples())
+            if row in wanted
+        }
+        for start in range(0, len(rows), _CHUNK):
+            yield [kept[row] for row in rows[start : start + _CHUNK].tolist()]
+
+
+def decode_images(
+    records: Records,
+    rows: Int[np.ndarray, " m"],
+    *,
+    shape: tuple[int | None, int | None, int],
+    image_size: tuple[int, int] | None,
+    where: str,
+    advance: Advance,
+) -> UInt8[np.ndarray, "m h w c"]:
+    """Return the decoded images of these rows.
+
+    Decoding is Pillow's for every file format, so that the pixels do not depend on which other
+    decoders are installed.
+
+    - `shape`: (h, w, c) as the data set states it; None where it does not.
+    - `image_size`: (h, w) to resize to, or None.
+
+    Raises:
+        InputError: if an image is damaged, or the images differ in size and no `image_size`
+            is given.
+    """
+    from PIL import Image
+
+    mode = _PIL_MODES[shape[2]]
+
+    def decode(encoded: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(encoded)) as image:
+            converted = image if image.mode == mode else image.convert(mode)
+            if image_size is not None:
+                height, width = image_size
+                converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+            return np.asarray(converted, np.uint8).reshape(*converted.size[::-1], shape[2])
+
+    images: np.ndarray | None = None
+    done = 0
+    with ThreadPoolExecutor() as pool:
+        for chunk in records.encoded_images(rows):
+            large = max(map(len, chunk)) >= _THREADS_FROM_BYTES
+            try:
+                decoded = list(pool.map(decode, chunk) if large else map(decode, chunk))
+            except (OSError, ValueError, SyntaxError) as error:  # Pillow's for damaged images
+                raise damaged(where, error) from error
+            if images is None:
+                images = np.empty((len(rows), *decoded[0].shape), np.uint8)
+            for image in decoded:
+                if image.shape != images.shape[1:]:
+                    raise InputError(
+                        f"the images of {where} differ in size "
+                        f"({images.shape[1]}x{images.shape[2]} and "
+                        f"{image.shape[0]}x{image.shape[1]}): pass image_size=(height, width)"
+                    )
+                images[done] = image
+                done += 1
+            advance(len(chunk))
+    if images is None:
+        height, width = image_size or (shape[0] or 0, shape[1] or 0)
+        return np.empty((0, height, width, shape[2]), np.uint8)
+    return images
+
+
+def damaged(where: str, reason: object) -> InputError:
+    """Return the one-line error for records that cannot be read."""
+    line = " ".join(str(reason).split())
+    return InputError(
+        f"cannot read {where}: the files are truncated, damaged or missing; "
+        f"prepare the set again ({line[:200]})"
+    )
+
+
+def _keep_tensorflow_off_the_accelerator() -> None:
+    """Hide GPUs from TensorFlow, which would otherwise take their memory from JAX."""
+    import tensorflow as tf
+
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        # TensorFlow runs already, with the devices its first user chose.
+        return

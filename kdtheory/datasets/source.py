@@ -1,0 +1,60 @@
+"""What `load` needs to know of a data source: cheap labels, and images on demand."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Int, Int32, UInt8
+
+#: (done, total) examples read; called now and then while images are read.
+OnProgress: TypeAlias = Callable[[int, int], None]
+
+#: (count) examples read since the last call.
+Advance: TypeAlias = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SourceSplit:
+    """One stored split.
+
+    - `origin`: which stored split this is, in words for provenance.
+    - `labels`: int32 of shape (n,), the source's own class indices, in stored order.
+    - `read_images`: takes indices of shape (m,) and returns uint8 images of shape (m, h, w, c),
+      so that only the examples that were chosen need decoding. Its second argument is to be
+      called with the number of images read since the last call.
+    """
+
+    origin: str
+    labels: Int32[np.ndarray, " n"]
+    read_images: Callable[[Int[np.ndarray, " m"], Advance], UInt8[np.ndarray, "m h w c"]]
+
+    @classmethod
+    def from_arrays(
+        cls, origin: str, images: UInt8[np.ndarray, "n h w c"], labels: Int32[np.ndarray, " n"]
+    ) -> "SourceSplit":
+        """Return a split whose images are already in memory."""
+
+        def read_images(
+            rows: Int[np.ndarray, " m"], advance: Advance
+        ) -> UInt8[np.ndarray, "m h w c"]:
+            advance(len(rows))
+            return images[rows]
+
+        return cls(origin=origin, labels=labels, read_images=read_images)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """A whole stored data set, before any choice of task, sizes or noise.
+
+    `validation` is None where the source has no validation split of its own beside its test
+    split; `load` then holds one out from `train`.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: SourceSplit
+    test: SourceSplit
+    validation: SourceSplit | None
+    provenance: Mapping[str, str]

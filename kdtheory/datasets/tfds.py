@@ -1,0 +1,158 @@
+"""Image classification sets of TensorFlow Datasets (TFDS), read from prepared folders."""
+
+import difflib
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from kdtheory.datasets.prepared import find_prepared, resolve_data_dir
+from kdtheory.datasets.records import ArrayRecords, Records, TFRecords, damaged, decode_images
+from kdtheory.datasets.source import Advance, Source, SourceSplit
+from kdtheory.errors import InputError
+
+_READERS: dict[str, type[ArrayRecords] | type[TFRecords]] = {
+    "array_record": ArrayRecords,
+    "tfrecord": TFRecords,
+}
+
+
+def tfds_source(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Source:
+    """Return a prepared TFDS image classification set; its images are decoded when they are read.
+
+    array_record files are read without TensorFlow; tfrecord files need it. The folder alone is
+    read: its own description of features and splits, not TFDS's code for the set.
+
+    Splits: "train" is for training. The test split is "test", or "validation" where there is no
+    labelled "test". Where both exist, "validation" is the source's own validation split.
+
+    - `name`: "name", "name/config" or "name/config:version"; default the newest prepared version.
+    - `data_dir`: see `resolve_data_dir`.
+    - `image_size`: (height, width) to resize every image to.
+
+    Raises:
+        InputError: if the set is unknown, not prepared, damaged, or no image classification set.
+    """
+    root = resolve_data_dir(data_dir)
+    if not (root / name.split(":")[0].split("/")[0]).is_dir():
+        require_known(name)
+    folder = find_prepared(name, root)
+    builder = _open(str(folder))
+    info = builder.info
+    image_key, label_key = _keys(name, info)
+    image, label = info.features[image_key], info.features[label_key]
+
+    file_format = info.file_format.value if info.file_format else "tfrecord"
+    if file_format not in _READERS:
+        raise InputError(
+            f"{folder} holds {file_format} files; known formats: {', '.join(sorted(_READERS))}"
+        )
+
+    def split(stored: str) -> SourceSplit:
+        records = _READERS[file_format](builder, stored, image_key, label_key)
+        return _split(records, stored, image.shape, image_size, f"{folder} (split {stored!r})")
+
+    if "train" not in info.splits:
+        raise InputError(
+            f"data set {name!r} has no split 'train'; its splits: {', '.join(info.splits)}"
+        )
+    train = split("train")
+    if (train.labels < 0).any():
+        raise InputError(f"data set {name!r} has unlabelled examples in its split 'train'")
+    held_out = [split(stored) for stored in ("test", "validation") if stored in info.splits]
+    labelled = [candidate for candidate in held_out if (candidate.labels >= 0).all()]
+    if not labelled:
+        raise InputError(
+            f"data set {name!r} has no labelled split 'test' or 'validation' to test on; "
+            f"its splits: {', '.join(info.splits)}"
+        )
+    return Source(
+        name=name,
+        class_names=tuple(label.names),
+        train=train,
+        test=labelled[0],
+        validation=labelled[1] if len(labelled) > 1 else None,
+        provenance={
+            "source": f"TensorFlow Datasets {info.full_name} ({file_format})",
+            "version": str(info.version),
+        },
+    )
+
+
+def require_known(name: str) -> None:
+    """Raise unless TFDS has a set of this name.
+
+    Raises:
+        InputError: naming the nearest names that TFDS knows.
+
+    >>> require_known("cifar1000")
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: unknown data set 'cifar1000'; ... TFDS knows: cifar100, ...
+    """
+    import tensorflow_datasets as tfds
+
+    base = name.split(":")[0].split("/")[0]
+    known = tfds.list_builders(with_community_datasets=False)
+    if base in known:
+        return
+    near = ", ".join(difflib.get_close_matches(base, known, n=5, cutoff=0.6)) or "no similar name"
+    raise InputError(
+        f"unknown data set {base!r}; embedded: digits, synthetic; near it TFDS knows: {near}"
+    )
+
+
+def _open(folder: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # JSON's, protobuf's and TFDS's own types
+        raise damaged(folder, error) from error
+
+
+def _keys(name: str, info: Any) -> tuple[str, str]:
+    """Return the names of the image and of the label feature."""
+    import tensorflow_datasets as tfds
+
+    keys = info.supervised_keys
+    if keys is None or len(keys) != 2 or not all(isinstance(key, str) for key in keys):
+        keys = ("image", "label")
+    image, label = (info.features.get(key) for key in keys)
+    if not (
+        isinstance(image, tfds.features.Image)
+        and image.np_dtype == np.uint8
+        and isinstance(label, tfds.features.ClassLabel)
+    ):
+        raise InputError(
+            f"data set {name!r} is no image classification set: it needs a uint8 image and a "
+            f"class label, its features are {', '.join(sorted(info.features))}"
+        )
+    return keys
+
+
+def _split(
+    records: Records,
+    stored: str,
+    shape: tuple[int | None, int | None, int | None],
+    image_size: tuple[int, int] | None,
+    where: str,
+) -> SourceSplit:
+    height, width, channels = shape
+
+    def read_images(rows: Int[np.ndarray, " m"], advance: Advance) -> UInt8[np.ndarray, "m h w c"]:
+        return decode_images(
+            records,
+            rows,
+            shape=(height, width, channels or 3),
+            image_size=image_size,
+            where=where,
+            advance=advance,
+        )
+
+    return SourceSplit(origin=stored, labels=records.labels(), read_images=read_images)
