@@ -12,9 +12,9 @@ from kdtheory.datasets.image_dataset import ImageDataset, Split
 from kdtheory.datasets.sampling import add_label_noise, generator, stratified_order
 from kdtheory.datasets.source import OnProgress, Source, SourceSplit
 from kdtheory.datasets.synthetic import synthetic_source
-from kdtheory.datasets.tasks import Task, make_task
+from kdtheory.datasets.tasks import TASKS, Task, make_task
 from kdtheory.datasets.tfds import tfds_source
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, unknown_name
 
 #: The sources that need no files; every other name is looked up in TensorFlow Datasets.
 EMBEDDED: dict[str, Callable[[], Source]] = {
@@ -87,6 +87,9 @@ def load(
         raise InputError(f"label_noise must be between 0 and 1, got {label_noise}")
     if seed < 0:
         raise InputError(f"seed must not be negative, got {seed}")
+    if task not in TASKS:
+        # Said before any file is read.
+        raise unknown_name("task", task, TASKS)
     if name in EMBEDDED:
         if image_size is not None:
             raise InputError(f"data set {name!r} has one image size: image_size is for TFDS sets")

@@ -120,10 +120,11 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     """Return the names of the image and of the label feature."""
     import tensorflow_datasets as tfds
 
+    features = dict(info.features.items())
     keys = info.supervised_keys
     if keys is None or len(keys) != 2 or not all(isinstance(key, str) for key in keys):
         keys = ("image", "label")
-    image, label = (info.features.get(key) for key in keys)
+    image, label = (features.get(key) for key in keys)
     if not (
         isinstance(image, tfds.features.Image)
         and image.np_dtype == np.uint8
@@ -131,7 +132,7 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     ):
         raise InputError(
             f"data set {name!r} is no image classification set: it needs a uint8 image and a "
-            f"class label, its features are {', '.join(sorted(info.features))}"
+            f"class label, its features are {', '.join(sorted(features))}"
         )
     return keys
 
