@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdtheory.datasets import TASKS, Task, register_task
+from kdtheory.datasets.tasks import make_task
+from kdtheory.errors import InputError
+
+
+def names(k):
+    return tuple(f"c{index}" for index in range(k))
+
+
+def test_first_half_of_100_classes_is_0_to_49_against_50_to_99():
+    task = make_task("first_half", names(100))
+    np.testing.assert_array_equal(task.class_map, [1] * 50 + [0] * 50)
+    assert task.class_names == ("classes 50-99", "classes 0-49")
+
+
+def test_first_half_of_an_odd_number_takes_the_classes_below_half():
+    np.testing.assert_array_equal(make_task("first_half", names(5)).class_map, [1, 1, 1, 0, 0])
+    assert make_task("first_half", names(3)).class_names == ("class 2", "classes 0-1")
+
+
+@given(st.integers(2, 50))
+def test_odd_even_and_even_odd_are_opposites(k):
+    odd = make_task("odd_even", names(k))
+    even = make_task("even_odd", names(k))
+    np.testing.assert_array_equal(odd.class_map, np.arange(k) % 2)
+    np.testing.assert_array_equal(odd.class_map, 1 - even.class_map)
+    assert odd.class_names == even.class_names[::-1] == ("even classes", "odd classes")
+
+
+@given(st.integers(2, 50), st.sampled_from(sorted(TASKS)))
+def test_every_task_maps_onto_its_own_classes(k, name):
+    if name == "ten":
+        k = 10
+    task = make_task(name, names(k))
+    assert task.class_map.dtype == np.int32
+    assert len(task.class_map) == k
+    assert set(task.class_map.tolist()) == set(range(len(task.class_names)))
+
+
+def test_full_and_ten_leave_the_classes_alone():
+    for name in ("full", "ten"):
+        task = make_task(name, names(10))
+        np.testing.assert_array_equal(task.class_map, np.arange(10))
+        assert task.class_names == names(10)
+
+
+def test_ten_requires_ten_classes():
+    with pytest.raises(InputError, match="has 100: use task 'full'"):
+        make_task("ten", names(100))
+
+
+def test_unknown_task_lists_the_known():
+    with pytest.raises(InputError, match=r"unknown task 'odd'; known: even_odd, .*odd_even, ten"):
+        make_task("odd", names(10))
+
+
+def test_one_class_is_no_task():
+    with pytest.raises(InputError, match="at least 2 classes"):
+        make_task("full", names(1))
+
+
+def test_a_users_task_can_be_registered_once(monkeypatch):
+    monkeypatch.setattr("kdtheory.datasets.tasks.TASKS", dict(TASKS))
+
+    @register_task("coarse")
+    def coarse(class_names: tuple[str, ...]) -> Task:
+        return Task(np.arange(len(class_names), dtype=np.int32) // 2, ("low", "middle", "high"))
+
+    np.testing.assert_array_equal(make_task("coarse", names(6)).class_map, [0, 0, 1, 1, 2, 2])
+    with pytest.raises(InputError, match="'coarse' exists already"):
+        register_task("coarse")(coarse)
