@@ -42,9 +42,9 @@ class CifarResNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Map images (n, h, w, c) to logits (n, num_outputs)."""
-        x = nn.Conv(
-            16, (3, 3), padding=1, use_bias=False, kernel_init=nn.initializers.he_normal()
-        )(x)
+        x = nn.Conv(16, (3, 3), padding=1, use_bias=False, kernel_init=nn.initializers.he_normal())(
+            x
+        )
         x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
         for stage, filters in enumerate((16, 32, 64)):
             for block in range(self.blocks_per_stage):

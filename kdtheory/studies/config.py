@@ -1,0 +1,217 @@
+"""The configuration of a run: one teacher, one student, every arm, several seeds."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import dacite
+
+from kdtheory.distillation import Form, check_alpha, check_temperature
+from kdtheory.errors import InputError, unknown_name
+from kdtheory.training import OptimizerConfig
+
+ArmName = Literal["labels", "offline", "online", "self"]
+Kernel = Literal["full", "trace"]
+
+#: Self-distillation has one arm, at this temperature.
+SELF_TEMPERATURE = 1.0
+
+
+class Arm(NamedTuple):
+    """One way to supervise a student."""
+
+    name: ArmName
+    temperature: float | None
+    """tau of the teacher's targets; None for labels."""
+
+    @property
+    def slug(self) -> str:
+        """The arm's name in paths and messages, such as "online-tau4"."""
+        return self.name if self.temperature is None else f"{self.name}-tau{self.temperature:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Train a teacher and students on every arm; measure the complexity of each supervision."""
+
+    dataset: str = "digits"
+    """digits, synthetic, or any TFDS image classification set (cifar10, cifar100, ...)."""
+    task: str = "full"
+    """full (all classes), or binary: first_half, odd_even, even_odd."""
+    data_dir: str | None = None
+    """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
+    train_size: int | None = None
+    """Training examples, drawn evenly from the classes (default: all but validation's)."""
+    validation_size: int | None = None
+    """Examples held out of the training split (default: a tenth, or what is left)."""
+    test_size: int | None = None
+    """Test examples (default: all)."""
+    label_noise: float = 0.0
+    """Fraction of the training labels that are replaced by another class."""
+    data_seed: int = 0
+    """Seed of the subsample and of the label noise, the same for every training seed."""
+
+    teacher: str = "resnet20"
+    """Name of the teacher's model."""
+    student: str = "lenet5x1"
+    """Name of the student's model."""
+    arms: tuple[ArmName, ...] = get_args(ArmName)
+    """How students are supervised."""
+    temperatures: tuple[float, ...] = (1.0, 4.0)
+    """tau of the offline and online arms, and of the supervisions measured."""
+    alpha: float = 1.0
+    """Weight of the teacher in the loss and in the targets; the labels get 1 - alpha."""
+
+    epochs: int = 20
+    """Passes over the training split that a student makes."""
+    teacher_epochs: int | None = None
+    """The teacher's passes (default: the student's)."""
+    teacher_checkpoints: int = 10
+    """Evenly spaced checkpoints of the teacher: the online teacher's steps."""
+    batch_size: int = 128
+    """Examples an update."""
+    augment: bool = False
+    """Random crop after padding by 4 pixels, and horizontal flip."""
+    student_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The student's optimiser and learning-rate schedule."""
+    teacher_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The teacher's optimiser and learning-rate schedule."""
+    steps_per_dispatch: int | None = None
+    """Training steps in one compiled program (default: chosen for the backend)."""
+    seeds: int = 3
+    """Number of repetitions, with seeds 0, 1, 2, ..."""
+
+    points: int = 5
+    """Evenly spaced points of a student's training at which complexity is measured."""
+    ntk_size: int = 512
+    """Training examples of the kernel."""
+    kernel: Kernel = "full"
+    """full: the (n d, n d) kernel of all logits; trace: its mean over outputs, for large d."""
+    ridge: float = 1e-3
+    """lambda of (K + lambda I)^-1, as a multiple of the kernel's mean diagonal entry."""
+    ntk_method: str = "auto"
+    """How the kernel is computed; neural_tangents is the reference."""
+    ntk_batch_size: int | None = None
+    """Examples a tile of the kernel (default: chosen from the sizes)."""
+    ntk_dtype: Literal["float32", "float64"] = "float32"
+    """Precision of the kernel's entries; it is always factorised in float64."""
+    target_form: Form = "probabilities"
+    """Teacher targets as probabilities or as logits / tau."""
+    centre_targets: bool = False
+    """Take each output's mean over the examples off the targets."""
+    residual_targets: bool = False
+    """Take the student's initial predictions f(x; w0) off the targets."""
+
+    out: str = "runs/run"
+    """Folder of the run; a second call continues what is there."""
+
+    def __post_init__(self) -> None:
+        for arm in self.arms:
+            if arm not in get_args(ArmName):
+                raise unknown_name("arm", arm, get_args(ArmName))
+        if not self.arms:
+            raise InputError(f"at least one arm is needed; known: {', '.join(get_args(ArmName))}")
+        for temperature in self.temperatures:
+            check_temperature(temperature)
+        if not self.temperatures and {"offline", "online"} & set(self.arms):
+            raise InputError("the offline and online arms need at least one temperature above 0")
+        check_alpha(self.alpha)
+        for name, choices in (
+            ("kernel", get_args(Kernel)),
+            ("target_form", get_args(Form)),
+            ("ntk_dtype", ("float32", "float64")),
+        ):
+            if getattr(self, name) not in choices:
+                raise unknown_name(name, getattr(self, name), choices)
+        minimum = {
+            "train_size": 1, "validation_size": 0, "test_size": 1, "epochs": 1,
+            "teacher_epochs": 1, "teacher_checkpoints": 1, "batch_size": 1, "seeds": 1,
+            "points": 2, "ntk_size": 2, "steps_per_dispatch": 1, "ntk_batch_size": 1,
+        }  # fmt: skip
+        for name, least in minimum.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+        if not 0 <= self.label_noise <= 1:
+            raise InputError(f"label_noise must lie in [0, 1], got {self.label_noise}")
+        if not 0 <= self.ridge < float("inf"):
+            raise InputError(f"ridge must be at least 0 and finite, got {self.ridge}")
+
+    def arm_list(self) -> tuple[Arm, ...]:
+        """Return every arm with its temperature, labels first.
+
+        >>> [arm.slug for arm in RunConfig(temperatures=(1.0,)).arm_list()]
+        ['labels', 'offline-tau1', 'online-tau1', 'self-tau1']
+        """
+        arms: list[Arm] = []
+        for name in get_args(ArmName):
+            if name in self.arms:
+                if name == "labels":
+                    arms.append(Arm(name, None))
+                elif name == "self":
+                    arms.append(Arm(name, SELF_TEMPERATURE))
+                else:
+                    arms.extend(Arm(name, temperature) for temperature in self.temperatures)
+        return tuple(arms)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that a stored measurement depends on.
+
+        More seeds or other arms extend a run; where it lies and where the data lies do not matter.
+        """
+        varying = ("seeds", "arms", "out", "data_dir")
+        return {key: value for key, value in to_json(self).items() if key not in varying}
+
+
+def to_json(config: RunConfig) -> dict[str, Any]:
+    """Return a configuration as JSON's types.
+
+    >>> to_json(RunConfig())["temperatures"]
+    [1.0, 4.0]
+    """
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_json(values: dict[str, Any], source: str = "configuration") -> RunConfig:
+    """Return the configuration that `to_json` wrote; settings not named keep their defaults.
+
+    Args:
+      values: settings by name.
+      source: where they come from, for error messages.
+
+    Raises:
+      InputError: a setting that does not exist, or a value of the wrong type or out of range.
+
+    >>> from_json({"epochs": 3}).epochs
+    3
+    """
+    known = {entry.name for entry in dataclasses.fields(RunConfig)}
+    for name in values:
+        if name not in known:
+            raise unknown_name(f"setting in {source}:", name, known)
+    settings = dacite.Config(cast=[tuple, float], strict=True)
+    try:
+        return dacite.from_dict(RunConfig, values, settings)
+    except (dacite.DaciteError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source}: {error}") from error
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a configuration file: JSON, such as the config.json that a run writes.
+
+    Raises:
+      InputError: no such file, not JSON, or a wrong setting.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"config file {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"config file {path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"config file {path} must hold a JSON object of settings")
+    return from_json(values, f"config file {path}")

@@ -1,0 +1,150 @@
+"""One network trained in a unit of a run's store, from wherever an earlier call left it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import optax
+
+from kdtheory import models
+from kdtheory.datasets import AugmentConfig, ImageDataset
+from kdtheory.errors import InputError
+from kdtheory.studies.config import RunConfig
+from kdtheory.studies.store import Unit
+from kdtheory.training import (
+    Checkpoints,
+    OptimizerConfig,
+    TrainingData,
+    TrainState,
+    default_steps_per_dispatch,
+    init_state,
+    make_optimizer,
+    make_train_chunk,
+    run,
+    steps_per_epoch,
+)
+
+#: Between two measuring points, the state is saved at the first epoch's end after this many seconds.
+SAVE_INTERVAL = 30.0
+
+
+def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
+    """Return up to `count` different epochs from 0 to `epochs`, both included.
+
+    >>> evenly_spaced_epochs(20, 5), evenly_spaced_epochs(2, 5)
+    ([0, 5, 10, 15, 20], [0, 1, 2])
+    """
+    return sorted({round(i * epochs / (count - 1)) for i in range(count)})
+
+
+class Trainer:
+    """A model with its compiled training, shared by every network of the same architecture.
+
+    The compiled program takes the supervision as an argument, so the arms of one kind (and all
+    seeds) share it.
+    """
+
+    def __init__(
+        self, name: str, dataset: ImageDataset, config: RunConfig, optimizer: OptimizerConfig,
+        epochs: int,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.model: nn.Module = models.create(name, dataset.num_outputs)
+        self.epochs = epochs
+        self.epoch_steps = steps_per_epoch(len(dataset.train), config.batch_size)
+        self.length = config.steps_per_dispatch or default_steps_per_dispatch(self.epoch_steps)
+        self._image_shape = dataset.image_shape
+        self._optimizer: optax.GradientTransformation = make_optimizer(
+            optimizer, epochs * self.epoch_steps
+        )
+        self._chunk = make_train_chunk(
+            self.model,
+            self._optimizer,
+            batch_size=config.batch_size,
+            augmentation=AugmentConfig() if config.augment else None,
+            length=self.length,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """Number of updates of a whole training."""
+        return self.epochs * self.epoch_steps
+
+    def check(self) -> None:
+        """Raise InputError if the steps of a dispatch do not divide those of an epoch."""
+        if self.epoch_steps % self.length:
+            raise InputError(
+                f"steps_per_dispatch must divide the {self.epoch_steps} steps of an epoch, "
+                f"got {self.length}"
+            )
+
+    def initial_state(self, key: jax.Array) -> TrainState:
+        """Return the state before the first update."""
+        return init_state(models.init(self.model, key, self._image_shape), self._optimizer)
+
+    def train(
+        self,
+        unit: Unit,
+        supervision: Any,
+        data: TrainingData,
+        *,
+        init_key: jax.Array,
+        train_key: jax.Array,
+        points: Sequence[int],
+        label: str,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> Iterator[tuple[int, TrainState]]:
+        """Train, and yield (step, state) at every point; stored states are read, not made again.
+
+        Args:
+          unit: where checkpoints lie.
+          supervision: a target provider.
+          data: the training split on the device.
+          init_key: PRNG key of the initial parameters.
+          train_key: PRNG key of batches and augmentation.
+          points: steps to yield at, multiples of an epoch's steps.
+          label: what is being trained, for error messages.
+          on_step: called with (step, loss) after each dispatch.
+        """
+        checkpoints = Checkpoints(unit.folder)
+        try:
+            state = self.initial_state(init_key)
+            stored = checkpoints.steps()
+            rolling: int | None = None
+            remaining = list(points)
+            while remaining and remaining[0] in stored:
+                point = remaining.pop(0)
+                state = checkpoints.restore(point, state)
+                yield point, state
+            if remaining:
+                later = [step for step in stored if int(state.step) < step < remaining[0]]
+                if later:
+                    rolling = later[-1]
+                    state = checkpoints.restore(rolling, state)
+                # Every epoch's end, so that a long run can be saved between points.
+                first = -(-int(state.step) // self.epoch_steps)
+                stops = range(first * self.epoch_steps, remaining[-1] + 1, self.epoch_steps)
+                saved = time.monotonic()
+                for state in run(
+                    self._chunk, state, supervision, data, train_key,
+                    stops=stops, length=self.length, name=label, on_chunk=on_step,
+                ):  # fmt: skip
+                    step = int(state.step)
+                    if step in remaining:
+                        checkpoints.save(step, state)
+                        yield step, state
+                        checkpoints.wait()
+                        if rolling is not None:
+                            checkpoints.remove(rolling)
+                            rolling = None
+                        saved = time.monotonic()
+                    elif time.monotonic() - saved > SAVE_INTERVAL:
+                        checkpoints.save(step, state)
+                        checkpoints.wait()
+                        if rolling is not None:
+                            checkpoints.remove(rolling)
+                        rolling, saved = step, time.monotonic()
+        finally:
+            checkpoints.close()

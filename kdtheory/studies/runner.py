@@ -1,0 +1,165 @@
+"""Run a configuration: for each seed a teacher, then a student on every arm; then the report."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+
+from kdtheory.datasets import ImageDataset, load
+from kdtheory.errors import InputError
+from kdtheory.report import write_all
+from kdtheory.studies.config import Arm, RunConfig, to_json
+from kdtheory.studies.network import Trainer
+from kdtheory.studies.progress import RunProgress
+from kdtheory.studies.store import Row, RunStore, open_store, read_provenance
+from kdtheory.studies.student import SeedContext, SelfTeacher, earlier_round, train_student
+from kdtheory.studies.teacher import train_teacher
+from kdtheory.training import training_data
+
+LABELS = Arm("labels", None)
+
+
+def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> ImageDataset:
+    """Load a run's data set, and check that the configuration fits it.
+
+    Raises:
+      InputError: the data is missing or damaged, or a size is above what there is.
+    """
+    dataset = load(
+        config.dataset,
+        task=config.task,
+        data_dir=config.data_dir,
+        train_size=config.train_size,
+        validation_size=config.validation_size,
+        test_size=config.test_size,
+        label_noise=config.label_noise,
+        seed=config.data_seed,
+        on_progress=None if progress is None else progress.reading,
+    )
+    if config.ntk_size > len(dataset.train):
+        raise InputError(
+            f"ntk_size must be at most the {len(dataset.train)} training examples, "
+            f"got {config.ntk_size}"
+        )
+    if not len(dataset.test):
+        raise InputError(f"{config.dataset} has no test examples; a run needs them")
+    return dataset
+
+
+def run_seed(
+    seed: int,
+    config: RunConfig,
+    dataset: ImageDataset,
+    trainers: Mapping[str, Trainer],
+    store: RunStore,
+    progress: RunProgress,
+) -> list[Row]:
+    """Train and measure one seed's teacher and students; return their rows.
+
+    All randomness of a seed comes from `jax.random.key(seed)`.
+    """
+    key = jax.random.key(seed)
+    common: Row = {
+        "dataset": config.dataset, "task": config.task, "teacher": config.teacher,
+        "student": config.student, "seed": seed,
+    }  # fmt: skip
+    data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
+    teacher_trainer, student_trainer = trainers["teacher"], trainers["student"]
+    progress.network(f"seed {seed}: teacher {config.teacher}", teacher_trainer.total_steps)
+    teacher = train_teacher(
+        teacher_trainer,
+        store.unit(seed, "teacher"),
+        dataset,
+        data,
+        key=jax.random.fold_in(key, 0),
+        checkpoints=config.teacher_checkpoints,
+        context=common,
+        on_step=progress.step,
+    )
+    progress.network_done()
+    context = SeedContext(
+        config, dataset, data, teacher_trainer, teacher, student_trainer, key, common
+    )
+    rows = list(teacher.rows)
+    self_teacher: SelfTeacher | None = None
+    arms = config.arm_list()
+    # Self-distillation's teacher is the student trained on labels, whether its row is wanted or not.
+    todo = (
+        arms if LABELS in arms or not any(arm.name == "self" for arm in arms) else (LABELS, *arms)
+    )
+    for arm in todo:
+        progress.network(f"seed {seed}: student {config.student}, {arm.slug}",
+                         student_trainer.total_steps)  # fmt: skip
+        arm_rows, state = train_student(
+            arm,
+            store.unit(seed, arm.slug),
+            context,
+            self_teacher if arm.name == "self" else None,
+            on_step=progress.step,
+            on_point=progress.point,
+        )
+        progress.network_done()
+        if arm == LABELS and any(arm.name == "self" for arm in arms):
+            self_teacher = earlier_round(state, context)
+        if arm in arms:
+            rows.extend(arm_rows)
+    return rows
+
+
+def run_study(
+    config: RunConfig,
+    *,
+    fresh: bool = False,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    quiet: bool = False,
+) -> list[Row]:
+    """Run a configuration to its end, or continue it, and write its tables, figures and report.
+
+    Args:
+      config: what to run; `config.out` is the folder.
+      fresh: start over: delete what is in the folder.
+      title: heading of the report.
+      notes: paragraphs for the report, such as how the setting was chosen.
+      quiet: show no progress.
+
+    Returns:
+      All rows.
+
+    Raises:
+      InputError: data or configuration that cannot be used; nothing stored is changed.
+      RunError: a non-finite loss, a damaged store, a full disk; what was stored stays.
+    """
+    with RunProgress(quiet=quiet) as progress:
+        dataset = load_dataset(config, progress)
+        trainers = {
+            "teacher": Trainer(
+                config.teacher,
+                dataset,
+                config,
+                config.teacher_optimizer,
+                config.teacher_epochs or config.epochs,
+            ),
+            "student": Trainer(
+                config.student, dataset, config, config.student_optimizer, config.epochs
+            ),
+        }
+        for trainer in trainers.values():
+            trainer.check()
+        with open_store(config, fresh=fresh) as store:
+            progress.networks(config.seeds * (1 + len(config.arm_list())))
+            rows: list[Row] = []
+            for seed in range(config.seeds):
+                rows += run_seed(seed, config, dataset, trainers, store, progress)
+                store.write_rows(rows)
+            progress.status("writing the report")
+            write_all(
+                rows,
+                Path(config.out),
+                config={**to_json(config), "data": dict(dataset.provenance)},
+                provenance=read_provenance(store.out),
+                title=title
+                or f"{config.dataset}, {config.task}: {config.teacher} to {config.student}",
+                notes=notes,
+            )
+    return rows

@@ -1,0 +1,283 @@
+"""A student on one arm: trained, and measured at evenly spaced points of its training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from kdtheory.analysis import fidelity, margins, ntk_similarity
+from kdtheory.datasets import ImageDataset, normalize
+from kdtheory.distillation import (
+    Labels,
+    RandomLabels,
+    TargetProvider,
+    cross_entropy,
+    distillation_loss,
+    mixture_targets,
+    offline,
+    online,
+    self_distillation,
+)
+from kdtheory.ntk import gram
+from kdtheory.studies.config import SELF_TEMPERATURE, Arm, RunConfig
+from kdtheory.studies.measure import StudentKernel, measure_supervisions, student_kernel
+from kdtheory.studies.network import Trainer, evenly_spaced_epochs
+from kdtheory.studies.store import Row, Unit
+from kdtheory.studies.teacher import SplitLogits, TrainedTeacher, accuracies, split_logits
+from kdtheory.training import Examples, TrainingData, TrainState
+from kdtheory.typing import Variables
+
+
+@dataclass(frozen=True)
+class SeedContext:
+    """What all students of one seed share."""
+
+    config: RunConfig
+    dataset: ImageDataset
+    data: TrainingData
+    teacher_trainer: Trainer
+    teacher: TrainedTeacher
+    student_trainer: Trainer
+    key: jax.Array
+    row: Row
+    """What every row of this seed says besides the measurement."""
+    kernels_at_init: dict[str, StudentKernel] = field(default_factory=dict)
+    """Every arm starts from the same student: its kernel is computed once."""
+    teacher_kernels: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def ntk_examples(self) -> Examples:
+        """The first training examples: those whose kernel is measured, as the model sees them."""
+        n, dataset = self.config.ntk_size, self.dataset
+        images = normalize(dataset.train.images[:n], dataset.mean, dataset.std)
+        return Examples(images, jnp.asarray(dataset.train.labels[:n]), jnp.arange(n))
+
+    @property
+    def random_labels(self) -> RandomLabels:
+        """The control's labels for this seed."""
+        return RandomLabels(jax.random.fold_in(self.key, 3), self.dataset.num_outputs)
+
+    def teacher_kernel(self) -> Float[np.ndarray, "n n"]:
+        """Return the final teacher's kernel on the measuring examples, summed over outputs."""
+        if "final" not in self.teacher_kernels:
+            self.teacher_kernels["final"] = gram(
+                self.teacher_trainer.model.apply,
+                self.teacher.trajectory.final(),
+                np.asarray(self.ntk_examples.images),
+                outputs="trace",
+                method=self.config.ntk_method,
+                batch_size=self.config.ntk_batch_size,
+                dtype=self.config.ntk_dtype,
+            )
+        return self.teacher_kernels["final"]
+
+
+@dataclass(frozen=True)
+class SelfTeacher:
+    """The student's own earlier round, trained on labels."""
+
+    variables: Variables
+    logits: SplitLogits
+
+
+def provider_of(arm: Arm, context: SeedContext, self_teacher: SelfTeacher | None) -> TargetProvider:
+    """Return the target provider that trains an arm's student."""
+    teacher, alpha = context.teacher, context.config.alpha
+    apply_teacher = context.teacher_trainer.model.apply
+    if arm.temperature is None:
+        return Labels(context.dataset.num_outputs)
+    if arm.name == "offline":
+        final = teacher.trajectory.final()
+        return offline(apply_teacher, final, temperature=arm.temperature, alpha=alpha)
+    if arm.name == "online":
+        return online(apply_teacher, teacher.trajectory, temperature=arm.temperature, alpha=alpha)
+    assert self_teacher is not None
+    return self_distillation(
+        context.student_trainer.model.apply,
+        self_teacher.variables,
+        temperature=arm.temperature,
+        alpha=alpha,
+    )
+
+
+def teacher_logits_at(
+    arm: Arm, step: int, context: SeedContext, self_teacher: SelfTeacher | None
+) -> SplitLogits | None:
+    """Return the logits that supervise an arm at a step, read off the stored checkpoints."""
+    if arm.name == "offline":
+        return context.teacher.logits[-1]
+    if arm.name == "online":
+        return context.teacher.logits[context.teacher.position(step)]
+    if arm.name == "self" and self_teacher is not None:
+        return self_teacher.logits
+    return None
+
+
+def supervisions(
+    step: int, context: SeedContext, self_teacher: SelfTeacher | None
+) -> list[tuple[str, float | None, Float[np.ndarray, "n d"]]]:
+    """Return (name, temperature, targets) of every supervision at a step, on the NTK's examples."""
+    config, examples = context.config, context.ntk_examples
+    named: list[tuple[str, float | None, np.ndarray]] = [
+        ("random_labels", None, np.asarray(context.random_labels.targets(step, examples))),
+        ("labels", None, np.asarray(Labels(context.dataset.num_outputs).targets(step, examples))),
+    ]
+    arms = [
+        Arm(name, temperature)
+        for name in ("offline", "online")
+        for temperature in config.temperatures
+    ]
+    if self_teacher is not None:
+        arms.append(Arm("self", SELF_TEMPERATURE))
+    for arm in arms:
+        logits = teacher_logits_at(arm, step, context, self_teacher)
+        assert logits is not None
+        assert arm.temperature is not None
+        targets = mixture_targets(
+            logits["train"][: config.ntk_size],
+            np.asarray(examples.labels),
+            temperature=arm.temperature,
+            alpha=config.alpha,
+            form=config.target_form,
+        )
+        named.append((arm.name, arm.temperature, np.asarray(targets)))
+    return named
+
+
+def _train_loss(
+    arm: Arm, logits: SplitLogits, teacher_logits: SplitLogits | None, context: SeedContext
+) -> float:
+    labels = context.dataset.train.labels
+    if teacher_logits is None:
+        return float(cross_entropy(logits["train"], labels).mean())
+    assert arm.temperature is not None
+    losses = distillation_loss(
+        logits["train"],
+        teacher_logits["train"],
+        labels,
+        alpha=context.config.alpha,
+        temperature=arm.temperature,
+    )
+    return float(losses.mean())
+
+
+def measure(
+    arm: Arm,
+    step: int,
+    state: TrainState,
+    initial_logits: Float[np.ndarray, "n d"],
+    context: SeedContext,
+    self_teacher: SelfTeacher | None,
+    *,
+    final: bool,
+) -> list[Row]:
+    """Return the rows of one point: the student's own, and one for each supervision."""
+    config, trainer, dataset = context.config, context.student_trainer, context.dataset
+    common: Row = {
+        **context.row, "arm": arm.name, "temperature": arm.temperature, "step": step,
+        "epoch": step // trainer.epoch_steps, "final": final,
+    }  # fmt: skip
+    kernel = context.kernels_at_init.get("kernel") if step == 0 else None
+    if kernel is None:
+        kernel = student_kernel(
+            trainer.model.apply,
+            state.variables,
+            np.asarray(context.ntk_examples.images),
+            config,
+            dataset.num_outputs,
+        )
+        if step == 0:
+            context.kernels_at_init["kernel"] = kernel
+    named = supervisions(step, context, self_teacher)
+    complexities = measure_supervisions(
+        kernel,
+        [targets for _, _, targets in named],
+        dataset.train.labels[: config.ntk_size],
+        initial_logits,
+        config,
+    )
+    logits = split_logits(trainer, state.variables, dataset)
+    reference = context.teacher.logits[-1]
+    on_train = fidelity(logits["train"], reference["train"])
+    on_test = fidelity(logits["test"], reference["test"])
+    supervising = teacher_logits_at(arm, step, context, self_teacher)
+    student_row = {
+        **common, "kind": "student",
+        "alpha": None if arm.temperature is None else config.alpha,
+        "train_loss": _train_loss(arm, logits, supervising, context),
+        **accuracies(logits, dataset),
+        "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
+        "train_kl": float(on_train.kl), "test_kl": float(on_test.kl),
+        "ntk_similarity": ntk_similarity(kernel.trace_kernel, context.teacher_kernel()),
+        "ntk_similarity_centred": ntk_similarity(
+            kernel.trace_kernel, context.teacher_kernel(), centred=True
+        ),
+        "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
+    }  # fmt: skip
+    return [
+        student_row,
+        *(
+            {
+                **common, "kind": "complexity", "supervision": name,
+                "supervision_temperature": temperature, **values._asdict(),
+            }
+            for (name, temperature, _), values in zip(named, complexities, strict=True)
+        ),
+    ]  # fmt: skip
+
+
+def train_student(
+    arm: Arm,
+    unit: Unit,
+    context: SeedContext,
+    self_teacher: SelfTeacher | None,
+    *,
+    on_step: Callable[[int, float], None] | None = None,
+    on_point: Callable[[int], None] | None = None,
+) -> tuple[list[Row], TrainState]:
+    """Train and measure one student, or read what an earlier call stored.
+
+    Every arm of a seed starts from the same parameters and sees the same batches, so that arms are
+    compared in pairs.
+
+    Args:
+      arm: how the student is supervised.
+      unit: where it is stored.
+      context: what the seed's students share.
+      self_teacher: the earlier round, for the self arm.
+      on_step: called with (step, loss) after each dispatch.
+      on_point: called with the step when a point is measured or was found stored.
+
+    Returns:
+      Its rows in order, and its final state.
+    """
+    trainer, config = context.student_trainer, context.config
+    epochs = evenly_spaced_epochs(trainer.epochs, config.points)
+    points = [epoch * trainer.epoch_steps for epoch in epochs]
+    initial_logits: np.ndarray | None = None
+    state: TrainState | None = None
+    for step, state in trainer.train(
+        unit, provider_of(arm, context, self_teacher), context.data,
+        init_key=jax.random.fold_in(context.key, 1), train_key=jax.random.fold_in(context.key, 2),
+        points=points, label=f"student on {arm.slug}, seed {context.row['seed']}", on_step=on_step,
+    ):  # fmt: skip
+        if initial_logits is None:
+            examples = context.ntk_examples
+            initial_logits = np.asarray(trainer.model.apply(state.variables, examples.images))
+        if not unit.has_rows(step):
+            final = step == points[-1]
+            rows = measure(arm, step, state, initial_logits, context, self_teacher, final=final)
+            unit.write_rows(step, rows)
+        if on_point is not None:
+            on_point(step)
+    assert state is not None
+    return unit.read_rows(points), state
+
+
+def earlier_round(state: TrainState, context: SeedContext) -> SelfTeacher:
+    """Return a trained student as the teacher of its next round."""
+    logits = split_logits(context.student_trainer, state.variables, context.dataset)
+    return SelfTeacher(state.variables, logits)
