@@ -1,0 +1,99 @@
+"""What the rows are about: run groups, the arms inside them, and how each is named."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kdtheory.errors import InputError
+from kdtheory.report.rows import SUPERVISIONS, Row
+
+
+class RunGroup(NamedTuple):
+    """The runs that may be averaged over seeds: one data set, task, teacher and student."""
+
+    dataset: str
+    task: str
+    teacher: str
+    student: str
+
+    @property
+    def title(self) -> str:
+        """The group in words, for headings."""
+        return f"{self.dataset}, {self.task}: {self.teacher} → {self.student}"
+
+
+class Supervision(NamedTuple):
+    """One kind of targets: a student is trained on it (an arm), or its complexity is measured.
+
+    - `name`: one of `kdtheory.report.rows.SUPERVISIONS`.
+    - `temperature`: of the teacher's softmax; None where there is none.
+    """
+
+    name: str
+    temperature: float | None
+
+    @property
+    def label(self) -> str:
+        """The supervision in words.
+
+        >>> Supervision("online", 4.0).label, Supervision("random_labels", None).label
+        ('online, τ = 4', 'random labels')
+        """
+        name = self.name.replace("_", " ")
+        return name if self.temperature is None else f"{name}, τ = {self.temperature:g}"
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """Sort key: random labels, labels, offline, online, self; each by rising temperature."""
+        return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else self.temperature
+
+
+def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
+    """Return the rows of each run group, in the order in which the groups first appear.
+
+    Example:
+        >>> ids = dict(task="ten", teacher="resnet8", student="lenet5x1")
+        >>> list(group_rows([dict(dataset="digits", **ids)]))[0].title
+        'digits, ten: resnet8 → lenet5x1'
+    """
+    groups: dict[RunGroup, list[Row]] = {}
+    for row in rows:
+        group = RunGroup(row["dataset"], row["task"], row["teacher"], row["student"])
+        groups.setdefault(group, []).append(row)
+    return groups
+
+
+def arm_of(row: Row) -> Supervision:
+    """Return the supervision on which the student of a row is trained."""
+    return Supervision(row["arm"], _temperature(row["temperature"]))
+
+
+def supervision_of(row: Row) -> Supervision:
+    """Return the supervision whose complexity a row holds."""
+    return Supervision(row["supervision"], _temperature(row["supervision_temperature"]))
+
+
+def arms_in(rows: Sequence[Row]) -> list[Supervision]:
+    """Return the arms of one run group, in reading order.
+
+    Raises:
+        InputError: one arm was trained with several mixtures alpha. Complexity rows do not hold
+            alpha, so such runs could not be told apart.
+    """
+    alphas: dict[Supervision, set[float | None]] = {}
+    for row in rows:
+        if row["kind"] != "teacher":
+            seen = alphas.setdefault(arm_of(row), set())
+            if row["kind"] == "student":
+                seen.add(row["alpha"])
+    for arm, seen in alphas.items():
+        if len(seen) > 1:
+            listed = ", ".join(sorted(map(str, seen)))
+            raise InputError(
+                f"arm {arm.label!r} has rows of several alphas ({listed}) in one run group;"
+                " give runs of one alpha"
+            )
+    return sorted(alphas, key=lambda arm: arm.order)
+
+
+def _temperature(value: float | None) -> float | None:
+    return None if value is None else float(value)

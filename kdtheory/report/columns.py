@@ -1,0 +1,149 @@
+"""The columns of the table: where each comes from, what it means, and how it is printed."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from kdtheory.report.seeds import MeanSd
+
+#: Stands in a cell for which the rows hold no value.
+MISSING = "—"
+
+
+class Column(NamedTuple):
+    """One numeric column.
+
+    - `name`: the field of the rows, and the stem of the CSV's `<name>_mean` and `<name>_sd`.
+    - `header`: as printed, with the unit.
+    - `source`: "supervision", the arm's own supervision on its own student, averaged over the
+      measuring points; or "final", the last epoch.
+    - `decimals`: fixed, or None for three significant digits of the column's smallest entry.
+    - `scale`: what the value is multiplied by for print (100 for per cent).
+    - `meaning`: one line for the caption.
+    """
+
+    name: str
+    header: str
+    source: Literal["supervision", "final"]
+    decimals: int | None
+    scale: float
+    meaning: str
+
+
+#: The table's numeric columns, in order.
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        "complexity",
+        "complexity",
+        "supervision",
+        None,
+        1.0,
+        "Supervision complexity Y^T K^-1 Y of the arm's own targets Y on its own student, K the"
+        " student's NTK Gram matrix (with the ridge that the run names); mean over the measuring"
+        " points. Its scale depends on K, so compare it on one kernel only. No unit.",
+    ),
+    Column(
+        "adjusted_complexity",
+        "adjusted complexity",
+        "supervision",
+        None,
+        1.0,
+        "(1/n) sqrt(Y^T K^-1 Y · Tr K), which does not change with the scale of K; random ±1"
+        " targets give at least 1 in root mean square. No unit.",
+    ),
+    Column(
+        "margin",
+        "margin",
+        "supervision",
+        3,
+        1.0,
+        "Mean margin of the arm's targets with respect to the data set's labels. Scaling the"
+        " targets scales margin and sqrt(complexity) alike, so read the two together. In the"
+        " targets' unit.",
+    ),
+    Column(
+        "train_loss",
+        "train loss",
+        "final",
+        None,
+        1.0,
+        "The loss on the training examples as the run recorded it, in nats. Each arm minimises its"
+        " own loss: do not rank arms by it.",
+    ),
+    Column(
+        "train_fidelity",
+        "train fidelity (%)",
+        "final",
+        2,
+        100.0,
+        "Share of the training examples on which student and final teacher decide alike.",
+    ),
+    Column(
+        "test_fidelity",
+        "test fidelity (%)",
+        "final",
+        2,
+        100.0,
+        "The same on the test examples.",
+    ),
+    Column(
+        "ntk_similarity",
+        "NTK similarity",
+        "final",
+        3,
+        1.0,
+        "Cosine between the student's NTK and the final teacher's on training examples; 1 is equal"
+        " up to scale.",
+    ),
+    Column(
+        "test_accuracy",
+        "test accuracy (%)",
+        "final",
+        2,
+        100.0,
+        "Share of the test examples that are classified correctly, after the last epoch (not the"
+        " best one).",
+    ),
+)
+
+#: What holds for the whole table.
+GENERAL_CAPTION = (
+    "One row an arm. Mean ± sample standard deviation over seeds (n − 1 in the denominator); a"
+    f" value without ± comes from one seed; {MISSING} means that the run did not measure it."
+    " Training values are those of the last epoch. The teacher's row is its final checkpoint."
+    " The CSV holds fractions where the table shows per cent."
+)
+
+
+def format_column(column: Column, values: Sequence[MeanSd]) -> list[str]:
+    """Format one column's values with the same number of decimals.
+
+    Example:
+        >>> format_column(COLUMNS[0], [MeanSd(1234.56, 7.89, 3), MeanSd(None, None, 0)])
+        ['1235 ± 8', '—']
+        >>> format_column(COLUMNS[-1], [MeanSd(0.9512, None, 1)])
+        ['95.12']
+    """
+    decimals = _decimals(column, values)
+    return [_format(column.scale, value, decimals) for value in values]
+
+
+def _decimals(column: Column, values: Sequence[MeanSd]) -> int | None:
+    """Decimals for a whole column; None where its range asks for the scientific form."""
+    if column.decimals is not None:
+        return column.decimals
+    sizes = [abs(column.scale * v.mean) for v in values if v.mean]
+    if not sizes:
+        return 0
+    decimals = max(0, 2 - math.floor(math.log10(min(sizes))))
+    return decimals if decimals <= 5 and max(sizes) < 1e7 else None
+
+
+def _format(scale: float, value: MeanSd, decimals: int | None) -> str:
+    if value.mean is None:
+        return MISSING
+    digits = ".2e" if decimals is None else f".{decimals}f"
+    text = f"{scale * value.mean:{digits}}"
+    if text.lstrip("-0.") == "":
+        text = text.lstrip("-")
+    return text if value.sd is None else f"{text} ± {scale * value.sd:{digits}}"

@@ -1,0 +1,309 @@
+"""The two figures: complexity along training, and accuracy beside complexity.
+
+Figures are made without pyplot, so that nothing global changes and no display is needed.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kdtheory.errors import InputError
+from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import (
+    MeanSd,
+    complexity_points,
+    final_values,
+    mean_sd,
+    measured_supervisions,
+    own_complexity,
+    reference_student,
+)
+from kdtheory.report.styles import TEACHER_COLOR, line_style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+# Above this ratio between the largest and the smallest curve a linear axis flattens the lower ones.
+_LOG_RATIO = 20.0
+_WIDTH, _ROW_HEIGHT = 11.0, 4.2  # inches
+
+
+def complexity_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
+    """Draw adjusted supervision complexity against the training epoch: one line of panels a group.
+
+    Left: every supervision measured on one and the same student, the one trained on labels (or the
+    first arm that was measured), because complexities are comparable on one kernel only; this is
+    the paper's Figure 1. Right: each arm's own supervision on its own student, the value that the
+    table averages. Lines are means over seeds, bands one sample standard deviation to each side.
+    The vertical axis is logarithmic only where the curves of a line span more than a factor of 20.
+
+    Raises:
+        InputError: the rows hold no complexities.
+    """
+    from matplotlib.figure import Figure
+
+    groups = {
+        group: members
+        for group, members in group_rows(rows).items()
+        if reference_student(members, arms_in(members)) is not None
+    }
+    if not groups:
+        raise InputError("no complexity was measured for a finished student; nothing to draw")
+    figure = Figure(figsize=(_WIDTH, _ROW_HEIGHT * len(groups)), layout="constrained")
+    # A subfigure a group: its legend sits beside its own panels.
+    parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
+    for part, (group, members) in zip(parts, groups.items(), strict=True):
+        _complexity_panels(part, group, members)
+    return figure
+
+
+def accuracy_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
+    """Draw last-epoch test accuracy of each arm, and beside it against the arm's own complexity.
+
+    Left: small marks are seeds, large ones means, bars one sample standard deviation to each side;
+    the dashed line is the teacher's mean accuracy and the grey band its deviation. Right: the same
+    accuracy against the adjusted complexity of the arm's own supervision. One line of panels a run
+    group; the marks on the left are the legend of the right.
+
+    Raises:
+        InputError: the rows hold no test accuracy of a finished student.
+    """
+    from matplotlib.figure import Figure
+
+    groups = {}
+    for group, members in group_rows(rows).items():
+        arms = [arm for arm in arms_in(members) if final_values(members, arm, "test_accuracy")]
+        if arms:
+            groups[group] = (members, arms)
+    if not groups:
+        raise InputError("no finished student has a test accuracy; nothing to draw")
+    heights = [2.2 + 0.36 * len(arms) for _, arms in groups.values()]
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, (group, (members, arms)) in zip(parts, groups.items(), strict=True):
+        _accuracy_panels(part, group, members, arms)
+    return figure
+
+
+def render(figure: "matplotlib.figure.Figure", form: str) -> bytes:
+    """Return a figure as the bytes of a "png" (200 dots an inch) or an "svg" file.
+
+    The same figure gives the same bytes: no date is written, and SVG's identifiers are fixed.
+
+    Raises:
+        InputError: another form is asked for.
+    """
+    import matplotlib
+
+    if form not in ("png", "svg"):
+        raise InputError(f"unknown figure form {form!r}; known: png, svg")
+    buffer = io.BytesIO()
+    metadata = {"Software": None} if form == "png" else {"Date": None}
+    with matplotlib.rc_context({"svg.hashsalt": "kdtheory", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=form, dpi=200, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
+    """Fill one group's two panels of the complexity figure."""
+    arms = arms_in(rows)
+    reference = reference_student(rows, arms)
+    assert reference is not None  # the caller draws measured groups only
+    common = measured_supervisions(rows, reference)
+    own = [arm for arm in arms if arm in measured_supervisions(rows, arm)]
+    shown = sorted({*common, *own}, key=lambda supervision: supervision.order)
+    left, right = part.subplots(1, 2, sharex=True, sharey=True)
+    part.suptitle(group.title, fontsize=12, fontweight="bold")
+    heights: list[float] = []
+    for axes, pairs in (
+        (left, [(reference, supervision) for supervision in common]),
+        (right, [(arm, arm) for arm in own]),
+    ):
+        for student, supervision in pairs:
+            points = complexity_points(rows, student, supervision, "adjusted_complexity")
+            curve = _curve(rows, points)
+            heights += [value.mean for value in curve.values() if value.mean is not None]
+            _draw_curve(axes, curve, supervision, shown)
+    _title(left, "every supervision on one student:", f"the one trained by {reference.label}")
+    _title(right, "each arm's own supervision", "on its own student")
+    left.set_ylabel("adjusted supervision complexity")
+    for axes in (left, right):
+        axes.set_xlabel("training epoch of the student")
+        axes.grid(True, color="#DDDDDD", linewidth=0.6)
+    positive = [height for height in heights if height > 0]
+    if positive and max(positive) > _LOG_RATIO * min(positive):
+        left.set_yscale("log")
+    lines = {}
+    for axes in (left, right):
+        handles, labels = axes.get_legend_handles_labels()
+        lines.update(dict(zip(labels, handles, strict=True)))
+    ordered = [s.label for s in shown if s.label in lines]
+    part.legend(
+        [lines[label] for label in ordered],
+        ordered,
+        loc="outside right center",
+        title=f"targets\n({_spread(rows)})",
+        title_fontsize=9,
+        fontsize=9,
+        frameon=False,
+        handlelength=3.2,
+    )
+
+
+def _draw_curve(
+    axes: "matplotlib.axes.Axes",
+    curve: Mapping[float, MeanSd],
+    supervision: Supervision,
+    among: Sequence[Supervision],
+) -> None:
+    """Draw the mean over seeds and, where there are several, its deviation."""
+    if not curve:
+        return
+    look = line_style(supervision, among)
+    epochs = sorted(curve)
+    means = [_number(curve[epoch].mean) for epoch in epochs]
+    axes.plot(epochs, means, label=supervision.label, linewidth=1.6, **look)
+    band = [
+        (epoch, _number(curve[epoch].mean), curve[epoch].sd)
+        for epoch in epochs
+        if curve[epoch].sd is not None
+    ]
+    if band:
+        axes.fill_between(
+            [epoch for epoch, _, _ in band],
+            [mean - _number(sd) for _, mean, sd in band],
+            [mean + _number(sd) for _, mean, sd in band],
+            color=look["color"],
+            alpha=0.15,
+            linewidth=0,
+        )
+
+
+def _curve(rows: Sequence[Row], points: Mapping[int, Mapping[int, float]]) -> dict[float, MeanSd]:
+    """Return {epoch: mean and deviation over seeds} of {seed: {step: value}}."""
+    epochs = {row["step"]: float(row["epoch"]) for row in rows if row["kind"] == "complexity"}
+    by_step: dict[int, list[float]] = {}
+    for values in points.values():
+        for step, value in values.items():
+            by_step.setdefault(step, []).append(value)
+    return {epochs[step]: mean_sd(values) for step, values in by_step.items()}
+
+
+def _accuracy_panels(
+    part: Any, group: RunGroup, rows: Sequence[Row], arms: Sequence[Supervision]
+) -> None:
+    """Fill one group's two panels of the accuracy figure."""
+    left, right = part.subplots(1, 2, sharex=False, width_ratios=(1.15, 1.0))
+    part.suptitle(group.title, fontsize=12, fontweight="bold")
+    accuracy = {arm: _percent(final_values(rows, arm, "test_accuracy").values()) for arm in arms}
+    for place, arm in enumerate(arms):
+        look = {**line_style(arm, arms), "linestyle": "none"}
+        value = mean_sd(accuracy[arm])
+        # Seeds sit just under their mean, where the deviation's bar does not cover them.
+        if len(accuracy[arm]) > 1:
+            seeds = {**look, "markersize": 3.5, "alpha": 0.6}
+            left.plot(accuracy[arm], [place + 0.25] * len(accuracy[arm]), **seeds)
+        left.errorbar(
+            [_number(value.mean)],
+            [place],
+            xerr=None if value.sd is None else [value.sd],
+            capsize=3,
+            **{**look, "markersize": 8},
+        )
+    names = [arm.label for arm in arms]
+    teacher = mean_sd(_percent(final_values(rows, None, "test_accuracy").values()))
+    if teacher.mean is not None:
+        names.append(f"teacher, {group.teacher}")
+        _draw_teacher(left, teacher, len(arms))
+    left.set_yticks(range(len(names)), names)
+    left.set_ylim(len(names) - 0.5, -0.6)
+    left.set_xlabel("test accuracy after the last epoch (%)")
+    left.grid(True, axis="x", color="#DDDDDD", linewidth=0.6)
+    counts = {len(values) for values in accuracy.values()}
+    several = max(counts) > 1
+    _title(
+        left,
+        f"accuracy of the students ({_spread(rows)})",
+        "large mark: mean; small marks: seeds; bar: sd" if several else "one seed: no deviation",
+    )
+    _scatter(right, rows, arms, accuracy)
+
+
+def _draw_teacher(axes: "matplotlib.axes.Axes", accuracy: MeanSd, place: float) -> None:
+    """Draw the teacher's accuracy as a line through all arms, with its deviation as a band."""
+    mean = _number(accuracy.mean)
+    if accuracy.sd is not None:
+        axes.axvspan(mean - accuracy.sd, mean + accuracy.sd, color="#E4E4E4", zorder=0)
+    axes.axvline(mean, color=TEACHER_COLOR, linestyle="--", linewidth=1.2, zorder=1)
+    axes.errorbar(
+        [mean],
+        [place],
+        xerr=None if accuracy.sd is None else [accuracy.sd],
+        capsize=3,
+        color=TEACHER_COLOR,
+        marker="*",
+        markersize=12,
+        linestyle="none",
+    )
+
+
+def _scatter(
+    axes: "matplotlib.axes.Axes",
+    rows: Sequence[Row],
+    arms: Sequence[Supervision],
+    accuracy: Mapping[Supervision, Sequence[float]],
+) -> None:
+    """Draw accuracy against the adjusted complexity of each arm's own supervision."""
+    _title(axes, "accuracy against complexity", "marks as on the left; bars: sd")
+    axes.set_xlabel("adjusted complexity of the arm's own supervision")
+    axes.set_ylabel("test accuracy (%)")
+    axes.grid(True, color="#DDDDDD", linewidth=0.6)
+    drawn = []
+    for arm in arms:
+        x = mean_sd(own_complexity(rows, arm, "adjusted_complexity").values())
+        y = mean_sd(accuracy[arm])
+        if x.mean is None or y.mean is None:
+            continue
+        drawn.append(x.mean)
+        axes.errorbar(
+            [x.mean],
+            [y.mean],
+            xerr=None if x.sd is None else [x.sd],
+            yerr=None if y.sd is None else [y.sd],
+            elinewidth=1.0,
+            **{**line_style(arm, arms), "linestyle": "none", "markersize": 8},
+        )
+    if not drawn:
+        axes.text(
+            0.5,
+            0.5,
+            "complexity of the arms' own\nsupervision was not measured",
+            ha="center",
+            va="center",
+            transform=axes.transAxes,
+        )
+        axes.set_xticks([])
+    elif min(drawn) > 0 and max(drawn) > _LOG_RATIO * min(drawn):
+        axes.set_xscale("log")
+
+
+def _title(axes: "matplotlib.axes.Axes", first: str, second: str) -> None:
+    axes.set_title(f"{first}\n{second}", fontsize=10)
+
+
+def _spread(rows: Sequence[Row]) -> str:
+    """Say what a drawn deviation is made of."""
+    seeds = len({row["seed"] for row in rows if row["kind"] != "teacher" and row["final"]})
+    return "one seed" if seeds == 1 else f"mean ± sd of {seeds} seeds"
+
+
+def _percent(values: Iterable[float]) -> list[float]:
+    return [100.0 * value for value in values]
+
+
+def _number(value: float | None) -> float:
+    """Return the number, or NaN, which matplotlib leaves out."""
+    return math.nan if value is None else value

@@ -1,0 +1,252 @@
+"""The report: one HTML page that needs nothing beside itself."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdtheory.report.findings import RULE, Finding, findings
+from kdtheory.report.rows import Row
+from kdtheory.report.tables import count_seeds, text_table, verdict_line
+from kdtheory.report.writing import write_atomically
+
+REPORT_FILE = "report.html"
+
+#: For a newcomer: what each thing on the page is, a short paragraph each.
+GUIDE: tuple[tuple[str, str], ...] = (
+    (
+        "Arm",
+        "One way of supervising the same student. “labels” is ordinary training. “offline” copies a"
+        " finished teacher’s softened decisions. “online” copies the teacher as it was at about the"
+        " same point of its own training: the stored teacher checkpoints are followed one after the"
+        " other, and the teacher does not learn from the student. “self” takes the student’s own"
+        " earlier round for the teacher. τ is the temperature: the teacher’s logits are divided by"
+        " it, so a higher one gives softer targets.",
+    ),
+    (
+        "Complexity",
+        "How hard the targets are for this student: Yᵀ K⁻¹ Y, where Y are the targets and K is the"
+        " student’s neural tangent kernel on a set of its training examples. It is the squared norm"
+        " of the smallest function of that kernel that fits the targets exactly. Targets that vary"
+        " along the kernel’s strong directions are cheap, others dear. Its size depends on the scale"
+        " of K, so two values compare only on one kernel.",
+    ),
+    (
+        "Adjusted complexity",
+        "(1/n) √(Yᵀ K⁻¹ Y · Tr K): the same with the kernel’s scale taken out, so that values of"
+        " different kernels can stand side by side. Random ±1 targets, which have nothing to learn"
+        " in them, give at least 1 (in root mean square); what lies well below can be learnt"
+        " cheaply.",
+    ),
+    (
+        "Margin",
+        "How clearly the targets name the data set’s label: the target of the labelled class minus"
+        " the largest other one, averaged (with one output, label times target). Softer targets have"
+        " both a lower complexity and a smaller margin; the theory’s error bound has √complexity"
+        " over margin in it, so a low complexity counts only beside its margin.",
+    ),
+    (
+        "Train loss",
+        "The loss on the training examples as the run recorded it. Every arm minimises another loss,"
+        " so it says whether an arm was fitted, not which arm is better.",
+    ),
+    (
+        "Fidelity",
+        "On how many examples student and final teacher decide alike, right or wrong. On training"
+        " examples it tells how far the student could follow; on test examples, how much of that"
+        " carries over.",
+    ),
+    (
+        "NTK similarity",
+        "Cosine between the student’s and the final teacher’s kernels on the same training"
+        " examples: 1 where both networks see the same examples as alike, near 0 where not.",
+    ),
+    (
+        "Test accuracy",
+        "Share of the test examples classified correctly after the last epoch. No epoch was chosen"
+        " by looking at the test examples. The teacher’s own accuracy stands in the teacher’s row.",
+    ),
+)
+
+_STYLE = """
+:root { color-scheme: light dark; --page: #fff; --ink: #1c1c1e; --soft: #5b5b62; --line: #d4d4da;
+  --panel: #f5f5f7; --good: #006b4e; --bad: #b03a00; --open: #6b5900; }
+@media (prefers-color-scheme: dark) { :root { --page: #17181b; --ink: #ececf0; --soft: #a9a9b3;
+  --line: #3d3e45; --panel: #212227; --good: #4fd3a5; --bad: #ff9a5c; --open: #e8d36a; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 78rem; padding: 2rem 1.25rem 4rem; background: var(--page);
+  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .6rem; }
+h2 { font-size: 1.3rem; margin: 2.6rem 0 .7rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
+p, dd, li { max-width: 50rem; }
+.soft, figcaption { color: var(--soft); font-size: .92rem; }
+.verdict { background: var(--panel); border-left: 4px solid var(--line); padding: .7rem 1rem; }
+figure { margin: 1rem 0 2rem; }
+figure img { width: 100%; height: auto; background: #fff; border-radius: 6px;
+  border: 1px solid var(--line); }
+.wide { overflow-x: auto; }
+.wide table.gt_table, .wide table.gt_table * { background-color: transparent !important;
+  color: inherit !important; border-color: var(--line) !important; }
+.wide table.gt_table { font-family: inherit !important; font-size: .88rem !important;
+  margin-left: 0 !important; }
+table.findings { border-collapse: collapse; font-size: .92rem; }
+table.findings th, table.findings td { text-align: left; vertical-align: top;
+  padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); }
+td.seen, td.not, td.undecided { font-weight: 600; white-space: nowrap; }
+td.seen { color: var(--good); } td.not { color: var(--bad); } td.undecided { color: var(--open); }
+dt { font-weight: 600; margin-top: .9rem; } dd { margin: .15rem 0 0; }
+details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
+pre { background: var(--panel); padding: .8rem 1rem; overflow-x: auto; font-size: .85rem;
+  border-radius: 6px; }
+"""
+
+_COMPLEXITY_CAPTION = (
+    "Adjusted supervision complexity along the student’s training. Left: every supervision measured"
+    " on one and the same student, where the values are directly comparable. Right: the supervision"
+    " that each arm was trained on, measured on that arm’s student; the table averages these curves"
+    " over the measuring points. Lines are means over seeds, bands one standard deviation to each"
+    " side (none with one seed)."
+)
+_ACCURACY_CAPTION = (
+    "Left: test accuracy after the last epoch. The dashed line and the grey band are the teacher’s"
+    " mean and standard deviation. Right: the same accuracy against the adjusted complexity of the"
+    " arm’s own supervision. If less complex supervision helps, the marks fall from left to right."
+)
+
+
+def write_report(
+    rows: Sequence[Row],
+    out_dir: Path | str,
+    *,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    title: str,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write report.html into a folder and return its path.
+
+    The page holds the table, the findings, both figures (inside the page), how to read each column,
+    and the run's configuration and provenance. It refers to nothing outside itself.
+
+    Args:
+        rows: the checked rows of one or several runs.
+        out_dir: the folder; made where it is missing.
+        config: the run's configuration, as it would be written to JSON.
+        provenance: versions, machine, times: whatever the run recorded.
+        title: the page's heading.
+        notes: lines for the reader, such as how the difficulty was chosen or what was left out.
+
+    Raises:
+        InputError: there are no rows, or one arm has several alphas.
+    """
+    page = report_page(rows, config=config, provenance=provenance, title=title, notes=notes)
+    return write_atomically(Path(out_dir) / REPORT_FILE, page)
+
+
+def report_page(
+    rows: Sequence[Row],
+    *,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    title: str,
+    notes: Sequence[str] = (),
+) -> str:
+    """Return the page that `write_report` writes; the arguments are the same.
+
+    Raises:
+        InputError: there are no rows, or one arm has several alphas.
+    """
+    from kdtheory.report.great import great_table
+
+    table = text_table(rows)
+    found = findings(rows)
+    listed = [*notes, *table.notes]
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        "<p>How complex is each kind of supervision for the student, and how well does the student"
+        " then do? Complexity is measured with the student’s neural tangent kernel, after"
+        " Harutyunyan et al., “Supervision Complexity and its Role in Knowledge Distillation”"
+        " (ICLR 2023, arXiv 2301.12245). Everything on this page was computed from the run’s"
+        " <code>rows.jsonl</code>.</p>",
+        f'<p class="verdict">{html.escape(verdict_line(found))}</p>',
+    ]
+    if listed:
+        items = "".join(f"<li>{html.escape(note)}</li>" for note in listed)
+        parts.append(f"<h2>Notes on this run</h2><ul>{items}</ul>")
+    parts += [
+        "<h2>Table</h2>",
+        f'<div class="wide">{great_table(table, None).as_raw_html()}</div>',
+        f'<p class="soft">{html.escape(table.caption)}</p>',
+        "<h2>Complexity along training</h2>",
+        _figure(rows, "complexity"),
+        "<h2>Accuracy</h2>",
+        _figure(rows, "accuracy"),
+        "<h2>What the rows say about the theory</h2>",
+        _findings_table(found, several=len(table.groups) > 1),
+        "<h2>How to read the table</h2><dl>",
+        *(f"<dt>{html.escape(t)}</dt><dd>{html.escape(text)}</dd>" for t, text in GUIDE),
+        "</dl>",
+        "<h2>How it was made</h2>",
+        _details("Configuration", config),
+        _details("Provenance", provenance),
+    ]
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _figure(rows: Sequence[Row], name: str) -> str:
+    """Return one figure as an element that carries its image, or a line that says why not."""
+    from kdtheory.errors import InputError
+    from kdtheory.report.figures import accuracy_figure, complexity_figure, render
+
+    draw = {"complexity": complexity_figure, "accuracy": accuracy_figure}[name]
+    caption = {"complexity": _COMPLEXITY_CAPTION, "accuracy": _ACCURACY_CAPTION}[name]
+    try:
+        figure = draw(rows)
+    except InputError as error:
+        return f"<p>No figure: {html.escape(str(error))}.</p>"
+    image = base64.b64encode(render(figure, "svg")).decode()
+    return (
+        f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def _findings_table(found: Sequence[Finding], *, several: bool) -> str:
+    """Return the findings as a table with the rule under it."""
+    if not found:
+        return f"<p>{html.escape(verdict_line(found))}</p>"
+    titles = list(dict.fromkeys(finding.group.title for finding in found))
+    lines = []
+    for title in titles:
+        if several:
+            lines.append(f'<tr><th colspan="3">{html.escape(title)}</th></tr>')
+        lines += [
+            f'<tr><td class="{f.verdict.split()[0]}">{f.verdict}</td>'
+            f"<td>{html.escape(f.hypothesis)}</td>"
+            f"<td>{html.escape(f'{f.evidence}; {count_seeds(f.seeds)}')}</td></tr>"
+            for f in found
+            if f.group.title == title
+        ]
+    return (
+        '<div class="wide"><table class="findings">'
+        "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
+        f'{"".join(lines)}</table></div><p class="soft">{html.escape(RULE)}</p>'
+    )
+
+
+def _details(title: str, content: Mapping[str, Any]) -> str:
+    """Return a collapsed block of JSON."""
+    # Provenance may hold paths and dates: shown as text.
+    text = json.dumps(dict(content), indent=2, default=str, ensure_ascii=False)
+    return (
+        f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
+    )

@@ -1,0 +1,241 @@
+"""Read the rows that runs wrote: one JSON object a line, checked field by field.
+
+Everything in `kdtheory.report` is made from these rows alone, so that a table can be made again, or
+made out of several runs, without the runs' checkpoints.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from kdtheory.errors import InputError, RunError
+
+#: One measurement: a JSON object with the fields that `FIELDS` lists for its kind.
+Row: TypeAlias = Mapping[str, Any]
+
+#: Name of the rows' file in a run folder.
+ROWS_FILE = "rows.jsonl"
+
+ARMS = ("labels", "offline", "online", "self")
+SUPERVISIONS = ("random_labels", *ARMS)
+
+# What a field may hold: "text"; "count", an integer of at least 0; "position", a number of at least
+# 0; "flag"; "number", finite or null; "rate", a number in [0, 1] or null; "any_number", also NaN and
+# infinite (a singular kernel has an infinite condition number, and the rows keep it).
+_GROUP = {"dataset": "text", "task": "text", "teacher": "text", "student": "text"}
+_POINT = {"seed": "count", "step": "count", "epoch": "position", "final": "flag"}
+_TRAINING = {
+    "train_loss": "number",
+    "train_accuracy": "rate",
+    "validation_accuracy": "rate",
+    "test_accuracy": "rate",
+}
+_STUDENT = {"arm": "arm", "temperature": "number"}
+
+#: kind of row -> its fields and what each may hold.
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "teacher": {**_GROUP, **_POINT, **_TRAINING},
+    "student": {
+        **_GROUP,
+        **_STUDENT,
+        "alpha": "number",
+        **_POINT,
+        **_TRAINING,
+        "train_fidelity": "rate",
+        "test_fidelity": "rate",
+        "train_kl": "number",
+        "test_kl": "number",
+        "ntk_similarity": "number",
+        "margin": "number",
+    },
+    "complexity": {
+        **_GROUP,
+        **_STUDENT,
+        **_POINT,
+        "supervision": "supervision",
+        "supervision_temperature": "number",
+        "complexity": "number",
+        "adjusted_complexity": "number",
+        "margin": "number",
+        "trace": "number",
+        "ridge": "number",
+        "condition": "any_number",
+        "residual": "any_number",
+    },
+}
+
+_ALLOWED = {
+    "text": "a text",
+    "count": "an integer of at least 0",
+    "position": "a number of at least 0",
+    "flag": "true or false",
+    "number": "a finite number or null",
+    "any_number": "a number or null",
+    "rate": "a number from 0 to 1 or null",
+    "arm": "one of " + ", ".join(ARMS),
+    "supervision": "one of " + ", ".join(SUPERVISIONS),
+}
+
+
+class RowsRead(NamedTuple):
+    """The rows of one or several runs.
+
+    - `rows`: the checked rows, in the order of the files.
+    - `notes`: one line for each thing that a reader should know (a dropped line, repeated rows).
+    """
+
+    rows: list[dict[str, Any]]
+    notes: list[str]
+
+
+def read_rows(*sources: Path | str) -> RowsRead:
+    """Read and check the rows of one or several runs.
+
+    A source is a rows file or a run folder that holds `rows.jsonl`. A last line that a kill cut off
+    (no line end, not a whole JSON object) is dropped with a note. When a file holds the same
+    measurement twice, as a resumed run does, the later row counts, and a note says how many.
+
+    Raises:
+        InputError: no source is given, or one does not exist or has no rows.
+        RunError: a damaged line (named by file and number), or two sources that hold different
+            values for one measurement, so that they cannot stand in one table.
+
+    Example:
+        >>> import tempfile
+        >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
+        ...            student="lenet5x1", seed=0, step=9, epoch=1.0, final=True, train_loss=0.1,
+        ...            train_accuracy=1.0, validation_accuracy=None, test_accuracy=0.5)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "rows.jsonl"
+        ...     _ = path.write_text(json.dumps(row) + "\\n" + '{"kind": "stu')
+        ...     read = read_rows(folder)
+        >>> len(read.rows), read.notes[0].split(": ")[1]
+        (1, 'the last line (2) was cut off and is left out')
+    """
+    if not sources:
+        raise InputError("no run given; name at least one run folder or rows.jsonl file")
+    notes: list[str] = []
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    origin: dict[tuple[Any, ...], Path] = {}
+    seen: set[Path] = set()
+    for source in sources:
+        path = Path(source) / ROWS_FILE if Path(source).is_dir() else Path(source)
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        again = 0
+        for row in _read_file(path, notes):
+            key = measurement_key(row)
+            if key in merged and origin[key] != path and merged[key] != row:
+                raise RunError(
+                    f"{origin[key]} and {path} hold different values for one measurement"
+                    f" ({_describe(row)}); runs of one data set, task, teacher, student and seed"
+                    " cannot stand in one table"
+                )
+            again += key in merged and origin[key] == path
+            merged[key] = row
+            origin[key] = path
+        if again:
+            notes.append(f"{path}: {again} measurements are there twice; the later one counts")
+    return RowsRead(rows=list(merged.values()), notes=notes)
+
+
+def check_row(row: Any) -> None:
+    """Check that one row has every field of its kind, each with a value that is allowed there.
+
+    Raises:
+        InputError: naming the first field that is missing or wrong, and what is allowed. Fields
+            that are not in `FIELDS` are left alone.
+
+    Example:
+        >>> check_row({"kind": "student", "dataset": 3})
+        Traceback (most recent call last):
+        kdtheory.errors.InputError: field 'dataset' is 3; allowed: a text
+    """
+    if not isinstance(row, Mapping):
+        raise InputError("not a JSON object")
+    kind = row.get("kind")
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise InputError(f"field 'kind' is {kind!r}; allowed: {', '.join(FIELDS)}")
+    for field, holds in FIELDS[kind].items():
+        if field not in row:
+            raise InputError(f"a {kind} row without the field {field!r}")
+        if not _is_allowed(row[field], holds):
+            raise InputError(f"field {field!r} is {row[field]!r}; allowed: {_ALLOWED[holds]}")
+
+
+def measurement_key(row: Row) -> tuple[Any, ...]:
+    """Return what identifies the measurement of a checked row: everything but the values.
+
+    Example:
+        >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="a", student="b",
+        ...            seed=0, step=9, test_accuracy=0.5)
+        >>> measurement_key(row) == measurement_key({**row, "test_accuracy": 0.6})
+        True
+    """
+    return tuple(
+        row.get(field)
+        for field in (
+            *("kind", "dataset", "task", "teacher", "student", "seed", "step"),
+            *("arm", "temperature", "alpha", "supervision", "supervision_temperature"),
+        )
+    )
+
+
+def _read_file(path: Path, notes: list[str]) -> Sequence[dict[str, Any]]:
+    """Return the rows of one file; add a note when its last line is cut off."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            # Every finished row ends in a line end: only a row that was being written lacks it.
+            if number == len(lines):
+                notes.append(f"{path}: the last line ({number}) was cut off and is left out")
+                continue
+            raise RunError(f"{path}, line {number}: damaged, not a JSON object") from None
+        try:
+            check_row(row)
+        except InputError as error:
+            raise RunError(f"{path}, line {number}: {error}") from None
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path} holds no rows; run the experiment first")
+    return rows
+
+
+def _is_allowed(value: Any, holds: str) -> bool:
+    """Whether a value may stand in a field of that description."""
+    if holds == "text":
+        return isinstance(value, str) and bool(value)
+    if holds == "arm":
+        return value in ARMS
+    if holds == "supervision":
+        return value in SUPERVISIONS
+    if holds == "flag":
+        return isinstance(value, bool)
+    if value is None:
+        return holds in ("number", "any_number", "rate")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if holds == "count":
+        return isinstance(value, int) and value >= 0
+    if holds == "any_number":
+        return True
+    if not math.isfinite(value):
+        return False
+    return {"position": value >= 0, "rate": 0 <= value <= 1, "number": True}[holds]
+
+
+def _describe(row: Row) -> str:
+    """Name a measurement in a message."""
+    fields = ("dataset", "task", "teacher", "student", "kind", "arm", "seed", "step")
+    return ", ".join(f"{field} {row[field]}" for field in fields if field in row)

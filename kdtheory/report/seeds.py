@@ -1,0 +1,132 @@
+"""Averages over seeds, and the values a seed that enter them."""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from kdtheory.report.arms import Supervision, arm_of, supervision_of
+from kdtheory.report.rows import Row
+
+
+class MeanSd(NamedTuple):
+    """Mean and sample standard deviation (n - 1 in the denominator) over seeds.
+
+    `sd` is None with a single seed, where no deviation can be given; `mean` is None with none.
+    """
+
+    mean: float | None
+    sd: float | None
+    seeds: int
+
+
+def mean_sd(values: Collection[float]) -> MeanSd:
+    """Return mean and standard deviation of one value a seed.
+
+    Example:
+        >>> mean_sd([1.0, 3.0])
+        MeanSd(mean=2.0, sd=1.4142135623730951, seeds=2)
+        >>> mean_sd([1.0])
+        MeanSd(mean=1.0, sd=None, seeds=1)
+    """
+    n = len(values)
+    if n == 0:
+        return MeanSd(None, None, 0)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return MeanSd(mean, None, 1)
+    return MeanSd(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)), n)
+
+
+def final_values(rows: Sequence[Row], arm: Supervision | None, name: str) -> dict[int, float]:
+    """Return {seed: value} of the last epoch, for one arm's students or (arm None) the teachers."""
+    return {
+        row["seed"]: float(row[name])
+        for row in rows
+        if row["final"] and _is_run(row, arm) and row[name] is not None
+    }
+
+
+def finished_seeds(rows: Sequence[Row], arm: Supervision) -> set[int]:
+    """Return the seeds whose student on this arm was trained to the end.
+
+    Only these are averaged: the complexity of half a training is not comparable with a whole one.
+    """
+    return {
+        row["seed"]
+        for row in rows
+        if row["kind"] in ("student", "complexity") and row["final"] and arm_of(row) == arm
+    }
+
+
+def complexity_points(
+    rows: Sequence[Row], student: Supervision, supervision: Supervision, name: str
+) -> dict[int, dict[int, float]]:
+    """Return {seed: {step: value}} of one supervision along the training of one arm's students.
+
+    `name` is a field of the complexity rows: "complexity", "adjusted_complexity" or "margin".
+    Seeds whose training was not finished are left out.
+    """
+    finished = finished_seeds(rows, student)
+    points: dict[int, dict[int, float]] = {}
+    for row in rows:
+        if (
+            row["kind"] == "complexity"
+            and row["seed"] in finished
+            and row[name] is not None
+            and arm_of(row) == student
+            and supervision_of(row) == supervision
+        ):
+            points.setdefault(row["seed"], {})[row["step"]] = float(row[name])
+    return points
+
+
+def own_complexity(rows: Sequence[Row], arm: Supervision, name: str) -> dict[int, float]:
+    """Return {seed: value} of an arm's own supervision on its own student, over its training.
+
+    The value is the mean over the measuring points of that seed.
+    """
+    points = complexity_points(rows, arm, arm, name)
+    return {seed: _mean(values.values()) for seed, values in points.items()}
+
+
+def measured_supervisions(rows: Sequence[Row], student: Supervision) -> list[Supervision]:
+    """Return the supervisions whose complexity was measured on one arm's finished students."""
+    finished = finished_seeds(rows, student)
+    found = {
+        supervision_of(row)
+        for row in rows
+        if row["kind"] == "complexity" and row["seed"] in finished and arm_of(row) == student
+    }
+    return sorted(found, key=lambda supervision: supervision.order)
+
+
+def reference_student(rows: Sequence[Row], arms: Sequence[Supervision]) -> Supervision | None:
+    """Return the arm on whose students all supervisions are compared, or None without complexities.
+
+    Complexities are comparable on one kernel only, so one student is needed for all of them: the
+    one trained on labels, which has not seen any teacher; else the first arm that was measured.
+    """
+    return next((arm for arm in arms if measured_supervisions(rows, arm)), None)
+
+
+def unfinished_notes(rows: Sequence[Row], arms: Sequence[Supervision]) -> list[str]:
+    """Return one line for each arm that has seeds whose training did not end."""
+    notes = []
+    for arm in arms:
+        started = {row["seed"] for row in rows if row["kind"] != "teacher" and arm_of(row) == arm}
+        left_out = sorted(started - finished_seeds(rows, arm))
+        if left_out:
+            listed = ", ".join(map(str, left_out))
+            notes.append(f"{arm.label}: training not finished for seed {listed}; left out")
+    return notes
+
+
+def _is_run(row: Row, arm: Supervision | None) -> bool:
+    if arm is None:
+        return row["kind"] == "teacher"
+    return row["kind"] == "student" and arm_of(row) == arm
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed)

@@ -1,0 +1,47 @@
+"""How each supervision looks in every figure, also in grey and to colour-blind readers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kdtheory.report.arms import Supervision
+
+# Colours of Okabe and Ito (2008), told apart under the common forms of colour blindness. The marker
+# tells the kind of supervision without colour, line style and marker filling the temperature.
+_COLORS = {
+    "random_labels": "#000000",
+    "labels": "#D55E00",
+    "offline": "#0072B2",
+    "online": "#E69F00",
+    "self": "#CC79A7",
+}
+_MARKERS = {"random_labels": "X", "labels": "s", "offline": "o", "online": "^", "self": "D"}
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_FILLS = ("full", "none", "left", "bottom", "top")
+
+TEACHER_COLOR = "#555555"
+
+
+def line_style(supervision: Supervision, among: Sequence[Supervision]) -> dict[str, Any]:
+    """Return matplotlib's line and marker properties of one supervision.
+
+    `among` holds all supervisions of the figure: the temperatures of one kind are told apart by
+    their rank in it. From the sixth temperature on the styles repeat.
+
+    Example:
+        >>> pair = [Supervision("online", 1.0), Supervision("online", 4.0)]
+        >>> [line_style(s, pair)["linestyle"] for s in pair]
+        ['-', '--']
+    """
+    same = sorted({s.order for s in among if s.name == supervision.name})
+    rank = same.index(supervision.order)
+    color = _COLORS[supervision.name]
+    return {
+        "color": color,
+        "linestyle": _LINES[rank % len(_LINES)],
+        "marker": _MARKERS[supervision.name],
+        "fillstyle": _FILLS[rank % len(_FILLS)],
+        "markerfacecolor": color,
+        "markerfacecoloralt": "white",
+        "markeredgecolor": color,
+        "markersize": 5.5,
+    }

@@ -1,0 +1,254 @@
+"""The table: complexity of the supervision beside what the student then does, one row an arm."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kdtheory.errors import InputError
+from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
+from kdtheory.report.columns import COLUMNS, GENERAL_CAPTION, format_column
+from kdtheory.report.findings import RULE, Finding, against_theory, findings
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import (
+    MeanSd,
+    final_values,
+    finished_seeds,
+    mean_sd,
+    own_complexity,
+    unfinished_notes,
+)
+from kdtheory.report.writing import write_atomically
+
+if TYPE_CHECKING:
+    import polars
+
+
+class TextTable(NamedTuple):
+    """The table as text, from which every printed form is made.
+
+    - `headers`: of all columns; the first is the arm, the second the number of seeds.
+    - `groups`: for each run group its title and its lines, one text a header.
+    - `caption`: what holds for the whole table.
+    - `meanings`: (header, meaning) of each numeric column.
+    - `notes`: what was left out, and why.
+    """
+
+    headers: list[str]
+    groups: list[tuple[str, list[list[str]]]]
+    caption: str
+    meanings: list[tuple[str, str]]
+    notes: list[str]
+
+
+class _Line(NamedTuple):
+    """One arm's (or the teacher's) line: `arm` None is the teacher."""
+
+    arm: Supervision | None
+    seeds: int
+    values: list[MeanSd]
+
+
+def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
+    """Return means and sample standard deviations over seeds: one row an arm, and the teacher's.
+
+    Columns: `dataset`, `task`, `teacher`, `student`; `arm` ("teacher" for the teacher's own row);
+    `temperature` (null where there is none); `seeds`; and `<name>_mean`, `<name>_sd` for each of
+    complexity, adjusted_complexity, margin (of the arm's own supervision on its own student,
+    averaged over the measuring points of a seed), train_loss, train_fidelity, test_fidelity,
+    ntk_similarity and test_accuracy (last epoch; accuracies and fidelities as fractions). A value
+    that was not measured is null, and so is the deviation of a single seed. Students whose training
+    did not end are left out.
+
+    Raises:
+        InputError: there are no rows, or one arm has several alphas.
+
+    Example:
+        >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
+        ...            student="lenet5x1", final=True, train_loss=0.1)
+        >>> frame = summarize([dict(row, seed=0, test_accuracy=0.5),
+        ...                    dict(row, seed=1, test_accuracy=0.7)])
+        >>> frame.select("arm", "seeds", "test_accuracy_mean").rows()
+        [('teacher', 2, 0.6)]
+    """
+    import polars
+
+    records: list[dict[str, Any]] = []
+    for group, lines in _lines(rows).items():
+        for line in lines:
+            record: dict[str, Any] = dict(group._asdict())
+            record["arm"] = "teacher" if line.arm is None else line.arm.name
+            record["temperature"] = None if line.arm is None else line.arm.temperature
+            record["seeds"] = line.seeds
+            for column, value in zip(COLUMNS, line.values, strict=True):
+                record[f"{column.name}_mean"] = value.mean
+                record[f"{column.name}_sd"] = value.sd
+            records.append(record)
+    schema: dict[str, Any] = dict.fromkeys(RunGroup._fields, polars.String)
+    schema |= {"arm": polars.String, "temperature": polars.Float64, "seeds": polars.Int64}
+    for column in COLUMNS:
+        schema |= {f"{column.name}_mean": polars.Float64, f"{column.name}_sd": polars.Float64}
+    return polars.DataFrame(records, schema=schema)
+
+
+def text_table(rows: Sequence[Row]) -> TextTable:
+    """Return the table as text, with its captions: the content of every printed form.
+
+    Raises:
+        InputError: there are no rows, or one arm has several alphas.
+    """
+    lines_of = _lines(rows)
+    everything = [line for lines in lines_of.values() for line in lines]
+    # All groups together, so that a column has the same decimals throughout.
+    cells = [
+        format_column(column, [line.values[i] for line in everything])
+        for i, column in enumerate(COLUMNS)
+    ]
+    groups: list[tuple[str, list[list[str]]]] = []
+    notes: list[str] = []
+    done = 0
+    for group, lines in lines_of.items():
+        texts = [
+            [
+                f"teacher ({group.teacher})" if line.arm is None else line.arm.label,
+                str(line.seeds),
+                *(column[done + i] for column in cells),
+            ]
+            for i, line in enumerate(lines)
+        ]
+        done += len(lines)
+        groups.append((group.title, texts))
+        members = group_rows(rows)[group]
+        unfinished = unfinished_notes(members, arms_in(members))
+        notes += [f"{group.title}: {note}" for note in unfinished]
+        notes += [
+            f"{group.title}: {'teacher' if line.arm is None else line.arm.label}:"
+            f" {column.header} over {value.seeds} of {line.seeds} seeds"
+            for line in lines
+            for column, value in zip(COLUMNS, line.values, strict=True)
+            if 0 < value.seeds < line.seeds
+        ]
+    headers = ["arm", "seeds", *(column.header for column in COLUMNS)]
+    meanings = [(column.header, column.meaning) for column in COLUMNS]
+    return TextTable(headers, groups, GENERAL_CAPTION, meanings, notes)
+
+
+def write_tables(rows: Sequence[Row], out_dir: Path | str) -> list[Path]:
+    """Write table.md, table.csv, table.tex and table.html into a folder; return their paths.
+
+    The Markdown and the HTML show the findings under the table. The LaTeX needs the package
+    `booktabs`. Each file is replaced in one step, so that a kill never leaves half of one.
+
+    Raises:
+        InputError: there are no rows, or one arm has several alphas.
+    """
+    from kdtheory.report.great import great_table
+    from kdtheory.report.latex import latex_table
+
+    out = Path(out_dir)
+    table = text_table(rows)
+    found = findings(rows)
+    return [
+        write_atomically(out / "table.md", markdown_table(table, found)),
+        write_atomically(out / "table.csv", summarize(rows).write_csv()),
+        write_atomically(out / "table.tex", latex_table(table)),
+        write_atomically(out / "table.html", great_table(table, found).as_raw_html(make_page=True)),
+    ]
+
+
+def markdown_table(table: TextTable, found: Sequence[Finding]) -> str:
+    """Return the table as Markdown with its caption and the findings under it."""
+    several = len(table.groups) > 1
+    headers = (["run"] if several else []) + table.headers
+    lines = [] if several else [f"**{_escape_markdown(table.groups[0][0])}**", ""]
+    lines.append("| " + " | ".join(headers) + " |")
+    left = 2 if several else 1
+    lines.append("|" + "|".join([":---"] * left + ["---:"] * (len(headers) - left)) + "|")
+    for title, texts in table.groups:
+        for cells in texts:
+            shown = ([title] if several else []) + cells
+            lines.append("| " + " | ".join(map(_escape_markdown, shown)) + " |")
+    lines += ["", table.caption, ""]
+    lines += [f"- **{header}**: {_escape_markdown(text)}" for header, text in table.meanings]
+    if table.notes:
+        lines += ["", "Notes:", "", *(f"- {_escape_markdown(note)}" for note in table.notes)]
+    lines += ["", "## What the rows say about the theory", ""]
+    lines += [verdict_line(found), ""]
+    for title, _ in table.groups:
+        mine = [finding for finding in found if finding.group.title == title]
+        if several and mine:
+            lines += [f"### {_escape_markdown(title)}", ""]
+        lines += [
+            f"- **{finding.verdict}**: {_escape_markdown(finding.hypothesis)}"
+            f" ({_escape_markdown(finding.evidence)}; {count_seeds(finding.seeds)})"
+            for finding in mine
+        ]
+        lines += [""] if mine else []
+    lines += [RULE]
+    return "\n".join(lines) + "\n"
+
+
+def verdict_line(found: Sequence[Finding]) -> str:
+    """Return one line: how many hypotheses were seen, and plainly which the data contradict.
+
+    Example:
+        >>> verdict_line([])
+        'The rows hold no measurements that could test a hypothesis.'
+    """
+    if not found:
+        return "The rows hold no measurements that could test a hypothesis."
+    seen = sum(finding.verdict == "seen" for finding in found)
+    against = against_theory(found)
+    undecided = [finding for finding in found if finding.verdict == "undecided"]
+    text = f"Of {len(found)} hypotheses: {seen} seen, {len(against)} not seen, {len(undecided)} undecided"
+    doubtful = sum(finding.effect < 0 for finding in undecided)
+    text += f" ({doubtful} of these with a mean against the theory)." if doubtful else "."
+    if against:
+        several = len({finding.group for finding in found}) > 1
+        listed = "; ".join(
+            f"{finding.hypothesis} [{finding.group.title}]" if several else finding.hypothesis
+            for finding in against
+        )
+        return f"{text} Against the theory, the data contradict: {listed}."
+    return f"{text} No hypothesis was contradicted."
+
+
+def count_seeds(seeds: int) -> str:
+    """Return a number of seeds in words: "1 seed", "3 seeds"."""
+    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
+
+
+def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
+    """Compute the lines of each run group: the teacher's first, then the arms in reading order."""
+    if not rows:
+        raise InputError("no rows to report; a run writes rows.jsonl")
+    lines_of: dict[RunGroup, list[_Line]] = {}
+    for group, members in group_rows(rows).items():
+        lines = []
+        teachers = {row["seed"] for row in members if row["kind"] == "teacher" and row["final"]}
+        if teachers:
+            values = [
+                mean_sd(final_values(members, None, column.name).values())
+                if column.name in ("train_loss", "test_accuracy")
+                else mean_sd([])
+                for column in COLUMNS
+            ]
+            lines.append(_Line(None, len(teachers), values))
+        for arm in arms_in(members):
+            values = []
+            for column in COLUMNS:
+                by_seed = (
+                    own_complexity(members, arm, column.name)
+                    if column.source == "supervision"
+                    else final_values(members, arm, column.name)
+                )
+                values.append(mean_sd(by_seed.values()))
+            lines.append(_Line(arm, len(finished_seeds(members, arm)), values))
+        lines_of[group] = lines
+    return lines_of
+
+
+def _escape_markdown(text: str) -> str:
+    """Escape what would end a cell or start an emphasis."""
+    for special in ("\\", "|", "*", "_", "`", "<"):
+        text = text.replace(special, "\\" + special)
+    return text

@@ -1,0 +1,91 @@
+"""The table in a terminal, by rich."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kdtheory.report.findings import RULE, findings
+from kdtheory.report.rows import Row
+from kdtheory.report.tables import TextTable, count_seeds, text_table, verdict_line
+
+if TYPE_CHECKING:
+    import rich.console
+    import rich.table
+
+_STYLES = {"seen": "green", "not seen": "bold red", "undecided": "yellow"}
+
+
+def print_table(rows: Sequence[Row], console: "rich.console.Console") -> None:
+    """Print the table, what it shows, and the findings under it.
+
+    Where the console is too narrow for all columns side by side, they are printed as several tables
+    one under the other, each with the arms.
+
+    Raises:
+        InputError: there are no rows, or one arm has several alphas.
+    """
+    from rich.text import Text
+
+    table = text_table(rows)
+    blocks = [_rich_table(table, columns) for columns in _blocks(table, console)]
+    for block in blocks:
+        console.print(block)
+    console.print(Text(table.caption, style="dim"))
+    for note in table.notes:
+        console.print(Text(f"Note: {note}"))
+    found = findings(rows)
+    console.print()
+    console.print(Text(verdict_line(found), style="bold"))
+    several = len(table.groups) > 1
+    for title, _ in table.groups:
+        mine = [finding for finding in found if finding.group.title == title]
+        if several and mine:
+            console.print(Text(title, style="italic"))
+        for finding in mine:
+            console.print(
+                Text.assemble(
+                    "  ",
+                    (f"{finding.verdict:<9}", _STYLES[finding.verdict]),
+                    f"  {finding.hypothesis}: {finding.evidence}; {count_seeds(finding.seeds)}",
+                )
+            )
+    if found:
+        console.print(Text(RULE, style="dim"))
+
+
+def _blocks(table: TextTable, console: "rich.console.Console") -> list[list[int]]:
+    """Share the columns out to tables that fit the console, each with arm and seeds before them."""
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(max_width=10_000)
+    blocks = [[0, 1]]
+    for column in range(2, len(table.headers)):
+        wider = [*blocks[-1], column]
+        width = Measurement.get(console, unbounded, _rich_table(table, wider)).maximum
+        if width > console.width and len(blocks[-1]) > 2:
+            blocks.append([0, 1, column])
+        else:
+            blocks[-1] = wider
+    return blocks
+
+
+def _rich_table(table: TextTable, columns: Sequence[int]) -> "rich.table.Table":
+    """Build a rich table of some columns."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    several = len(table.groups) > 1
+    built = Table(
+        box=box.SIMPLE_HEAD, title=None if several else Text(table.groups[0][0]), title_style="bold"
+    )
+    for column in columns:
+        # Values never wrap (rich would break "1.2 ± 0.3"), so headers are broken here.
+        header = table.headers[column].replace(" ", "\n")
+        built.add_column(header, justify="left" if column == 0 else "right", no_wrap=True)
+    for title, texts in table.groups:
+        if several:
+            built.add_row(Text(title.replace(": ", ":\n"), style="italic"))
+        for cells in texts:
+            built.add_row(*(Text(cells[column]) for column in columns))
+        built.add_section()
+    return built
