@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdtheory.bounds import margin_bound, pac_bayes_bound
+from kdtheory.bounds.pac_bayes import bernoulli_kl, inverse_kl
+from kdtheory.errors import InputError
+
+
+@given(st.floats(0, 1), st.floats(0, 3))
+def test_inverse_kl_is_the_largest_probability_within_the_budget(error, budget):
+    p = inverse_kl(error, budget)
+    assert error <= p <= 1
+    if p < 1 - 1e-6:
+        assert bernoulli_kl(error, p) >= budget * (1 - 1e-9) - 1e-12
+        assert bernoulli_kl(error, max(p - 1e-6, error)) <= budget
+
+
+def test_terms_by_hand():
+    margins, diagonal = np.array([1.0, -0.5]), np.array([1.0, 0.25])
+    terms = pac_bayes_bound(
+        margins, diagonal, squared_norm=2.0, scales=0.5, delta=0.1, kernel_depends_on_sample=True
+    )
+    # Phi(-2) and Phi(2)
+    assert terms.gibbs_error == pytest.approx(0.5)
+    assert terms.kl == pytest.approx(4)
+    budget = (4 + np.log(2 * np.sqrt(2) / 0.1)) / 2
+    assert terms.gibbs_bound == pytest.approx(inverse_kl(0.5, budget))
+    assert terms.bound == 2 * terms.gibbs_bound
+    assert terms.validity == "diagnostic"
+
+
+def test_gibbs_error_is_the_error_of_draws_from_the_posterior():
+    """Linear kernel: the posterior is a Gaussian about w, of covariance scale^2 I."""
+    rng = np.random.default_rng(0)
+    x, y, w = rng.normal(size=(30, 3)), np.sign(rng.normal(size=30)), rng.normal(size=3)
+    terms = pac_bayes_bound(
+        y * (x @ w), (x**2).sum(axis=1), squared_norm=float(w @ w), scales=0.8,
+        kernel_depends_on_sample=False,
+    )  # fmt: skip
+    draws = w + 0.8 * rng.normal(size=(20_000, 3))
+    errors = (y * (draws @ x.T) <= 0).mean()
+    assert terms.gibbs_error == pytest.approx(errors, abs=0.005)
+
+
+def separable_disc(rng, n):
+    """x in the disc with |x_1| > 0.5 and y = sign(x_1), so that wide margins are possible."""
+    x1 = rng.uniform(0.5, 0.8, n) * np.sign(rng.normal(size=n))
+    return np.stack([x1, rng.uniform(-0.5, 0.5, n)], axis=1), np.sign(x1)
+
+
+def test_bound_holds_in_fresh_draws_and_beats_the_margin_bound_where_margins_are_wide():
+    rng = np.random.default_rng(5)
+    x_new, y_new = separable_disc(rng, 20_000)
+    gammas = 2.0 ** np.arange(-4, 3)
+    for _ in range(50):
+        x, y = separable_disc(rng, 1000)
+        w = np.linalg.solve(x.T @ x + np.eye(2), x.T @ y)
+        risk = np.mean(y_new * (x_new @ w) <= 0)
+        shared = {"squared_norm": float(w @ w), "kernel_depends_on_sample": False}
+        terms = pac_bayes_bound(y * (x @ w), (x**2).sum(axis=1), **shared)
+        margin = margin_bound(y * (x @ w), trace=float((x**2).sum()), gamma=gammas, **shared).best()
+        assert np.all(risk <= terms.bound)
+        assert terms.best().bound < 0.15 < margin.bound
+
+
+def test_bound_holds_for_pure_noise():
+    """Interpolated coin flips: no errors on the sample, risk 1/2."""
+    rng = np.random.default_rng(6)
+    n = 50
+    for _ in range(20):
+        y = np.sign(rng.normal(size=n))
+        terms = pac_bayes_bound(
+            np.ones(n), np.ones(n), squared_norm=float(y @ y), kernel_depends_on_sample=False
+        )
+        assert terms.best().bound >= 0.5
+
+
+def test_union_over_scales_is_paid_for():
+    margins, diagonal = np.linspace(0.1, 2, 40), np.ones(40)
+    scales = np.array([0.2, 0.4, 0.8])
+    options = {"squared_norm": 1.0, "kernel_depends_on_sample": False}
+    grid = pac_bayes_bound(margins, diagonal, scales=scales, delta=0.06, **options)
+    singles = [
+        pac_bayes_bound(margins, diagonal, scales=float(s), delta=0.02, **options) for s in scales
+    ]
+    np.testing.assert_allclose(grid.bound, [single.bound for single in singles])
+
+
+@pytest.mark.parametrize(
+    ("diagonal", "options", "words"),
+    [
+        (np.ones(3), {}, "kernel_diagonal must be finite and > 0"),
+        (np.zeros(4), {}, "kernel_diagonal"),
+        (np.ones(4), {"scales": -1.0}, "scales"),
+        (np.ones(4), {"delta": 2.0}, "delta"),
+        (np.ones(4), {"squared_norm": float("inf")}, "squared_norm"),
+    ],
+)
+def test_bad_pac_bayes_input(diagonal, options, words):
+    options = {"squared_norm": 1.0, "kernel_depends_on_sample": False} | options
+    with pytest.raises(InputError, match=words):
+        pac_bayes_bound(np.ones(4), diagonal, **options)
