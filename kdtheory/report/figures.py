@@ -127,7 +127,7 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
             curve = _curve(rows, points)
             heights += [value.mean for value in curve.values() if value.mean is not None]
             _draw_curve(axes, curve, supervision, shown)
-    _title(left, "every supervision on one student:", f"the one trained by {reference.label}")
+    _title(left, "every supervision on one student:", f"the one trained on {reference.label}")
     _title(right, "each arm's own supervision", "on its own student")
     left.set_ylabel("adjusted supervision complexity")
     for axes in (left, right):
@@ -217,7 +217,7 @@ def _accuracy_panels(
     teacher = mean_sd(_percent(final_values(rows, None, "test_accuracy").values()))
     if teacher.mean is not None:
         names.append(f"teacher, {group.teacher}")
-        _draw_teacher(left, teacher, len(arms))
+        _draw_teacher(left, teacher, float(len(arms)))
     left.set_yticks(range(len(names)), names)
     left.set_ylim(len(names) - 0.5, -0.6)
     left.set_xlabel("test accuracy after the last epoch (%)")
@@ -227,9 +227,11 @@ def _accuracy_panels(
     _title(
         left,
         f"accuracy of the students ({_spread(rows)})",
-        "large mark: mean; small marks: seeds; bar: sd" if several else "one seed: no deviation",
+        "large mark: mean; small marks: seeds; bar: sd" if several else "no deviation can be given",
     )
     _scatter(right, rows, arms, accuracy)
+    bars = "; bars: sd" if several else ""
+    _title(right, "accuracy against complexity", f"marks as on the left{bars}")
 
 
 def _draw_teacher(axes: "matplotlib.axes.Axes", accuracy: MeanSd, place: float) -> None:
@@ -257,7 +259,6 @@ def _scatter(
     accuracy: Mapping[Supervision, Sequence[float]],
 ) -> None:
     """Draw accuracy against the adjusted complexity of each arm's own supervision."""
-    _title(axes, "accuracy against complexity", "marks as on the left; bars: sd")
     axes.set_xlabel("adjusted complexity of the arm's own supervision")
     axes.set_ylabel("test accuracy (%)")
     axes.grid(True, color="#DDDDDD", linewidth=0.6)
@@ -285,7 +286,7 @@ def _scatter(
             va="center",
             transform=axes.transAxes,
         )
-        axes.set_xticks([])
+        axes.set_axis_off()
     elif min(drawn) > 0 and max(drawn) > _LOG_RATIO * min(drawn):
         axes.set_xscale("log")
 

@@ -5,6 +5,7 @@ expects them to hold. Each is a number a seed (a paired difference, or a rank co
 arms) whose sign the hypothesis predicts, and the verdict is read off its confidence interval.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
@@ -115,7 +116,7 @@ def _complexity_findings(
     for same in (offline, online):
         pairs += [
             ("temperature", "is more complex than", low, high, False)
-            for low, high in zip(same, same[1:], strict=False)
+            for low, high in itertools.pairwise(same)
         ]
     found = []
     for topic, words, higher, lower, equal_agrees in pairs:
@@ -140,7 +141,7 @@ def _complexity_findings(
         verdict, effect, half_width = judge(differences.values(), equal_agrees=equal_agrees)
         evidence = (
             f"difference in adjusted complexity {_interval(effect, half_width)} on the student"
-            f" trained by {reference.label}; so ordered at {agreeing} of {len(along)}"
+            f" trained on {reference.label}; so ordered at {agreeing} of {len(along)}"
             " measuring points"
         )
         hypothesis = f"{higher.label} {words} {lower.label}"

@@ -30,6 +30,7 @@ def great_table(table: TextTable, found: Sequence[Finding] | None) -> "great_tab
         .cols_align(align="right")
         .cols_align(align="left", columns=[headers[0]])
         .cols_label({header: header[:1].upper() + header[1:] for header in headers})
+        .tab_options(data_row_padding_horizontal="9px", row_group_font_weight="bold")
         .tab_spanner("the arm's own supervision", headers[2:5])
         .tab_spanner("the student after the last epoch", headers[5:])
         .tab_style(

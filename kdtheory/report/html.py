@@ -30,8 +30,8 @@ GUIDE: tuple[tuple[str, str], ...] = (
         "How hard the targets are for this student: Yᵀ K⁻¹ Y, where Y are the targets and K is the"
         " student’s neural tangent kernel on a set of its training examples. It is the squared norm"
         " of the smallest function of that kernel that fits the targets exactly. Targets that vary"
-        " along the kernel’s strong directions are cheap, others dear. Its size depends on the scale"
-        " of K, so two values compare only on one kernel.",
+        " along the kernel’s strong directions are cheap, others dear. Its size depends on the"
+        " scale of K, so two values compare only on one kernel.",
     ),
     (
         "Adjusted complexity",
@@ -43,14 +43,14 @@ GUIDE: tuple[tuple[str, str], ...] = (
     (
         "Margin",
         "How clearly the targets name the data set’s label: the target of the labelled class minus"
-        " the largest other one, averaged (with one output, label times target). Softer targets have"
-        " both a lower complexity and a smaller margin; the theory’s error bound has √complexity"
-        " over margin in it, so a low complexity counts only beside its margin.",
+        " the largest other one, averaged (with one output, label times target). Softer targets"
+        " have both a lower complexity and a smaller margin; the theory’s error bound has"
+        " √complexity over margin in it, so a low complexity counts only beside its margin.",
     ),
     (
         "Train loss",
-        "The loss on the training examples as the run recorded it. Every arm minimises another loss,"
-        " so it says whether an arm was fitted, not which arm is better.",
+        "The loss on the training examples as the run recorded it. Every arm minimises another"
+        " loss, so it says whether an arm was fitted, not which arm is better.",
     ),
     (
         "Fidelity",
@@ -61,7 +61,7 @@ GUIDE: tuple[tuple[str, str], ...] = (
     (
         "NTK similarity",
         "Cosine between the student’s and the final teacher’s kernels on the same training"
-        " examples: 1 where both networks see the same examples as alike, near 0 where not.",
+        " examples: 1 where both networks see the same examples as alike, smaller where not.",
     ),
     (
         "Test accuracy",

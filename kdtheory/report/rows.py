@@ -22,8 +22,8 @@ ARMS = ("labels", "offline", "online", "self")
 SUPERVISIONS = ("random_labels", *ARMS)
 
 # What a field may hold: "text"; "count", an integer of at least 0; "position", a number of at least
-# 0; "flag"; "number", finite or null; "rate", a number in [0, 1] or null; "any_number", also NaN and
-# infinite (a singular kernel has an infinite condition number, and the rows keep it).
+# 0; "flag"; "number", finite or null; "rate", a number in [0, 1] or null; "any_number", also NaN
+# and infinite (a singular kernel has an infinite condition number, and the rows keep it).
 _GROUP = {"dataset": "text", "task": "text", "teacher": "text", "student": "text"}
 _POINT = {"seed": "count", "step": "count", "epoch": "position", "final": "flag"}
 _TRAINING = {
@@ -66,6 +66,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+# What tells one training from another, and one measurement in it from another.
+_TRAINING_KEY = (*_GROUP, "kind", "seed", "arm", "temperature")
+_POINT_KEY = ("step", "alpha", "supervision", "supervision_temperature")
+
 _ALLOWED = {
     "text": "a text",
     "count": "an integer of at least 0",
@@ -99,8 +103,9 @@ def read_rows(*sources: Path | str) -> RowsRead:
 
     Raises:
         InputError: no source is given, or one does not exist or has no rows.
-        RunError: a damaged line (named by file and number), or two sources that hold different
-            values for one measurement, so that they cannot stand in one table.
+        RunError: a damaged line (named by file and number), or two sources that hold the same
+            training (data set, task, teacher, student, arm, seed) with different measurements, so
+            that they cannot stand in one table.
 
     Example:
         >>> import tempfile
@@ -117,29 +122,19 @@ def read_rows(*sources: Path | str) -> RowsRead:
     if not sources:
         raise InputError("no run given; name at least one run folder or rows.jsonl file")
     notes: list[str] = []
-    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    merged: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     origin: dict[tuple[Any, ...], Path] = {}
-    seen: set[Path] = set()
     for source in sources:
         path = Path(source) / ROWS_FILE if Path(source).is_dir() else Path(source)
-        if path.resolve() in seen:
-            continue
-        seen.add(path.resolve())
-        again = 0
-        for row in _read_file(path, notes):
-            key = measurement_key(row)
-            if key in merged and origin[key] != path and merged[key] != row:
+        for training, rows in _trainings(path, _read_file(path, notes), notes).items():
+            if training in merged and merged[training] != rows:
                 raise RunError(
-                    f"{origin[key]} and {path} hold different values for one measurement"
-                    f" ({_describe(row)}); runs of one data set, task, teacher, student and seed"
-                    " cannot stand in one table"
+                    f"{origin[training]} and {path} differ in what they hold for"
+                    f" {_describe(rows[0])}; two such runs cannot stand in one table"
                 )
-            again += key in merged and origin[key] == path
-            merged[key] = row
-            origin[key] = path
-        if again:
-            notes.append(f"{path}: {again} measurements are there twice; the later one counts")
-    return RowsRead(rows=list(merged.values()), notes=notes)
+            merged[training] = rows
+            origin[training] = path
+    return RowsRead(rows=[row for rows in merged.values() for row in rows], notes=notes)
 
 
 def check_row(row: Any) -> None:
@@ -166,22 +161,26 @@ def check_row(row: Any) -> None:
             raise InputError(f"field {field!r} is {row[field]!r}; allowed: {_ALLOWED[holds]}")
 
 
-def measurement_key(row: Row) -> tuple[Any, ...]:
-    """Return what identifies the measurement of a checked row: everything but the values.
-
-    Example:
-        >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="a", student="b",
-        ...            seed=0, step=9, test_accuracy=0.5)
-        >>> measurement_key(row) == measurement_key({**row, "test_accuracy": 0.6})
-        True
-    """
-    return tuple(
-        row.get(field)
-        for field in (
-            *("kind", "dataset", "task", "teacher", "student", "seed", "step"),
-            *("arm", "temperature", "alpha", "supervision", "supervision_temperature"),
-        )
-    )
+def _trainings(
+    path: Path, rows: Sequence[dict[str, Any]], notes: list[str]
+) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Return one file's rows by the training that they measure, each measurement once."""
+    measured: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]] = {}
+    for row in rows:
+        training = tuple(row.get(field) for field in _TRAINING_KEY)
+        point = tuple(row.get(field) for field in _POINT_KEY)
+        measured.setdefault(training, {})[point] = row
+    again = len(rows) - sum(len(points) for points in measured.values())
+    if again:
+        counted = "1 measurement is" if again == 1 else f"{again} measurements are"
+        notes.append(f"{path}: {counted} there again; the later one counts")
+    for points in measured.values():
+        last = {row["step"] for row in points.values() if row["final"]}
+        if len(last) > 1:
+            row = next(iter(points.values()))
+            listed = ", ".join(map(str, sorted(last)))
+            raise RunError(f"{path}: several last steps ({listed}) for {_describe(row)}")
+    return {training: list(points.values()) for training, points in measured.items()}
 
 
 def _read_file(path: Path, notes: list[str]) -> Sequence[dict[str, Any]]:
@@ -236,6 +235,6 @@ def _is_allowed(value: Any, holds: str) -> bool:
 
 
 def _describe(row: Row) -> str:
-    """Name a measurement in a message."""
-    fields = ("dataset", "task", "teacher", "student", "kind", "arm", "seed", "step")
-    return ", ".join(f"{field} {row[field]}" for field in fields if field in row)
+    """Name the training that a row measures, in a message."""
+    fields = (field for field in _TRAINING_KEY if row.get(field) is not None)
+    return ", ".join(f"{field} {row[field]}" for field in fields)

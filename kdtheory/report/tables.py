@@ -199,7 +199,8 @@ def verdict_line(found: Sequence[Finding]) -> str:
     seen = sum(finding.verdict == "seen" for finding in found)
     against = against_theory(found)
     undecided = [finding for finding in found if finding.verdict == "undecided"]
-    text = f"Of {len(found)} hypotheses: {seen} seen, {len(against)} not seen, {len(undecided)} undecided"
+    counts = f"{seen} seen, {len(against)} not seen, {len(undecided)} undecided"
+    text = f"Of {len(found)} hypotheses: {counts}"
     doubtful = sum(finding.effect < 0 for finding in undecided)
     text += f" ({doubtful} of these with a mean against the theory)." if doubtful else "."
     if against:

@@ -1,5 +1,6 @@
 """Write a file so that it is either the old one or the whole new one."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     return path

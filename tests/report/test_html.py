@@ -1,0 +1,105 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from kdtheory.errors import InputError
+from kdtheory.report.findings import findings
+from kdtheory.report.html import report_page
+from kdtheory.report.run_folder import write_all
+
+VOID = {"meta", "img", "br", "link", "hr", "col"}
+
+
+class Page(HTMLParser):
+    """Collects the tags and checks that they are nested."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+
+def page_of(rows, **change):
+    settings = {"config": {}, "provenance": {}, "title": "A run", **change}
+    return report_page(rows, **settings)
+
+
+def test_the_page_holds_everything_and_refers_to_nothing(make_rows):
+    rows = make_rows()
+    text = page_of(rows, config={"epochs": 30}, provenance={"jax": "0.0"}, notes=["Noise: 10 %."])
+    page = Page(text)
+    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == 2
+    assert all(attrs["src"].startswith("data:image/svg+xml;base64,") for attrs in images)
+    assert all(attrs["alt"] for attrs in images)
+    assert not [tag for tag, attrs in page.tags if tag in ("script", "link", "iframe")]
+    assert not re.search(r"@import|url\(", text)
+    shown = "".join(page.text)
+    for expected in ('"epochs": 30', '"jax": "0.0"', "Noise: 10 %.", "online, τ = 4", "Margin"):
+        assert expected in shown
+    for finding in findings(rows):
+        assert finding.hypothesis in shown
+        assert finding.evidence in shown
+
+
+def test_names_and_notes_cannot_inject_markup(make_rows):
+    evil = "<script>alert(1)</script>"
+    rows = make_rows(seeds=(0,), points=1, complexity=False, teacher=evil)
+    text = page_of(rows, title=evil, notes=[evil], config={evil: evil}, provenance={"x": evil})
+    assert "<script" not in text
+    Page(text)
+
+
+def test_what_contradicts_the_theory_stands_at_the_top(make_rows):
+    rows = make_rows(points=2)
+    for row in rows:
+        if row["kind"] == "complexity":
+            row["adjusted_complexity"] = 10 - row["adjusted_complexity"]
+    text = page_of(rows)
+    assert "Against the theory" in text.split("<h2>")[0]
+    assert "random labels are more complex than labels" in text.split("<h2>")[0]
+
+
+def test_a_missing_figure_is_said(make_rows):
+    text = page_of(make_rows(points=1, complexity=False))
+    assert "No figure: no complexity was measured" in text
+
+
+def test_all_files_are_written_whole(tmp_path, make_rows):
+    rows = make_rows(seeds=(0, 1), points=2)
+    settings = {"config": {"path": tmp_path}, "provenance": {}, "title": "A run", "notes": ()}
+    paths = write_all(rows, tmp_path, **settings)
+    names = {"table.md", "table.csv", "table.tex", "table.html", "report.html"}
+    names |= {f"{name}.{form}" for name in ("complexity", "accuracy") for form in ("png", "svg")}
+    assert {path.name for path in paths} == names == {path.name for path in tmp_path.iterdir()}
+    assert all(path.stat().st_size > 200 for path in paths)
+    # Without complexities the figure of the earlier rows must not stay.
+    write_all(make_rows(seeds=(0,), points=1, complexity=False), tmp_path, **settings)
+    gone = {"complexity.png", "complexity.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == names - gone
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, make_rows):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*table\.md"):
+        write_all(
+            make_rows(seeds=(0,), points=1, complexity=False),
+            tmp_path / "file",
+            config={},
+            provenance={},
+            title="A run",
+        )

@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from kdtheory.errors import InputError, RunError
+from kdtheory.report.rows import FIELDS, check_row, read_rows
+
+
+def write(path: Path, rows, end="\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, rows)) + end)
+    return path
+
+
+def test_what_a_run_wrote_is_read_back(tmp_path, make_rows):
+    rows = make_rows(seeds=(0, 1), points=2)
+    write(tmp_path / "run" / "rows.jsonl", rows)
+    for source in (tmp_path / "run", str(tmp_path / "run" / "rows.jsonl")):
+        read = read_rows(source)
+        assert sorted(map(str, read.rows)) == sorted(map(str, rows))
+        assert read.notes == []
+
+
+@pytest.mark.parametrize("cut", [1, 20, 100])
+def test_a_last_line_cut_off_by_a_kill_is_dropped_with_a_note(tmp_path, make_rows, cut):
+    rows = make_rows(seeds=(0,), points=2)
+    path = write(tmp_path / "rows.jsonl", rows)
+    path.write_text(path.read_text() + json.dumps(rows[-1])[:cut])
+    read = read_rows(path)
+    assert len(read.rows) == len(rows)
+    assert len(read.notes) == 1
+    assert f"({len(rows) + 1}) was cut off" in read.notes[0]
+
+
+def test_a_whole_last_row_without_line_end_is_kept(tmp_path, make_rows):
+    rows = make_rows(seeds=(0,), points=1)
+    assert len(read_rows(write(tmp_path / "rows.jsonl", rows, end="")).rows) == len(rows)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_damaged_line_is_named(tmp_path, make_rows, last):
+    lines = [json.dumps(row) for row in make_rows(seeds=(0,), points=1)]
+    number = len(lines) if last else 3
+    lines[number - 1] = lines[number - 1][:40]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match=rf"rows\.jsonl, line {number}: damaged"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "pupil"}, "field 'kind' is 'pupil'; allowed: teacher, student, complexity"),
+        ({"seed": -1}, "field 'seed' is -1; allowed: an integer of at least 0"),
+        ({"seed": True}, "field 'seed' is True"),
+        ({"final": 1}, "field 'final' is 1; allowed: true or false"),
+        ({"test_accuracy": 95.0}, "allowed: a number from 0 to 1 or null"),
+        ({"train_loss": float("nan")}, "allowed: a finite number or null"),
+        ({"dataset": ""}, "field 'dataset' is ''; allowed: a text"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_line(tmp_path, make_rows, change, message):
+    rows = make_rows(seeds=(0,), points=1)
+    rows[0].update(change)
+    with pytest.raises(RunError) as error:
+        read_rows(write(tmp_path / "rows.jsonl", rows))
+    assert "line 1: " in str(error.value)
+    assert message in str(error.value)
+
+
+def test_every_field_is_required_and_an_arm_must_be_known(make_rows):
+    for kind, fields in FIELDS.items():
+        row = next(row for row in make_rows(seeds=(0,), points=1) if row["kind"] == kind)
+        check_row({**row, "extra": "left alone"})
+        for field in fields:
+            with pytest.raises(InputError, match=f"{kind} row without the field '{field}'"):
+                check_row({key: value for key, value in row.items() if key != field})
+        if kind != "teacher":
+            with pytest.raises(InputError, match="allowed: one of labels, offline, online, self"):
+                check_row({**row, "arm": "mutual"})
+
+
+def test_a_repeated_measurement_counts_once_and_the_later_one_wins(tmp_path, make_rows):
+    rows = make_rows(seeds=(0,), points=2)
+    again = {**rows[0], "test_accuracy": 0.123}
+    read = read_rows(write(tmp_path / "rows.jsonl", [*rows, again]))
+    assert len(read.rows) == len(rows)
+    assert again in read.rows
+    assert rows[0] not in read.rows
+    assert "1 measurement is there again" in read.notes[0]
+
+
+def test_runs_are_joined_and_a_copy_counts_once(tmp_path, make_rows):
+    first, second = make_rows(seeds=(0,), points=1), make_rows(seeds=(1,), points=1)
+    a = write(tmp_path / "a" / "rows.jsonl", first)
+    b = write(tmp_path / "b" / "rows.jsonl", second)
+    copy = write(tmp_path / "copy" / "rows.jsonl", first)
+    assert len(read_rows(a, b, copy, a.parent).rows) == len(first) + len(second)
+
+
+def test_two_runs_that_differ_in_one_training_are_refused(tmp_path, make_rows):
+    # Another length: no step is measured by both, but seed 0 has two results.
+    long = [{**row, "step": row["step"] + 7} for row in make_rows(seeds=(0,), points=2)]
+    a = write(tmp_path / "a" / "rows.jsonl", make_rows(seeds=(0,), points=2))
+    b = write(tmp_path / "b" / "rows.jsonl", long)
+    with pytest.raises(RunError, match="cannot stand in one table"):
+        read_rows(a, b)
+    with pytest.raises(RunError, match="several last steps"):
+        read_rows(write(tmp_path / "c.jsonl", [*make_rows(seeds=(0,), points=2), *long]))
+
+
+def test_missing_and_empty_sources_are_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match="no run given"):
+        read_rows()
+    with pytest.raises(InputError, match=r"cannot read .*rows\.jsonl: No such file"):
+        read_rows(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("")
+    with pytest.raises(InputError, match="holds no rows"):
+        read_rows(tmp_path)
