@@ -1,4 +1,4 @@
-"""The methods that compute tiles of a Gram matrix, and the choice between them."""
+"""What a method that computes tiles of a Gram matrix does; and neural-tangents as one."""
 
 import abc
 import functools
@@ -6,20 +6,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import flax.errors
 import jax
 import numpy as np
 
-from kdtheory.errors import InputError
 from kdtheory.ntk import neural_tangents
 from kdtheory.ntk.tiling import padded
 from kdtheory.typing import ApplyFn, Variables
 
 #: What is kept of the outputs; see `kdtheory.ntk.gram`.
 OUTPUTS = ("full", "trace", "diagonal", "sum")
-
-#: The methods by name; "auto" chooses one of the others.
-METHODS = ("auto", "neural_tangents", "neural_tangents_vector_products")
 
 #: Working memory that block sizes are chosen for, in bytes.
 WORKING_MEMORY = 2 * 2**30
@@ -149,37 +144,3 @@ def _neural_tangents_tile(apply_fn: ApplyFn, outputs: str, method: str) -> Calla
         return kernel[:, :, 0, 0]
 
     return tile
-
-
-def make_engine(
-    apply_fn: ApplyFn, variables: Variables, x: np.ndarray, *, outputs: str, method: str
-) -> TileEngine:
-    """Check the model on abstract inputs and return the engine for the method.
-
-    Raises:
-      InputError: logits that are not (n, d), or a model that the method does not cover.
-    """
-    d = _output_count(apply_fn, variables, x)
-    if method == "auto":
-        method = "neural_tangents"
-    return NeuralTangentsEngine(
-        apply_fn, variables, x, d, method=method, reason="asked for", outputs=outputs
-    )
-
-
-def _output_count(apply_fn: ApplyFn, variables: Variables, x: np.ndarray) -> int:
-    """Return d; abstract evaluation only."""
-    example = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
-    try:
-        logits = jax.eval_shape(apply_fn, variables, example)
-    except (TypeError, ValueError, flax.errors.FlaxError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise InputError(
-            f"the model does not take inputs of shape {x.shape} and dtype {x.dtype}: {lines[0]}"
-        ) from error
-    if not hasattr(logits, "shape") or len(logits.shape) != 2 or logits.shape[0] != 2:
-        got = getattr(logits, "shape", type(logits).__name__)
-        raise InputError(
-            f"apply_fn must return logits of shape (n, d); for two examples it returned {got}"
-        )
-    return int(logits.shape[1])

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.errors import InputError, KernelError, unknown_name
-from kdtheory.ntk.engines import METHODS, OUTPUTS, TileEngine, make_engine
+from kdtheory.ntk.engines import OUTPUTS, TileEngine
+from kdtheory.ntk.methods import METHODS, make_engine
 from kdtheory.ntk.tiling import blocks, fill
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
@@ -114,8 +115,8 @@ def choose_method(apply_fn: ApplyFn, variables: Variables, x: ArrayLike) -> tupl
     Raises:
       InputError: as `gram`.
 
-    >>> choose_method(lambda v, x: x @ v["params"]["w"], {"params": {"w": np.eye(2)}}, np.eye(2))[0]
-    'neural_tangents'
+    >>> choose_method(lambda v, x: x @ v["params"]["w"], {"params": {"w": np.eye(2)}}, np.eye(2))
+    ('neural_tangents', 'not entering through a layer: parameters w')
     """
     with _settings(None, variables) as result_dtype:
         variables = _cast(variables, result_dtype)

@@ -8,7 +8,8 @@ import pytest
 
 from kdtheory.errors import InputError, KernelError
 from kdtheory.ntk import choose_method, gram
-from kdtheory.ntk.engines import METHODS, OUTPUTS
+from kdtheory.ntk.engines import OUTPUTS
+from kdtheory.ntk.methods import METHODS
 
 
 class Small(nn.Module):

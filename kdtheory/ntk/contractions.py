@@ -1,0 +1,91 @@
+"""From per-example gradients of layers to tiles of the kernel.
+
+The kernel is a sum over layers, K = sum_l J_l J_l^T, so a tile grows layer by layer and the whole
+Jacobian is never formed. A layer's share comes in one of two forms.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+#: Flat gradients narrower than this are joined: one product costs less than several thin ones.
+_NARROW = 2048
+
+
+class Flat(NamedTuple):
+    """Gradients as they are: gradients[i, a] is output a of example i by the parameters."""
+
+    gradients: Float[jax.Array, "b d p"]
+
+
+class RankOne(NamedTuple):
+    """Gradients that are outer products, cotangents[i, a] inputs[i]^T, and stay unformed.
+
+    The layer's kernel is <inputs_i, inputs_j> * <cotangents_ia, cotangents_jb>.
+    """
+
+    inputs: Float[jax.Array, "b p"]
+    cotangents: Float[jax.Array, "b d q"]
+
+
+Share = Flat | RankOne
+
+
+def join_narrow(shares: list[Share]) -> list[Share]:
+    """Join narrow flat gradients into wider ones.
+
+    >>> thin = Flat(jnp.ones((2, 1, 3)))
+    >>> [share.gradients.shape for share in join_narrow([thin, thin])]
+    [(2, 1, 6)]
+    """
+    joined: list[Share] = []
+    narrow: list[jax.Array] = []
+    for share in shares:
+        if isinstance(share, Flat) and share.gradients.shape[-1] < _NARROW:
+            narrow.append(share.gradients)
+            if sum(part.shape[-1] for part in narrow) >= _NARROW:
+                joined.append(Flat(jnp.concatenate(narrow, axis=-1)))
+                narrow = []
+        else:
+            joined.append(share)
+    if narrow:
+        joined.append(Flat(jnp.concatenate(narrow, axis=-1)))
+    return joined
+
+
+def contract(first: list[Share], second: list[Share], *, outputs: str) -> jax.Array:
+    """Return the tile of two blocks of examples.
+
+    Args:
+      first: shares of b1 examples, one for each layer.
+      second: shares of b2 examples, of the same layers.
+      outputs: "full" for (b1, d, b2, d), "diagonal" for (d, b1, b2), "trace" and "sum" for
+        (b1, b2); "sum" expects the one cotangent of the sum as only output.
+
+    >>> share = Flat(jnp.arange(6.0).reshape(3, 1, 2))
+    >>> contract([share], [share], outputs="trace")
+    Array([[ 1.,  3.,  5.],
+           [ 3., 13., 23.],
+           [ 5., 23., 41.]], dtype=float32)
+    """
+    subscripts = {
+        "full": "iap,jbp->iajb",
+        "diagonal": "iap,jap->aij",
+        "trace": "iap,jap->ij",
+        "sum": "iap,jap->ij",
+    }[outputs]
+    tile: jax.Array | None = None
+    for one, other in zip(first, second, strict=True):
+        if isinstance(one, Flat) and isinstance(other, Flat):
+            part = jnp.einsum(subscripts, one.gradients, other.gradients)
+        elif isinstance(one, RankOne) and isinstance(other, RankOne):
+            part = jnp.einsum(subscripts, one.cotangents, other.cotangents)
+            inner = jnp.einsum("ip,jp->ij", one.inputs, other.inputs)
+            part = part * (inner[:, None, :, None] if outputs == "full" else inner)
+        else:
+            raise TypeError("the two blocks' shares must be of the same layers")
+        tile = part if tile is None else tile + part
+    assert tile is not None
+    return tile

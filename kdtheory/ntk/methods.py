@@ -1,0 +1,58 @@
+"""The methods by name, and the choice between them."""
+
+import flax.errors
+import jax
+import numpy as np
+
+from kdtheory.errors import InputError
+from kdtheory.ntk.engines import NeuralTangentsEngine, TileEngine
+from kdtheory.ntk.interception import NotLayerwiseError
+from kdtheory.ntk.layerwise import LayerwiseEngine
+from kdtheory.typing import ApplyFn, Variables
+
+#: The methods of `kdtheory.ntk.gram`; "auto" chooses one of the others.
+METHODS = ("auto", "layerwise", "neural_tangents", "neural_tangents_vector_products")
+
+
+def make_engine(
+    apply_fn: ApplyFn, variables: Variables, x: np.ndarray, *, outputs: str, method: str
+) -> TileEngine:
+    """Check the model on abstract inputs and return the engine for the method.
+
+    Raises:
+      InputError: logits that are not (n, d), or a model that the method does not cover.
+    """
+    d = _output_count(apply_fn, variables, x)
+    if method in ("auto", "layerwise"):
+        reason = "every parameter enters through a layer" if method == "auto" else "asked for"
+        try:
+            return LayerwiseEngine(
+                apply_fn, variables, x, d, method="layerwise", reason=reason, outputs=outputs
+            )
+        except NotLayerwiseError as error:
+            if method == "layerwise":
+                raise
+            method, reason = "neural_tangents", str(error)
+    else:
+        reason = "asked for"
+    return NeuralTangentsEngine(
+        apply_fn, variables, x, d, method=method, reason=reason, outputs=outputs
+    )
+
+
+def _output_count(apply_fn: ApplyFn, variables: Variables, x: np.ndarray) -> int:
+    """Return d; abstract evaluation only."""
+    example = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
+    try:
+        logits = jax.eval_shape(apply_fn, variables, example)
+    except (TypeError, ValueError, flax.errors.FlaxError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(
+            f"the model does not take inputs of shape {x.shape} and dtype {x.dtype}: {lines[0]}"
+        ) from error
+    if not hasattr(logits, "shape") or len(logits.shape) != 2 or logits.shape[0] != 2:
+        got = getattr(logits, "shape", type(logits).__name__)
+        raise InputError(
+            f"apply_fn must return logits of shape (n, d); for two examples it returned {got}"
+        )
+    return int(logits.shape[1])
