@@ -2,7 +2,8 @@
 
 `load` makes it: the digits that scikit-learn carries, a made-up set for tests, or any prepared
 TensorFlow Datasets image classification set; full or binary tasks; stratified, seeded subsets;
-label noise. `normalize`, `encode_labels` and `augment` are pure functions for compiled steps.
+label noise. `prepare` downloads a set. `normalize`, `encode_labels` and `augment` are pure functions
+for compiled steps.
 """
 
 from kdtheory.datasets.augment import (
@@ -13,7 +14,9 @@ from kdtheory.datasets.augment import (
 )
 from kdtheory.datasets.image_dataset import ImageDataset, Split, encode_labels, normalize
 from kdtheory.datasets.loading import load
+from kdtheory.datasets.prepare import prepare
 from kdtheory.datasets.prepared import PreparedDataset, list_prepared
+from kdtheory.datasets.source import OnProgress
 from kdtheory.datasets.tasks import TASKS, Task, register_task
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "TASKS",
     "AugmentConfig",
     "ImageDataset",
+    "OnProgress",
     "PreparedDataset",
     "Split",
     "Task",
@@ -30,5 +34,6 @@ __all__ = [
     "list_prepared",
     "load",
     "normalize",
+    "prepare",
     "register_task",
 ]

@@ -51,7 +51,7 @@ def load(
       "name/config:version".
     - `task`: see `kdtheory.datasets.TASKS`: "full", "ten", "first_half", "odd_even", "even_odd".
     - `data_dir`: where TFDS sets are prepared. Default: the environment variable
-      KDTHEORY_DATA_DIR, otherwise TFDS's own default.
+      KDTHEORY_DATA_DIR, otherwise TFDS's own default. Not used by "digits" and "synthetic".
     - `train_size`: number of training examples. Default: all that validation leaves.
     - `validation_size`: number of validation examples. They come from the source's own
       validation split if it has one beside its test split; otherwise they are held out from its

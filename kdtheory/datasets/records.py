@@ -1,6 +1,7 @@
 """Stored TFDS records: labels and encoded images, from array_record and from tfrecord files."""
 
 import io
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
@@ -45,17 +46,27 @@ class ArrayRecords:
             split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
         )
 
-    def _features(self, rows: list[int]) -> list[Any]:
+    def _values(self, rows: list[int], key: str) -> list[Any]:
+        """Return one feature of these rows."""
         # Parsed here and not by TFDS, whose decoding would decode every image for its label.
         from tensorflow_datasets.proto import tf_example_pb2
 
         try:
-            records = self._source.__getitems__(rows)
-            return [
-                tf_example_pb2.Example.FromString(record).features.feature for record in records
+            examples = [
+                tf_example_pb2.Example.FromString(record)
+                for record in self._source.__getitems__(rows)
             ]
-        except Exception as error:  # riegeli's and protobuf's own types
+        except Exception as error:  # riegeli's and protobuf's own types, among others
             raise damaged(self._where, error) from error
+        values = []
+        for example in examples:
+            feature = example.features.feature[key]
+            kind = feature.WhichOneof("kind")
+            # A file cut at a block's end is read without complaint, as empty records.
+            if kind is None or not getattr(feature, kind).value:
+                raise damaged(self._where, f"a record without the feature {key!r}")
+            values.append(getattr(feature, kind).value[0])
+        return values
 
     def labels(self) -> Int32[np.ndarray, " n"]:
         """Return every record's class index."""
@@ -63,18 +74,13 @@ class ArrayRecords:
         labels = np.empty(total, np.int32)
         for start in range(0, total, _CHUNK):
             rows = list(range(start, min(start + _CHUNK, total)))
-            labels[rows] = [
-                features[self._label_key].int64_list.value[0] for features in self._features(rows)
-            ]
+            labels[rows] = self._values(rows, self._label_key)
         return labels
 
     def encoded_images(self, rows: Int[np.ndarray, " m"]) -> Iterator[list[bytes]]:
         """Yield the encoded images of these rows in their order, in chunks."""
         for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK].tolist()
-            yield [
-                features[self._image_key].bytes_list.value[0] for features in self._features(chunk)
-            ]
+            yield self._values(rows[start : start + _CHUNK].tolist(), self._image_key)
 
 
 class TFRecords:
@@ -89,7 +95,6 @@ class TFRecords:
         import tensorflow_datasets as tfds
 
         _keep_tensorflow_off_the_accelerator()
-        count = 0
         try:
             dataset = self._builder.as_dataset(
                 split=self._split,
@@ -101,14 +106,9 @@ class TFRecords:
                 # One file after another: the stored order.
                 read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
             )
-            for example in tfds.as_numpy(dataset):
-                yield example
-                count += 1
+            yield from tfds.as_numpy(dataset)
         except Exception as error:  # TensorFlow's own types
             raise damaged(self._where, error) from error
-        expected = self._builder.info.splits[self._split].num_examples
-        if count != expected:
-            raise damaged(self._where, f"{count} records instead of {expected}")
 
     def labels(self) -> Int32[np.ndarray, " n"]:
         """Return every record's class index."""
@@ -124,6 +124,13 @@ class TFRecords:
         }
         for start in range(0, len(rows), _CHUNK):
             yield [kept[row] for row in rows[start : start + _CHUNK].tolist()]
+
+
+#: The readers by TFDS's name of the file format.
+READERS: dict[str, type[ArrayRecords] | type[TFRecords]] = {
+    "array_record": ArrayRecords,
+    "tfrecord": TFRecords,
+}
 
 
 def decode_images(
@@ -188,7 +195,8 @@ def decode_images(
 
 def damaged(where: str, reason: object) -> InputError:
     """Return the one-line error for records that cannot be read."""
-    line = " ".join(str(reason).split())
+    # TensorFlow begins its messages with the names of graph nodes in double braces.
+    line = " ".join(re.sub(r"\{\{.*?\}\}", "", str(reason)).split())
     return InputError(
         f"cannot read {where}: the files are truncated, damaged or missing; "
         f"prepare the set again ({line[:200]})"

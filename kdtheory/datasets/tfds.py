@@ -8,14 +8,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from kdtheory.datasets.prepared import find_prepared, resolve_data_dir
-from kdtheory.datasets.records import ArrayRecords, Records, TFRecords, damaged, decode_images
+from kdtheory.datasets.records import READERS, Records, damaged, decode_images
 from kdtheory.datasets.source import Advance, Source, SourceSplit
 from kdtheory.errors import InputError
-
-_READERS: dict[str, type[ArrayRecords] | type[TFRecords]] = {
-    "array_record": ArrayRecords,
-    "tfrecord": TFRecords,
-}
 
 
 def tfds_source(
@@ -45,17 +40,17 @@ def tfds_source(
     folder = find_prepared(name, root)
     builder = _open(str(folder))
     info = builder.info
-    image_key, label_key = _keys(name, info)
+    image_key, label_key = image_and_label_keys(name, info)
     image, label = info.features[image_key], info.features[label_key]
 
     file_format = info.file_format.value if info.file_format else "tfrecord"
-    if file_format not in _READERS:
+    if file_format not in READERS:
         raise InputError(
-            f"{folder} holds {file_format} files; known formats: {', '.join(sorted(_READERS))}"
+            f"{folder} holds {file_format} files; known formats: {', '.join(sorted(READERS))}"
         )
 
     def split(stored: str) -> SourceSplit:
-        records = _READERS[file_format](builder, stored, image_key, label_key)
+        records = READERS[file_format](builder, stored, image_key, label_key)
         return _split(records, stored, image.shape, image_size, f"{folder} (split {stored!r})")
 
     if "train" not in info.splits:
@@ -116,8 +111,14 @@ def _open(folder: str) -> Any:
         raise damaged(folder, error) from error
 
 
-def _keys(name: str, info: Any) -> tuple[str, str]:
-    """Return the names of the image and of the label feature."""
+def image_and_label_keys(name: str, info: Any) -> tuple[str, str]:
+    """Return the names of the image and of the label feature of a TFDS `DatasetInfo`.
+
+    They are the set's supervised pair, or else "image" and "label".
+
+    Raises:
+        InputError: unless the two are a uint8 image and a class label.
+    """
     import tensorflow_datasets as tfds
 
     features = dict(info.features.items())
