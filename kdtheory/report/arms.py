@@ -29,7 +29,7 @@ class Supervision(NamedTuple):
     """
 
     name: str
-    temperature: float | None
+    temperature: float | int | None
 
     @property
     def label(self) -> str:
@@ -44,7 +44,9 @@ class Supervision(NamedTuple):
     @property
     def order(self) -> tuple[int, float]:
         """Sort key: random labels, labels, offline, online, self; each by rising temperature."""
-        return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else self.temperature
+        return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else float(
+            self.temperature
+        )
 
 
 def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
@@ -64,12 +66,12 @@ def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
 
 def arm_of(row: Row) -> Supervision:
     """Return the supervision on which the student of a row is trained."""
-    return Supervision(row["arm"], _temperature(row["temperature"]))
+    return Supervision(row["arm"], row["temperature"])
 
 
 def supervision_of(row: Row) -> Supervision:
     """Return the supervision whose complexity a row holds."""
-    return Supervision(row["supervision"], _temperature(row["supervision_temperature"]))
+    return Supervision(row["supervision"], row["supervision_temperature"])
 
 
 def arms_in(rows: Sequence[Row]) -> list[Supervision]:
@@ -93,7 +95,3 @@ def arms_in(rows: Sequence[Row]) -> list[Supervision]:
                 " give runs of one alpha"
             )
     return sorted(alphas, key=lambda arm: arm.order)
-
-
-def _temperature(value: float | None) -> float | None:
-    return None if value is None else float(value)

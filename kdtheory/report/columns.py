@@ -48,8 +48,9 @@ COLUMNS: tuple[Column, ...] = (
         "supervision",
         None,
         1.0,
-        "(1/n) sqrt(Y^T K^-1 Y · Tr K), which does not change with the scale of K; random ±1"
-        " targets give at least 1 in root mean square. No unit.",
+        "(1/n) sqrt(Y^T K^-1 Y · Tr K), n the number of examples; it does not change with the scale"
+        " of K. With one output and no ridge, random ±1 labels give at least 1 in root mean square."
+        " No unit.",
     ),
     Column(
         "margin",
@@ -67,8 +68,9 @@ COLUMNS: tuple[Column, ...] = (
         "final",
         None,
         1.0,
-        "The loss on the training examples as the run recorded it, in nats. Each arm minimises its"
-        " own loss: do not rank arms by it.",
+        "Mean of the arm's own loss on the training examples, in nats: cross-entropy, or the"
+        " distillation loss, whose part from the teacher has the factor τ². Arms minimise different"
+        " losses: do not rank arms by it.",
     ),
     Column(
         "train_fidelity",

@@ -136,6 +136,8 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     positive = [height for height in heights if height > 0]
     if positive and max(positive) > _LOG_RATIO * min(positive):
         left.set_yscale("log")
+        # A band that nearly reaches zero would stretch the axis over empty decades.
+        left.set_ylim(bottom=min(positive) / 2)
     lines = {}
     for axes in (left, right):
         handles, labels = axes.get_legend_handles_labels()

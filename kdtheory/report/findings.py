@@ -140,9 +140,9 @@ def _complexity_findings(
         )
         verdict, effect, half_width = judge(differences.values(), equal_agrees=equal_agrees)
         evidence = (
-            f"difference in adjusted complexity {_interval(effect, half_width)} on the student"
-            f" trained on {reference.label}; so ordered at {agreeing} of {len(along)}"
-            " measuring points"
+            f"difference in adjusted complexity {_interval(effect, half_width, len(differences))}"
+            f" on the student trained on {reference.label}; so ordered at {agreeing} of"
+            f" {len(along)} measuring points"
         )
         hypothesis = f"{higher.label} {words} {lower.label}"
         found.append(
@@ -170,7 +170,7 @@ def _accuracy_findings(
         if not differences:
             continue
         verdict, effect, half_width = judge(differences)
-        evidence = f"difference in test accuracy {_points(effect, half_width)}"
+        evidence = f"difference in test accuracy {_points(effect, half_width, len(differences))}"
         hypothesis = f"{better.label} is more accurate than {worse.label}"
         n = len(differences)
         found.append(
@@ -197,11 +197,10 @@ def _findings_over_arms(
         if not correlations:
             continue
         verdict, effect, half_width = judge([sign * rho for rho in correlations])
-        evidence = (
-            f"Spearman's rank correlation over the arms {_interval(sign * effect, half_width)}"
-        )
-        hypothesis = f"{words} goes with higher test accuracy"
         n = len(correlations)
+        interval = _interval(sign * effect, half_width, n)
+        evidence = f"Spearman's rank correlation over the arms {interval}"
+        hypothesis = f"{words} goes with higher test accuracy"
         found.append(
             Finding(group, "over the arms", hypothesis, verdict, effect, half_width, n, evidence)
         )
@@ -264,15 +263,18 @@ def _correlations(
     return found
 
 
-def _interval(effect: float, half_width: float | None) -> str:
+def _interval(effect: float, half_width: float | None, seeds: int) -> str:
     text = f"{effect:+.3g}"
     if half_width == 0:  # ranks take few values, so all seeds can agree exactly
-        return f"{text} in every seed"
-    return f"{text} (one seed)" if half_width is None else f"{text} ± {half_width:.2g} (95 %)"
+        return f"{text} in each of {seeds} seeds"
+    return text + ("" if half_width is None else f" ± {half_width:.2g}") + _error(half_width, seeds)
 
 
-def _points(effect: float, half_width: float | None) -> str:
+def _points(effect: float, half_width: float | None, seeds: int) -> str:
     text = f"{100 * effect:+.2f}"
-    if half_width is None:
-        return f"{text} points (one seed)"
-    return f"{text} ± {100 * half_width:.2f} points (95 %)"
+    text += "" if half_width is None else f" ± {100 * half_width:.2f}"
+    return f"{text} points{_error(half_width, seeds)}"
+
+
+def _error(half_width: float | None, seeds: int) -> str:
+    return " (one seed)" if half_width is None else f" (95 %, {seeds} seeds)"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kdtheory.report.findings import RULE, Finding
-from kdtheory.report.tables import TextTable, count_seeds, verdict_line
+from kdtheory.report.tables import TextTable, verdict_line
 
 if TYPE_CHECKING:
     import great_tables
@@ -53,7 +53,6 @@ def great_table(table: TextTable, found: Sequence[Finding] | None) -> "great_tab
     for finding in found:
         where = f" [{finding.group.title}]" if several else ""
         great = great.tab_source_note(
-            f"{finding.verdict}: {finding.hypothesis}{where}"
-            f" ({finding.evidence}; {count_seeds(finding.seeds)})"
+            f"{finding.verdict}: {finding.hypothesis}{where} ({finding.evidence})"
         )
     return great.tab_source_note(RULE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdtheory.report.findings import RULE, Finding, findings
 from kdtheory.report.rows import Row
-from kdtheory.report.tables import count_seeds, text_table, verdict_line
+from kdtheory.report.tables import text_table, verdict_line
 from kdtheory.report.writing import write_atomically
 
 REPORT_FILE = "report.html"
@@ -36,9 +36,9 @@ GUIDE: tuple[tuple[str, str], ...] = (
     (
         "Adjusted complexity",
         "(1/n) √(Yᵀ K⁻¹ Y · Tr K): the same with the kernel’s scale taken out, so that values of"
-        " different kernels can stand side by side. Random ±1 targets, which have nothing to learn"
-        " in them, give at least 1 (in root mean square); what lies well below can be learnt"
-        " cheaply.",
+        " different kernels can stand side by side. Random labels have nothing to learn in them"
+        " and are the control: what lies well below them can be learnt cheaply. (With one output"
+        " and no ridge, random ±1 labels give at least 1 in root mean square.)",
     ),
     (
         "Margin",
@@ -49,8 +49,9 @@ GUIDE: tuple[tuple[str, str], ...] = (
     ),
     (
         "Train loss",
-        "The loss on the training examples as the run recorded it. Every arm minimises another"
-        " loss, so it says whether an arm was fitted, not which arm is better.",
+        "Mean of the arm’s own loss on the training examples, in nats: cross-entropy, or the"
+        " distillation loss (its part from the teacher has the factor τ²). Arms minimise different"
+        " losses, so it says whether an arm was fitted, not which arm is better.",
     ),
     (
         "Fidelity",
@@ -232,7 +233,7 @@ def _findings_table(found: Sequence[Finding], *, several: bool) -> str:
         lines += [
             f'<tr><td class="{f.verdict.split()[0]}">{f.verdict}</td>'
             f"<td>{html.escape(f.hypothesis)}</td>"
-            f"<td>{html.escape(f'{f.evidence}; {count_seeds(f.seeds)}')}</td></tr>"
+            f"<td>{html.escape(f.evidence)}</td></tr>"
             for f in found
             if f.group.title == title
         ]

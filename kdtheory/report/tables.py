@@ -179,7 +179,7 @@ def markdown_table(table: TextTable, found: Sequence[Finding]) -> str:
             lines += [f"### {_escape_markdown(title)}", ""]
         lines += [
             f"- **{finding.verdict}**: {_escape_markdown(finding.hypothesis)}"
-            f" ({_escape_markdown(finding.evidence)}; {count_seeds(finding.seeds)})"
+            f" ({_escape_markdown(finding.evidence)})"
             for finding in mine
         ]
         lines += [""] if mine else []
@@ -188,7 +188,7 @@ def markdown_table(table: TextTable, found: Sequence[Finding]) -> str:
 
 
 def verdict_line(found: Sequence[Finding]) -> str:
-    """Return one line: how many hypotheses were seen, and plainly which the data contradict.
+    """Return in short how many hypotheses were seen, and plainly which the data go against.
 
     Example:
         >>> verdict_line([])
@@ -196,26 +196,35 @@ def verdict_line(found: Sequence[Finding]) -> str:
     """
     if not found:
         return "The rows hold no measurements that could test a hypothesis."
-    seen = sum(finding.verdict == "seen" for finding in found)
     against = against_theory(found)
     undecided = [finding for finding in found if finding.verdict == "undecided"]
-    counts = f"{seen} seen, {len(against)} not seen, {len(undecided)} undecided"
-    text = f"Of {len(found)} hypotheses: {counts}"
-    doubtful = sum(finding.effect < 0 for finding in undecided)
-    text += f" ({doubtful} of these with a mean against the theory)." if doubtful else "."
+    doubtful = [finding for finding in undecided if finding.effect < 0]
+    seen = len(found) - len(against) - len(undecided)
+    parts = [
+        f"Of {len(found)} hypotheses: {seen} seen, {len(against)} not seen,"
+        f" {len(undecided)} undecided."
+    ]
+    several = len({finding.group for finding in found}) > 1
     if against:
-        several = len({finding.group for finding in found}) > 1
-        listed = "; ".join(
-            f"{finding.hypothesis} [{finding.group.title}]" if several else finding.hypothesis
-            for finding in against
+        parts.append(f"Against the theory, the data contradict: {_listed(against, several)}.")
+    if doubtful:
+        parts.append(
+            "Against the theory, but undecided within the error, are the means for:"
+            f" {_listed(doubtful, several)}."
         )
-        return f"{text} Against the theory, the data contradict: {listed}."
-    return f"{text} No hypothesis was contradicted."
+    if all(finding.half_width is None for finding in found):
+        parts.append("With one seed there is no error, so nothing is decided.")
+    elif not against and not doubtful:
+        parts.append("No mean goes against the theory.")
+    return " ".join(parts)
 
 
-def count_seeds(seeds: int) -> str:
-    """Return a number of seeds in words: "1 seed", "3 seeds"."""
-    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
+def _listed(found: Sequence[Finding], several: bool) -> str:
+    """List hypotheses, each with its run group where there are several."""
+    return "; ".join(
+        f"{finding.hypothesis} [{finding.group.title}]" if several else finding.hypothesis
+        for finding in found
+    )
 
 
 def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kdtheory.report.findings import RULE, findings
 from kdtheory.report.rows import Row
-from kdtheory.report.tables import TextTable, count_seeds, text_table, verdict_line
+from kdtheory.report.tables import TextTable, text_table, verdict_line
 
 if TYPE_CHECKING:
     import rich.console
@@ -45,7 +45,7 @@ def print_table(rows: Sequence[Row], console: "rich.console.Console") -> None:
                 Text.assemble(
                     "  ",
                     (f"{finding.verdict:<9}", _STYLES[finding.verdict]),
-                    f"  {finding.hypothesis}: {finding.evidence}; {count_seeds(finding.seeds)}",
+                    f"  {finding.hypothesis}: {finding.evidence}",
                 )
             )
     if found:

@@ -39,7 +39,7 @@ def make_rows(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     arms: Sequence[tuple[str, float | None]] = ARMS,
-    points: int = 8,
+    points: int = 5,
     complexity: bool = True,
     noise: float = 1.0,
     **group: str,

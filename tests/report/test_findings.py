@@ -19,7 +19,23 @@ def test_the_verdicts_follow_the_data(make_rows):
     assert found["offline, τ = 1 is at least as complex as online, τ = 1"].verdict == "seen"
     assert found["online, τ = 1 is more complex than online, τ = 4"].verdict == "seen"
     assert found["less complex own supervision goes with higher test accuracy"].verdict == "seen"
-    assert found["online, τ = 1 is more accurate than offline, τ = 1"].verdict == "undecided"
+
+
+def test_accuracies_are_judged_by_their_paired_differences(make_rows):
+    hypothesis = "online, τ = 1 is more accurate than offline, τ = 1"
+    for gains, verdict in (
+        ((0.02, 0.021, 0.019), "seen"),
+        ((0.02, -0.01, 0.005), "undecided"),
+        ((-0.02, -0.021, -0.019), "not seen"),
+    ):
+        rows = make_rows(points=2, complexity=False)
+        for row in rows:
+            if row["kind"] == "student" and row["temperature"] == 1.0:
+                gain = gains[row["seed"]] if row["arm"] == "online" else 0.0
+                row["test_accuracy"] = 0.5 + 0.1 * row["seed"] + gain
+        finding = by_hypothesis(rows)[hypothesis]
+        assert finding.verdict == verdict
+        assert finding.effect == pytest.approx(sum(gains) / 3)
 
 
 def test_the_opposite_data_give_the_opposite_verdicts(make_rows):

@@ -52,6 +52,19 @@ def test_complexity_is_that_of_the_arms_own_supervision_averaged_over_its_traini
     assert line["margin_mean"] == pytest.approx(0.25)
 
 
+def test_a_whole_temperature_may_be_written_as_an_integer(make_rows):
+    rows = make_rows(points=2)
+    mixed = [
+        {key: int(value) if value == 4.0 and "temp" in key else value for key, value in row.items()}
+        if row["kind"] == "student"
+        else row
+        for row in rows
+    ]
+    assert mixed[0].keys() == rows[0].keys()
+    assert summarize(mixed).equals(summarize(rows))
+    assert text_table(mixed) == text_table(rows)
+
+
 def test_the_teacher_has_a_line_of_its_own(make_rows):
     rows = make_rows()
     final = [row for row in rows if row["kind"] == "teacher" and row["final"]]
