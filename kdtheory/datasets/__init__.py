@@ -2,8 +2,8 @@
 
 `load` makes it: the digits that scikit-learn carries, a made-up set for tests, or any prepared
 TensorFlow Datasets image classification set; full or binary tasks; stratified, seeded subsets;
-label noise. `prepare` downloads a set. `normalize`, `encode_labels` and `augment` are pure functions
-for compiled steps.
+label noise. `prepare` downloads a set. `normalize`, `encode_labels` and `augment` are pure
+functions for compiled steps.
 """
 
 from kdtheory.datasets.augment import (

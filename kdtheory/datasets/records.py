@@ -1,6 +1,9 @@
 """Stored TFDS records: labels and encoded images, from array_record and from tfrecord files."""
 
+import contextlib
 import io
+import logging
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -94,18 +97,19 @@ class TFRecords:
     def _examples(self) -> Iterator[dict[str, Any]]:
         import tensorflow_datasets as tfds
 
-        _keep_tensorflow_off_the_accelerator()
+        _prepare_tensorflow()
         try:
-            dataset = self._builder.as_dataset(
-                split=self._split,
-                shuffle_files=False,
-                decoders=tfds.decode.PartialDecoding(
-                    {self._image_key: True, self._label_key: True},
-                    decoders={self._image_key: tfds.decode.SkipDecoding()},
-                ),
-                # One file after another: the stored order.
-                read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-            )
+            with _without_absl_warnings():
+                dataset = self._builder.as_dataset(
+                    split=self._split,
+                    shuffle_files=False,
+                    decoders=tfds.decode.PartialDecoding(
+                        {self._image_key: True, self._label_key: True},
+                        decoders={self._image_key: tfds.decode.SkipDecoding()},
+                    ),
+                    # One file after another: the stored order.
+                    read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+                )
             yield from tfds.as_numpy(dataset)
         except Exception as error:  # TensorFlow's own types
             raise damaged(self._where, error) from error
@@ -203,12 +207,27 @@ def damaged(where: str, reason: object) -> InputError:
     )
 
 
-def _keep_tensorflow_off_the_accelerator() -> None:
-    """Hide GPUs from TensorFlow, which would otherwise take their memory from JAX."""
+def _prepare_tensorflow() -> None:
+    """Import TensorFlow and hide the GPUs from it, whose memory it would take from JAX."""
+    # Leaves out what TensorFlow says of GPUs that it cannot use; the notes that it writes to stderr
+    # while it is being imported cannot be turned off.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        # TensorFlow runs already, with the devices its first user chose.
+        # TensorFlow runs already, with the devices that its first user chose.
         return
+
+
+@contextlib.contextmanager
+def _without_absl_warnings() -> Iterator[None]:
+    """Leave out TFDS's notes to its own developers while it builds its pipeline."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
