@@ -1,4 +1,4 @@
-"""The errors that kdtheory raises on purpose: one clear line each, exit code 2 on the command line."""
+"""The errors that kdtheory raises on purpose: one clear line each, exit code 2 in a shell."""
 
 from collections.abc import Iterable
 

@@ -12,5 +12,6 @@ ArrayLike: TypeAlias = jax.Array | np.ndarray
 #: Flax variables: {"params": ..., "batch_stats": ...}. Kernels differentiate by "params" alone.
 Variables: TypeAlias = Mapping[str, Any]
 
-#: (variables, images of shape (n, h, w, c)) -> logits of shape (n, d); `model.apply` is one.
-ApplyFn: TypeAlias = Callable[[Variables, Any], jax.Array]
+#: (variables, images of shape (n, h, w, c)) -> logits of shape (n, d). A Flax `model.apply` is one;
+#: its own annotations also allow mutable collections, so the type says no more than "a callable".
+ApplyFn: TypeAlias = Callable[..., Any]

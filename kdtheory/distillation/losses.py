@@ -39,8 +39,8 @@ def cross_entropy(
     Returns:
       One loss an example (n,).
 
-    >>> cross_entropy(jnp.zeros((1, 4)), jnp.array([2])).round(4).tolist()
-    [1.3863]
+    >>> float(cross_entropy(jnp.zeros((1, 4)), jnp.array([2]))[0])  # log 4
+    1.386...
     """
     return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits(logits), labels)
 

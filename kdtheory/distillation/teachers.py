@@ -1,5 +1,6 @@
 """A teacher's trajectory: the checkpoints that its training left, in the order of their steps."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ def stack(checkpoints: Sequence[Variables], steps: Sequence[int]) -> Trajectory:
             f"a trajectory needs as many steps as checkpoints and at least one, "
             f"got {len(checkpoints)} checkpoints and {len(steps)} steps"
         )
-    if any(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         raise InputError(f"a trajectory's steps must increase, got {list(steps)}")
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
     return Trajectory(stacked, jnp.asarray(steps, jnp.int32))

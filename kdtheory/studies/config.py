@@ -194,9 +194,15 @@ def from_json(values: dict[str, Any], source: str = "configuration") -> RunConfi
     settings = dacite.Config(cast=[tuple, float], strict=True)
     try:
         return dacite.from_dict(RunConfig, values, settings)
+    except dacite.WrongTypeError as error:
+        choices = get_args(error.field_type)
+        if all(isinstance(choice, str) for choice in choices) and choices:
+            name = f"{error.field_path} in {source}:"
+            raise unknown_name(name, str(error.value), choices) from error
+        raise InputError(f"{source}: {error}") from error
+    except InputError:
+        raise
     except (dacite.DaciteError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{source}: {error}") from error
 
 

@@ -26,7 +26,7 @@ from kdtheory.training import (
     steps_per_epoch,
 )
 
-#: Between two measuring points, the state is saved at the first epoch's end after this many seconds.
+#: Between two points, the state is saved at the first epoch's end after this many seconds.
 SAVE_INTERVAL = 30.0
 
 
@@ -110,41 +110,41 @@ class Trainer:
         """
         checkpoints = Checkpoints(unit.folder)
         try:
-            state = self.initial_state(init_key)
+            initial = self.initial_state(init_key)
             stored = checkpoints.steps()
-            rolling: int | None = None
+            start = initial
             remaining = list(points)
             while remaining and remaining[0] in stored:
                 point = remaining.pop(0)
-                state = checkpoints.restore(point, state)
-                yield point, state
-            if remaining:
-                later = [step for step in stored if int(state.step) < step < remaining[0]]
-                if later:
-                    rolling = later[-1]
-                    state = checkpoints.restore(rolling, state)
-                # Every epoch's end, so that a long run can be saved between points.
-                first = -(-int(state.step) // self.epoch_steps)
-                stops = range(first * self.epoch_steps, remaining[-1] + 1, self.epoch_steps)
+                start = checkpoints.restore(point, initial)
+                yield point, start
+            if not remaining:
+                return
+            between = [step for step in stored if int(start.step) < step < remaining[0]]
+            if between:
+                start = checkpoints.restore(between[-1], initial)
+            # Every epoch's end, so that a long run can be saved between points.
+            first = int(start.step) // self.epoch_steps
+            stops = range(first * self.epoch_steps, remaining[-1] + 1, self.epoch_steps)
+            saved = time.monotonic()
+            for state in run(
+                self._chunk, start, supervision, data, train_key,
+                stops=stops, length=self.length, name=label, on_chunk=on_step,
+            ):  # fmt: skip
+                step = int(state.step)
+                if step in remaining:
+                    checkpoints.save(step, state)
+                    yield step, state
+                elif time.monotonic() - saved > SAVE_INTERVAL:
+                    checkpoints.save(step, state)
+                    between.append(step)
+                else:
+                    continue
+                checkpoints.wait()
                 saved = time.monotonic()
-                for state in run(
-                    self._chunk, state, supervision, data, train_key,
-                    stops=stops, length=self.length, name=label, on_chunk=on_step,
-                ):  # fmt: skip
-                    step = int(state.step)
-                    if step in remaining:
-                        checkpoints.save(step, state)
-                        yield step, state
-                        checkpoints.wait()
-                        if rolling is not None:
-                            checkpoints.remove(rolling)
-                            rolling = None
-                        saved = time.monotonic()
-                    elif time.monotonic() - saved > SAVE_INTERVAL:
-                        checkpoints.save(step, state)
-                        checkpoints.wait()
-                        if rolling is not None:
-                            checkpoints.remove(rolling)
-                        rolling, saved = step, time.monotonic()
+                # What was saved between two points has served once something later is stored.
+                for passed in [other for other in between if other < step]:
+                    checkpoints.remove(passed)
+                    between.remove(passed)
         finally:
             checkpoints.close()

@@ -83,10 +83,9 @@ def run_seed(
     rows = list(teacher.rows)
     self_teacher: SelfTeacher | None = None
     arms = config.arm_list()
-    # Self-distillation's teacher is the student trained on labels, whether its row is wanted or not.
-    todo = (
-        arms if LABELS in arms or not any(arm.name == "self" for arm in arms) else (LABELS, *arms)
-    )
+    with_self = any(arm.name == "self" for arm in arms)
+    # The earlier round is the student trained on labels, whether its own row is wanted or not.
+    todo = (LABELS, *arms) if with_self and LABELS not in arms else arms
     for arm in todo:
         progress.network(f"seed {seed}: student {config.student}, {arm.slug}",
                          student_trainer.total_steps)  # fmt: skip
@@ -99,7 +98,7 @@ def run_seed(
             on_point=progress.point,
         )
         progress.network_done()
-        if arm == LABELS and any(arm.name == "self" for arm in arms):
+        if arm == LABELS and with_self:
             self_teacher = earlier_round(state, context)
         if arm in arms:
             rows.extend(arm_rows)

@@ -45,7 +45,8 @@ def write_atomic(path: Path, text: str) -> None:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _json_lines(rows: Sequence[Row]) -> str:
+def json_lines(rows: Sequence[Row]) -> str:
+    """Return rows as JSON lines."""
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
 
 
@@ -64,7 +65,7 @@ class Unit:
 
     def write_rows(self, step: int, rows: Sequence[Row]) -> None:
         """Store a point's rows."""
-        write_atomic(self._rows_path(step), _json_lines(rows))
+        write_atomic(self._rows_path(step), json_lines(rows))
 
     def read_rows(self, steps: Sequence[int]) -> list[Row]:
         """Return the rows of the points that are stored, in the order of the steps."""
@@ -95,7 +96,7 @@ class RunStore:
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Gather rows into out/rows.jsonl."""
-        write_atomic(self.out / "rows.jsonl", _json_lines(rows))
+        write_atomic(self.out / "rows.jsonl", json_lines(rows))
 
 
 def _check_same(stored: RunConfig, config: RunConfig, out: Path) -> None:

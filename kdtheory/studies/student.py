@@ -21,6 +21,7 @@ from kdtheory.distillation import (
     online,
     self_distillation,
 )
+from kdtheory.errors import KernelError
 from kdtheory.ntk import gram
 from kdtheory.studies.config import SELF_TEMPERATURE, Arm, RunConfig
 from kdtheory.studies.measure import StudentKernel, measure_supervisions, student_kernel
@@ -164,6 +165,17 @@ def _train_loss(
     return float(losses.mean())
 
 
+def _centred_similarity(student: np.ndarray, teacher: np.ndarray) -> float | None:
+    """Return the centred similarity; None for a constant kernel, where it does not exist.
+
+    A student whose units have all died has one: the bias's. That is a finding, not a failure.
+    """
+    try:
+        return ntk_similarity(student, teacher, centred=True)
+    except KernelError:
+        return None
+
+
 def measure(
     arm: Arm,
     step: int,
@@ -212,8 +224,8 @@ def measure(
         "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
         "train_kl": float(on_train.kl), "test_kl": float(on_test.kl),
         "ntk_similarity": ntk_similarity(kernel.trace_kernel, context.teacher_kernel()),
-        "ntk_similarity_centred": ntk_similarity(
-            kernel.trace_kernel, context.teacher_kernel(), centred=True
+        "ntk_similarity_centred": _centred_similarity(
+            kernel.trace_kernel, context.teacher_kernel()
         ),
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip

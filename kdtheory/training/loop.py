@@ -111,7 +111,7 @@ def default_steps_per_dispatch(epoch_steps: int, backend: str | None = None) -> 
 
 
 def batch_indices(
-    key: jax.Array, step: jax.Array, *, num_examples: int, batch_size: int
+    key: jax.Array, step: Int[ArrayLike, ""], *, num_examples: int, batch_size: int
 ) -> jax.Array:
     """Return the examples of a step: a fresh permutation each epoch, a pure function of the step.
 
@@ -191,8 +191,10 @@ def make_train_chunk(
             return losses.mean(), dict(updated)
 
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        # optax mixes integer step counts and floats: its own business, whatever JAX's strictness.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, model_state, opt_state), loss
 
     def chunk(

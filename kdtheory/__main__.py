@@ -1,0 +1,5 @@
+"""`python -m kdtheory` is the command `kdtheory`."""
+
+from kdtheory.cli import main
+
+main()
