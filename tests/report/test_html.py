@@ -103,3 +103,12 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, make_rows):
             provenance={},
             title="A run",
         )
+
+
+def test_a_run_that_has_only_a_teacher_so_far_is_reported(tmp_path, make_rows):
+    rows = [row for row in make_rows(points=2) if row["kind"] == "teacher"]
+    paths = write_all(rows, tmp_path, config={}, provenance={}, title="A run")
+    assert {path.suffix for path in paths} == {".md", ".csv", ".tex", ".html"}
+    page = (tmp_path / "report.html").read_text()
+    assert "no finished student has a test accuracy" in page
+    assert "The rows hold no measurements that could test a hypothesis." in page
