@@ -45,9 +45,12 @@ class ArrayRecords:
 
         self._where = f"{builder.data_dir} (split {split!r})"
         self._image_key, self._label_key = image_key, label_key
-        self._source = builder.as_data_source(
-            split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-        )
+        try:
+            self._source = builder.as_data_source(
+                split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+            )
+        except Exception as error:  # TFDS's own types, for a split without files
+            raise damaged(self._where, error) from error
 
     def _values(self, rows: list[int], key: str) -> list[Any]:
         """Return one feature of these rows."""
@@ -212,7 +215,12 @@ def _prepare_tensorflow() -> None:
     # Leaves out what TensorFlow says of GPUs that it cannot use; the notes that it writes to stderr
     # while it is being imported cannot be turned off.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise InputError(
+            "tfrecord files need TensorFlow: install tensorflow, or prepare the set as array_record"
+        ) from error
 
     try:
         tf.config.set_visible_devices([], "GPU")

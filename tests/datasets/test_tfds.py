@@ -154,6 +154,23 @@ def test_array_record_is_read_without_tensorflow(written):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_tfrecord_without_tensorflow_says_what_to_do(written, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(InputError, match=r"need TensorFlow: .*prepare the set as array_record"):
+        load("tiny", data_dir=written["tfrecord"])
+
+
+def test_a_split_without_records_gets_one_line(written, tmp_path):
+    shutil.copytree(written["array_record"], tmp_path / "data")
+    info = tmp_path / "data/tiny/1.0.0/dataset_info.json"
+    content = json.loads(info.read_text())
+    for split in content["splits"]:
+        split["shardLengths"] = ["0"]
+    info.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="truncated, damaged or missing"):
+        load("tiny", data_dir=tmp_path / "data")
+
+
 def test_the_environment_names_the_folder(written, monkeypatch):
     monkeypatch.setenv("KDTHEORY_DATA_DIR", str(written["array_record"]))
     assert len(load("tiny").test) == 10
