@@ -1,6 +1,6 @@
 """The error of a fixed predictor, bounded from examples that had no part in making it."""
 
-import scipy.stats
+import scipy.special
 
 from kdtheory.bounds.validity import check_delta
 from kdtheory.errors import InputError
@@ -35,4 +35,4 @@ def held_out_bound(num_errors: int, num_examples: int, *, delta: float = 0.05) -
         )
     if num_errors == num_examples:
         return 1.0
-    return float(scipy.stats.beta.ppf(1 - delta, num_errors + 1, num_examples - num_errors))
+    return float(scipy.special.betaincinv(num_errors + 1, num_examples - num_errors, 1 - delta))

@@ -127,6 +127,22 @@ def singular(
     )
 
 
+def indefinite(
+    smallest: float, *, size: int, norm: float, ridge: float, precision: Precision
+) -> KernelError | None:
+    """Return the error for a smallest eigenvalue of K + ridge I too far below 0 to be rounding."""
+    # Rounding of the entries moves an eigenvalue by some sqrt(N) eps ||K||; ten times that is not
+    # rounding any more.
+    if smallest >= -10 * math.sqrt(size) * precision.eps * norm:
+        return None
+    needed = _round_up(ridge - smallest + sufficient_ridge(norm, size, precision))
+    return KernelError(
+        f"kernel is indefinite: its smallest eigenvalue is {smallest - ridge:.3g} (ridge "
+        f"{ridge:.3g}, 1-norm {norm:.3g}), more than the rounding of {precision.name}; "
+        f"check how it was computed, or give ridge >= {needed}"
+    )
+
+
 def no_cholesky(
     matrix: np.ndarray, *, norm: float, ridge: float, precision: Precision
 ) -> KernelError:
@@ -148,15 +164,9 @@ def no_cholesky(
             check_finite=False,
         )[0]
     )
-    # Rounding of the entries moves an eigenvalue by some sqrt(N) eps ||K||; ten times that is not
-    # rounding any more.
-    if smallest < -10 * math.sqrt(size) * precision.eps * norm:
-        needed = _round_up(ridge - smallest + sufficient_ridge(norm, size, precision))
-        return KernelError(
-            f"kernel is indefinite: its smallest eigenvalue is {smallest - ridge:.3g} (ridge "
-            f"{ridge:.3g}, 1-norm {norm:.3g}), more than the rounding of {precision.name}; "
-            f"check how it was computed, or give ridge >= {needed}"
-        )
+    error = indefinite(smallest, size=size, norm=norm, ridge=ridge, precision=precision)
+    if error is not None:
+        return error
     return singular(condition=math.inf, norm=norm, size=size, ridge=ridge, precision=precision)
 
 
