@@ -234,7 +234,7 @@ def _as_inputs(name: str, x: ArrayLike, dtype: np.dtype[Any]) -> np.ndarray:
     if x.ndim == 0 or x.shape[0] == 0:
         raise InputError(f"{name} must have at least one example; got shape {x.shape}")
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        return x
+        return x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
     if not np.isfinite(x).all():
         raise InputError(f"{name} has entries that are not finite")
     return x.astype(dtype)

@@ -36,7 +36,8 @@ class LayerCall:
       method: the name of the method called.
       leaves: parameter path inside the layer -> index among the leaves of variables["params"].
       arguments: (args, kwargs) with arrays replaced by None.
-      batched: for each array among the arguments, whether its axis 0 is the examples.
+      dtypes: dtype of each array among the arguments.
+      batched: for each of those arrays, whether its axis 0 is the examples.
       output: shape and dtype of the output, axis 0 left out.
     """
 
@@ -45,6 +46,7 @@ class LayerCall:
     method: str
     leaves: dict[tuple[str, ...], int]
     arguments: Any
+    dtypes: tuple[Any, ...]
     batched: tuple[bool, ...]
     output: jax.ShapeDtypeStruct
 
@@ -162,8 +164,8 @@ def find_layers(apply_fn: ApplyFn, variables: Variables, x: Any) -> list[LayerCa
         others = _observe(apply_fn, variables, _examples(x, 3), leaf_paths)
     except (jax.errors.UnexpectedTracerError, flax.errors.JaxTransformError) as error:
         raise NotLayerwiseError(
-            "a layer runs inside a transformation (nn.scan, nn.remat, jax.jit, ...) "
-            "that hides its values"
+            "a layer runs inside a transformation (jax.jit, jax.checkpoint, ...) that hides its "
+            "values"
         ) from error
     if len(calls) != len(others):
         raise NotLayerwiseError("the model calls its layers differently for 2 and 3 examples")
@@ -203,7 +205,8 @@ def _observe(
             for path, leaf in jax.tree_util.tree_leaves_with_path(dict(call.variables["params"])):
                 if id(leaf) not in places:
                     raise NotLayerwiseError(
-                        f"layer {call.name} does not take its parameters as they are in variables"
+                        f"layer {call.name} does not take its parameters as they are in variables: "
+                        "apply_fn or a transformation (nn.scan, nn.remat, ...) changes them"
                     )
                 own[tuple(str(getattr(key, "key", key)) for key in path)] = places[id(leaf)]
             found.append((call, own))
@@ -263,6 +266,7 @@ def _merge(first: Seen, second: Seen, leaves: dict[tuple[str, ...], int]) -> Lay
         method=first.method,
         leaves=leaves,
         arguments=first.arguments,
+        dtypes=tuple(array.dtype for array in first.arrays),
         batched=tuple(batched),
         output=jax.ShapeDtypeStruct(output.shape[1:], output.dtype),
     )

@@ -86,8 +86,10 @@ def layer_kind(call: LayerCall) -> str:
     extra = (len(args) > 1 or kwargs) and not isinstance(module, nn.BatchNorm)
     if call.method != "__call__" or not args or call.batched != (True,) or extra:
         return "general"
-    if getattr(module, "dtype", None) not in (None, call.output.dtype):
-        return "general"
+    if type(module) is nn.Embed:
+        return "embed"
+    if getattr(module, "dtype", None) not in (None, *call.dtypes):
+        return "general"  # it computes in a precision of its own
     if type(module) is nn.Dense:
         custom = module.dot_general is not None or module.dot_general_cls is not None
         return "general" if custom else "dense"
@@ -96,7 +98,7 @@ def layer_kind(call: LayerCall) -> str:
     if type(module) in _NORMS:
         axes = getattr(module, "feature_axes", getattr(module, "axis", -1))
         return "norm" if axes in (-1, (-1,)) else "general"
-    return "embed" if type(module) is nn.Embed else "general"
+    return "general"
 
 
 def _dense(
