@@ -116,7 +116,7 @@ def choose_method(apply_fn: ApplyFn, variables: Variables, x: ArrayLike) -> tupl
       InputError: as `gram`.
 
     >>> choose_method(lambda v, x: x @ v["params"]["w"], {"params": {"w": np.eye(2)}}, np.eye(2))
-    ('neural_tangents', 'not entering through a layer: parameters w')
+    ('neural_tangents', 'outside layer calls, or hidden by a transformation: w')
     """
     with _settings(None, variables) as result_dtype:
         variables = _cast(variables, result_dtype)

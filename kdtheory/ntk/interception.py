@@ -216,7 +216,7 @@ def _observe(
     reached = _dependence(closed.jaxpr, len(leaves))
     if reached:
         names = ", ".join(leaf_paths[index] for index in sorted(reached))
-        raise NotLayerwiseError(f"not entering through a layer: parameters {names}")
+        raise NotLayerwiseError(f"outside layer calls, or hidden by a transformation: {names}")
     for (call, _), output in zip(found, outputs, strict=True):
         # The tracers of `cut` are dead by now; only shapes are used from here on.
         call.output = output

@@ -233,12 +233,12 @@ SEQUENTIAL = nn.Sequential([nn.Dense(3), nn.remat(nn.Dense)(2)])
         (
             lambda v, x: DENSE.apply(v, x) + v["params"]["bias"],
             DENSE,
-            "not entering through a layer: parameters bias",
+            "outside layer calls, or hidden by a transformation: bias",
         ),
         (
             lambda v, x: DENSE.apply(v, x * v["params"]["bias"].sum()),
             DENSE,
-            "not entering through a layer: parameters bias",
+            "outside layer calls, or hidden by a transformation: bias",
         ),
         (
             lambda v, x: DENSE.apply(jax.tree.map(lambda p: 2 * p, v), x),
@@ -258,7 +258,7 @@ SEQUENTIAL = nn.Sequential([nn.Dense(3), nn.remat(nn.Dense)(2)])
         (
             lambda v, x: jax.checkpoint(lambda y: DENSE.apply(v, 2 * y))(x),
             DENSE,
-            "inside a transformation",
+            "hidden by a transformation: bias, kernel",
         ),
         (SEQUENTIAL.apply, SEQUENTIAL, "changes them"),
     ],
