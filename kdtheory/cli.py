@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import tyro
 
@@ -41,7 +41,7 @@ class Demo:
 class Run:
     """Train a teacher and students on every arm; write the complexity-versus-accuracy table."""
 
-    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
     config: Path | None = None
     """JSON file of settings, such as a run's config.json; flags override it."""
     fresh: bool = False

@@ -8,7 +8,7 @@ teacher, checkpoint, temperature or mixture of the same shapes needs no new comp
 other libraries also call online distillation.
 """
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from kdtheory.typing import ApplyFn, ArrayLike, Variables
 Form = Literal["probabilities", "logits"]
 
 
+@runtime_checkable
 class TargetProvider(Protocol):
     """What every provider of targets can do."""
 

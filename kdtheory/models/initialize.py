@@ -1,5 +1,6 @@
 """A model's initial variables, and their count."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -25,8 +26,13 @@ def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dict
     >>> num_params(variables)
     30
     """
-    # jit: one compiled program instead of hundreds of small dispatches for a deep model.
-    return jax.jit(lambda key: dict(model.init(key, jnp.zeros((1, *image_shape)))))(key)
+    return _init(model, key, image_shape)
+
+
+# One compiled program instead of hundreds of small dispatches for a deep model.
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, Any]:
+    return dict(model.init(key, jnp.zeros((1, *image_shape))))
 
 
 def num_params(variables: Variables) -> int:

@@ -74,7 +74,9 @@ class RunConfig:
     """Examples an update."""
     augment: bool = False
     """Random crop after padding by 4 pixels, and horizontal flip."""
-    student_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    student_optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(learning_rate=0.01)
+    )
     """The student's optimiser and learning-rate schedule."""
     teacher_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The teacher's optimiser and learning-rate schedule."""

@@ -11,13 +11,11 @@ from kdtheory.report import print_table, write_all
 from kdtheory.studies.config import RunConfig, to_json
 from kdtheory.studies.runner import run_study
 from kdtheory.studies.store import Row, json_lines, read_provenance, write_atomic
-from kdtheory.training import OptimizerConfig
 
 #: The setting of the demo; why it is what it is stands in NOTES.
 DEMO = RunConfig(
     dataset="digits",
     train_size=512,
-    label_noise=0.1,
     teacher="resnet8",
     student="lenet5x1",
     epochs=20,
@@ -30,9 +28,15 @@ DEMO = RunConfig(
 TASKS = ("ten", "even_odd")
 
 NOTES = (
-    "The data are the 1,797 handwritten digits that scikit-learn carries (8 x 8 pixels): real, but "
-    "small and easy. With all of them and clean labels every arm is right on nearly every test "
-    "digit and nothing can be compared.",
+    "Data: the handwritten digits that scikit-learn carries (1,797 images of 8 x 8 pixels), real "
+    "but easy. How hard the demo is was chosen so that the arms can be told apart: 512 clean "
+    "training digits instead of all 1,297, 20 epochs, and for the student a learning rate at which "
+    "20 epochs leave it short of fitting its labels. With all the digits and long training every "
+    "arm is right on almost every test digit; with label noise the teacher learns the noise by "
+    "heart and is no better than its student. The setting is the same for every arm and was chosen "
+    "once, by looking at the teacher and at all arms together; no arm was tuned.",
+    "The 500 test digits give each accuracy a sampling error of about one percentage point, which "
+    "the deviation over seeds, all on the same test digits, does not show.",
 )
 
 
@@ -82,16 +86,15 @@ def smoke_config(config: RunConfig) -> RunConfig:
     """Return a configuration shrunk to seconds: the same line, numbers without meaning."""
     return dataclasses.replace(
         config,
+        teacher="mlp32x1",
+        student="mlp16x1",
         train_size=64,
         test_size=64,
         epochs=2,
         teacher_checkpoints=2,
-        teacher_epochs=None,
         batch_size=16,
         points=2,
         ntk_size=16,
-        teacher_optimizer=OptimizerConfig(),
-        student_optimizer=OptimizerConfig(),
     )
 
 

@@ -59,6 +59,7 @@ class Trainer:
         self._optimizer: optax.GradientTransformation = make_optimizer(
             optimizer, epochs * self.epoch_steps
         )
+        self._init_state = jax.jit(lambda variables: init_state(variables, self._optimizer))
         self._chunk = make_train_chunk(
             self.model,
             self._optimizer,
@@ -82,7 +83,7 @@ class Trainer:
 
     def initial_state(self, key: jax.Array) -> TrainState:
         """Return the state before the first update."""
-        return init_state(models.init(self.model, key, self._image_shape), self._optimizer)
+        return self._init_state(models.init(self.model, key, self._image_shape))
 
     def train(
         self,

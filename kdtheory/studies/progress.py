@@ -3,7 +3,6 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -39,7 +38,7 @@ class RunProgress:
         self._name = ""
         self._began = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunProgress":
         self._bars.__enter__()
         return self
 

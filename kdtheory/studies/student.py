@@ -1,5 +1,6 @@
 """A student on one arm: trained, and measured at evenly spaced points of its training."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -31,6 +32,11 @@ from kdtheory.studies.teacher import SplitLogits, TrainedTeacher, accuracies, sp
 from kdtheory.training import Examples, TrainingData, TrainState
 from kdtheory.typing import Variables
 
+# Compiled once a shape; temperature and alpha are arguments, so the arms share them.
+_mixture_targets = jax.jit(mixture_targets, static_argnames="form")
+_distillation_loss = jax.jit(distillation_loss)
+_cross_entropy = jax.jit(cross_entropy)
+
 
 @dataclass(frozen=True)
 class SeedContext:
@@ -47,33 +53,39 @@ class SeedContext:
     """What every row of this seed says besides the measurement."""
     kernels_at_init: dict[str, StudentKernel] = field(default_factory=dict)
     """Every arm starts from the same student: its kernel is computed once."""
-    teacher_kernels: dict[str, np.ndarray] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def ntk_examples(self) -> Examples:
         """The first training examples: those whose kernel is measured, as the model sees them."""
         n, dataset = self.config.ntk_size, self.dataset
         images = normalize(dataset.train.images[:n], dataset.mean, dataset.std)
         return Examples(images, jnp.asarray(dataset.train.labels[:n]), jnp.arange(n))
 
-    @property
-    def random_labels(self) -> RandomLabels:
-        """The control's labels for this seed."""
-        return RandomLabels(jax.random.fold_in(self.key, 3), self.dataset.num_outputs)
+    @functools.cached_property
+    def fixed_targets(self) -> dict[str, Float[np.ndarray, "n d"]]:
+        """The supervisions that no teacher gives: the control and the labels."""
+        num_outputs = self.dataset.num_outputs
+        providers = {
+            "random_labels": RandomLabels(jax.random.fold_in(self.key, 3), num_outputs),
+            "labels": Labels(num_outputs),
+        }
+        return {
+            name: np.asarray(provider.targets(0, self.ntk_examples))
+            for name, provider in providers.items()
+        }
 
+    @functools.cached_property
     def teacher_kernel(self) -> Float[np.ndarray, "n n"]:
-        """Return the final teacher's kernel on the measuring examples, summed over outputs."""
-        if "final" not in self.teacher_kernels:
-            self.teacher_kernels["final"] = gram(
-                self.teacher_trainer.model.apply,
-                self.teacher.trajectory.final(),
-                np.asarray(self.ntk_examples.images),
-                outputs="trace",
-                method=self.config.ntk_method,
-                batch_size=self.config.ntk_batch_size,
-                dtype=self.config.ntk_dtype,
-            )
-        return self.teacher_kernels["final"]
+        """The final teacher's kernel on the measuring examples, summed over outputs."""
+        return gram(
+            self.teacher_trainer.model.apply,
+            self.teacher.trajectory.final(),
+            np.asarray(self.ntk_examples.images),
+            outputs="trace",
+            method=self.config.ntk_method,
+            batch_size=self.config.ntk_batch_size,
+            dtype=self.config.ntk_dtype,
+        )
 
 
 @dataclass(frozen=True)
@@ -123,8 +135,7 @@ def supervisions(
     """Return (name, temperature, targets) of every supervision at a step, on the NTK's examples."""
     config, examples = context.config, context.ntk_examples
     named: list[tuple[str, float | None, np.ndarray]] = [
-        ("random_labels", None, np.asarray(context.random_labels.targets(step, examples))),
-        ("labels", None, np.asarray(Labels(context.dataset.num_outputs).targets(step, examples))),
+        (name, None, targets) for name, targets in context.fixed_targets.items()
     ]
     arms = [
         Arm(name, temperature)
@@ -137,9 +148,9 @@ def supervisions(
         logits = teacher_logits_at(arm, step, context, self_teacher)
         assert logits is not None
         assert arm.temperature is not None
-        targets = mixture_targets(
+        targets = _mixture_targets(
             logits["train"][: config.ntk_size],
-            np.asarray(examples.labels),
+            examples.labels,
             temperature=arm.temperature,
             alpha=config.alpha,
             form=config.target_form,
@@ -153,9 +164,9 @@ def _train_loss(
 ) -> float:
     labels = context.dataset.train.labels
     if teacher_logits is None:
-        return float(cross_entropy(logits["train"], labels).mean())
+        return float(_cross_entropy(logits["train"], labels).mean())
     assert arm.temperature is not None
-    losses = distillation_loss(
+    losses = _distillation_loss(
         logits["train"],
         teacher_logits["train"],
         labels,
@@ -223,9 +234,9 @@ def measure(
         **accuracies(logits, dataset),
         "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
         "train_kl": float(on_train.kl), "test_kl": float(on_test.kl),
-        "ntk_similarity": ntk_similarity(kernel.trace_kernel, context.teacher_kernel()),
+        "ntk_similarity": ntk_similarity(kernel.trace_kernel, context.teacher_kernel),
         "ntk_similarity_centred": _centred_similarity(
-            kernel.trace_kernel, context.teacher_kernel()
+            kernel.trace_kernel, context.teacher_kernel
         ),
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip

@@ -99,7 +99,7 @@ def train_teacher(
     ):  # fmt: skip
         variables.append(state.variables)
         logits.append(split_logits(trainer, state.variables, dataset))
-        loss = cross_entropy(logits[-1]["train"], dataset.train.labels).mean()
+        loss = np.mean(cross_entropy(logits[-1]["train"], dataset.train.labels))
         rows.append({
             **context, "kind": "teacher", "step": step, "epoch": step // trainer.epoch_steps,
             "final": step == points[-1], "train_loss": float(loss),

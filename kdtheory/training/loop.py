@@ -1,7 +1,7 @@
 """One pure, compiled training loop for teachers and students."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,7 @@ class TrainState(NamedTuple):
         return {"params": self.params, **self.model_state}
 
 
+@runtime_checkable
 class Supervision(Protocol):
     """What the loop asks of a target provider: a pytree with the loss of a batch."""
 
@@ -210,6 +211,12 @@ def make_train_chunk(
     return jax.jit(chunk, donate_argnums=0)
 
 
+@jax.jit
+def _copy(state: TrainState) -> TrainState:
+    # One program: chunks are donated their state, and whoever holds another copy keeps it.
+    return jax.tree.map(jnp.copy, state)
+
+
 def run(
     chunk: TrainChunk,
     state: TrainState,
@@ -246,7 +253,7 @@ def run(
     uneven = [stop for stop in stops if stop % length]
     if uneven:
         raise InputError(f"stops must be multiples of {length} steps, got {uneven[0]}")
-    state = jax.tree.map(jnp.copy, state)
+    state = _copy(state)
     step = int(state.step)
     for stop in stops:
         if stop < step:
@@ -264,4 +271,4 @@ def run(
                 )
             if on_chunk is not None:
                 on_chunk(step, float(values[-1]))
-        yield jax.tree.map(jnp.copy, state)
+        yield _copy(state)

@@ -126,9 +126,7 @@ def test_unrolled_and_scanned_steps_agree(dataset, data):
 def test_batch_norm_statistics_move_only_in_training(dataset, data):
     model, chunk, state = make(dataset, name="resnet8")
     (end,) = run(chunk, state, Labels(10), data, jax.random.key(1), stops=[2], length=2)
-    moved = jax.tree.map(
-        lambda a, b: bool((a != b).any()), state.model_state, end.model_state
-    )
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.model_state, end.model_state)
     assert all(jax.tree.leaves(moved))
     # Inference leaves them alone: the same logits for the same image in any company.
     images = dataset.train.images

@@ -1,0 +1,62 @@
+"""The README's and the docs' commands and code do what they say, at small size."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from kdtheory.cli import main
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: Appended to the commands, so that they take seconds: later flags override earlier ones.
+SMALL = {
+    "demo": ["--smoke", "--seeds", "1"],
+    "run": ["--train-size", "32", "--validation-size", "8", "--test-size", "16", "--epochs", "2",
+            "--teacher", "mlp16x1", "--student", "mlp8x1", "--batch-size", "16", "--points", "2",
+            "--ntk-size", "8", "--seeds", "1", "--teacher-checkpoints", "2", "--arms", "labels",
+            "online", "--dataset", "synthetic"],
+    "gram": ["--ntk-size", "12", "--model", "mlp8x1"],
+}  # fmt: skip
+
+
+def blocks(path, language):
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), flags=re.DOTALL)
+
+
+def commands(path):
+    return [
+        line
+        for block in blocks(path, "sh")
+        for line in block.splitlines()
+        if line.startswith("kdtheory ")
+    ]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands(path, tmp_path, monkeypatch):
+    """In the order in which they stand, in one folder."""
+    monkeypatch.chdir(tmp_path)
+    for command in commands(path):
+        words = shlex.split(command, comments=True)[1:]
+        main([*words, *SMALL.get(words[0], [])])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python(path, tmp_path, monkeypatch):
+    """The blocks of a page are one program."""
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(blocks(path, "python"))
+    exec(compile(code, str(path), "exec"), {"__name__": "page"})
+
+
+def test_there_is_something_to_run():
+    assert sum(len(commands(path)) for path in DOCUMENTS) >= 6
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert "://" in target or (path.parent / target).exists(), target
