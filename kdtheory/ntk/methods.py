@@ -1,6 +1,10 @@
 """The methods by name, and the choice between them."""
 
+import dataclasses
+from typing import Any
+
 import flax.errors
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -14,6 +18,28 @@ from kdtheory.typing import ApplyFn, Variables
 METHODS = ("auto", "layerwise", "neural_tangents", "neural_tangents_vector_products")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Apply:
+    """`module.apply` as a value: equal for equal modules, so that they share what is compiled."""
+
+    module: nn.Module
+
+    def __call__(self, variables: Variables, x: Any) -> Any:
+        return self.module.apply(variables, x)
+
+
+def _comparable(apply_fn: ApplyFn) -> ApplyFn:
+    """Return `apply_fn`, or an equivalent that compares by the module's configuration."""
+    module = getattr(apply_fn, "__self__", None)
+    if not isinstance(module, nn.Module) or apply_fn != module.apply:
+        return apply_fn
+    try:
+        hash(module)
+    except TypeError:
+        return apply_fn
+    return _Apply(module)
+
+
 def make_engine(
     apply_fn: ApplyFn, variables: Variables, x: np.ndarray, *, outputs: str, method: str
 ) -> TileEngine:
@@ -22,6 +48,7 @@ def make_engine(
     Raises:
       InputError: logits that are not (n, d), or a model that the method does not cover.
     """
+    apply_fn = _comparable(apply_fn)
     d = _output_count(apply_fn, variables, x)
     if method in ("auto", "layerwise"):
         reason = "every parameter enters through a layer" if method == "auto" else "asked for"

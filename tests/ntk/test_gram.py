@@ -166,6 +166,29 @@ def test_the_model_is_traced_no_oftener_for_more_tiles(problem, method):
     assert traces - first <= 1
 
 
+@pytest.mark.parametrize("method", ["layerwise", "neural_tangents"])
+def test_equal_modules_share_what_is_compiled(problem, method):
+    _, variables, x1, _ = problem
+    traces = 0
+
+    class Counting(nn.Module):
+        width: int
+
+        @nn.compact
+        def __call__(self, x):
+            nonlocal traces
+            traces += 1
+            return nn.Dense(self.width)(x.reshape(x.shape[0], -1))
+
+    variables = Counting(2).init(jax.random.key(0), x1)
+    gram(Counting(2).apply, variables, x1, method=method)
+    first = traces
+    gram(Counting(2).apply, variables, x1, method=method)
+    assert traces - first <= 1  # the abstract check of the outputs
+    other = Counting(3)
+    assert gram(other.apply, other.init(jax.random.key(0), x1), x1, method=method).shape == (15, 15)
+
+
 def test_progress_counts_every_tile_once(problem):
     apply_fn, variables, x1, x2 = problem
     seen = []
