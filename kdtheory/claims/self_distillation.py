@@ -50,8 +50,10 @@ def check(*, quick: bool = False, seed: int = 0, ridge: float = 0.1) -> Outcome:
             sparsity.append(factors[0] / factors[-1])
             targets = weight * labels + (1 - weight) * fit.predictions
         falls = -np.diff(norms) / np.array(norms[:-1])
-        contrast = np.diff(sparsity) / np.array(sparsity[:-1])
-        smallest_fall = min(smallest_fall, float(falls.min()), float(contrast.min()))
+        smallest_fall = min(smallest_fall, float(falls.min()))
+        if weight == 0:
+            contrast = np.diff(sparsity) / np.array(sparsity[:-1])
+            smallest_fall = min(smallest_fall, float(contrast.min()))
         series[f"complexity_{weight:g}"] = np.array(norms)
         series[f"contrast_{weight:g}"] = np.array(sparsity)
     # With true labels the rounds converge, so a fall may be tiny; it may not be none.
@@ -80,9 +82,10 @@ def draw(outcome: Outcome, axes: "matplotlib.axes.Axes") -> None:
 CLAIM = Claim(
     name="self_distillation",
     statement=(
-        "Kernel ridge self-distillation shrinks eigendirection s by (s / (s + ridge)) each round, "
-        "small ones most; with a weight alpha of the true labels it converges instead of "
-        "collapsing, by a geometric series. Complexity falls in every round."
+        "Kernel ridge self-distillation shrinks eigendirection s by s / (s + ridge) each round, so "
+        "that the contrast between large and small ones grows; with a weight of the true labels it "
+        "converges instead of collapsing, by a geometric series (there the contrast need not "
+        "grow). Complexity falls in every round of either."
     ),
     source="Mobahi, Farajtabar, Bartlett 2020; Borup and Andersen 2021",
     varied="rounds; weight of the true labels 0 and 0.3",

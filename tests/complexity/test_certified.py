@@ -45,11 +45,13 @@ def spectrum_of(shape, condition, n):
 
 
 def positive_as_stored(gram, dtype):
-    """The kernel in a dtype whose rounding has not made it indefinite."""
-    gram = gram.astype(dtype)
-    gram = (gram + gram.T) / 2
-    smallest = np.linalg.eigvalsh(gram.astype(np.float64))[0]
-    return gram + np.diag(np.full(len(gram), max(0.0, -2 * smallest))).astype(dtype)
+    """The kernel in a dtype, raised on the diagonal as far as rounding has made it indefinite."""
+    stored = ((gram + gram.T) / 2).astype(dtype)
+    shift = float(np.finfo(dtype).eps) * np.trace(gram) / len(gram)
+    while np.linalg.eigvalsh(stored.astype(np.float64))[0] < -1e-15:
+        stored = stored + np.diag(np.full(len(gram), shift)).astype(dtype)
+        shift *= 2
+    return stored
 
 
 @settings(max_examples=150)
