@@ -1,0 +1,1 @@
+"""Side-by-side measurements; run as modules from the repository root."""
