@@ -9,6 +9,7 @@ from kdtheory.complexity.certified import CertifiedComplexity, certify
 from kdtheory.complexity.exact import Complexity, Factor, factorize
 from kdtheory.complexity.kernel_checks import ridge_from_trace
 from kdtheory.complexity.lanczos import LanczosState
+from kdtheory.complexity.nystrom import Preconditioner, nystrom
 from kdtheory.complexity.spectrum import (
     ComplexityCurve,
     PseudoInverseComplexity,
@@ -23,11 +24,13 @@ __all__ = [
     "ComplexityCurve",
     "Factor",
     "LanczosState",
+    "Preconditioner",
     "PseudoInverseComplexity",
     "Spectrum",
     "certify",
     "eigendecompose",
     "factorize",
+    "nystrom",
     "pseudo_inverse",
     "ridge_from_trace",
 ]

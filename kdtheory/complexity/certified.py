@@ -1,14 +1,15 @@
 """Certified complexity: a lower and an upper bound from products with the kernel alone."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Real
 
-from kdtheory.complexity.kernel_checks import checked_copy
 from kdtheory.complexity.lanczos import Lanczos, LanczosState
+from kdtheory.complexity.nystrom import Preconditioner
+from kdtheory.complexity.products import Products, column_products
 from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError, KernelError
 from kdtheory.typing import ArrayLike
@@ -16,9 +17,6 @@ from kdtheory.typing import ArrayLike
 #: Why the iteration for one set of targets ended: the gap was reached; the rounding of the products
 #: allows no smaller one; the number of products was used up.
 Stopped: TypeAlias = Literal["gap", "rounding", "max_products"]
-
-#: v -> K v: (N,) -> (N,), or (N, t) -> (N, t) where `batched`.
-Products: TypeAlias = Callable[[np.ndarray], ArrayLike]
 
 
 class CertifiedComplexity(NamedTuple):
@@ -67,6 +65,7 @@ def certify(
     max_products: int = 1000,
     batched: bool = False,
     product_error: float = 8.0,
+    preconditioner: Preconditioner | None = None,
     states: Sequence[LanczosState | None] | None = None,
 ) -> CertifiedComplexity:
     """Bound Y^T (K + ridge I)^-1 Y from both sides by Lanczos quadrature.
@@ -88,8 +87,10 @@ def certify(
         product_error: bound of ||fl(K v) - K v|| / (||K|| ||v||), in units of eps of the product's
             dtype. 8 suits a BLAS product; a product through a deep network's JVP and VJP, or in
             TF32, has more.
-        states: `states` of an earlier result for the same kernel, ridge and targets: goes on
-            from there.
+        preconditioner: from `nystrom` for the same kernel and ridge: fewer products where the
+            kernel has few large eigenvalues. `smallest_eigenvalue` is not used then.
+        states: `states` of an earlier result for the same kernel, ridge, targets and
+            preconditioner: goes on from there.
 
     Returns:
         A `CertifiedComplexity`.
@@ -102,7 +103,8 @@ def certify(
     With A = K + ridge I, T_k its Lanczos matrix from Y and a = ridge + smallest_eigenvalue,
     ||Y||^2 e_1^T T_k^-1 e_1 is a lower bound (Gauss) and that of T_k extended so that a is one of
     its eigenvalues an upper bound (Gauss-Radau), for every k (Golub and Meurant 2010, chapters 6
-    and 7).
+    and 7). With a preconditioner P the same holds for P^-1/2 A P^-1/2 and P^-1/2 Y, whose smallest
+    eigenvalue is at least `preconditioner.node`.
 
     Rounding. The computed T_k belongs exactly to A + E with ||E|| <= eta = 2 sqrt(k) times the
     largest error of one step: `product_error`, the step's own arithmetic, and what full
@@ -133,30 +135,58 @@ def certify(
             "relative_gap and product_error must be > 0 and max_products >= 1, got "
             f"{relative_gap}, {product_error} and {max_products}"
         )
-    apply = _products(kernel, batched=batched)
+    if preconditioner is not None and preconditioner.ridge != ridge:
+        raise InputError(
+            f"the preconditioner is for ridge {preconditioner.ridge:g}, got ridge {ridge:g}"
+        )
+    apply = column_products(kernel, batched=batched)
     if not callable(kernel):
         size = int(np.shape(kernel)[0])
     stack = stack_targets(targets, size=_size(targets, size))
-    runs = _start(stack.columns, states)
+    runs = _start(stack.columns, states, preconditioner)
+    options = _Options(
+        node=node if preconditioner is None else preconditioner.node,
+        gap=relative_gap,
+        limit=max_products,
+        product_error=product_error,
+        amplification=0.0 if preconditioner is None else preconditioner.amplification,
+    )
     while live := [run for run in runs if run.stopped is None]:
         directions = np.stack([run.direction for run in live], axis=1)
-        images = apply(directions)
-        if images.shape != directions.shape or not np.isfinite(images).all():
+        inner = directions if preconditioner is None else preconditioner.root(directions)
+        images = apply(inner)
+        if images.shape != inner.shape or not np.isfinite(images).all():
             raise KernelError(
-                f"product of the kernel with {directions.shape} directions must be finite and of "
+                f"product of the kernel with {inner.shape} directions must be finite and of "
                 f"that shape, got shape {images.shape}"
             )
+        images = images + images.dtype.type(ridge) * inner.astype(images.dtype)
+        if preconditioner is not None:
+            images = preconditioner.root(images)
         for run, image in zip(live, images.T, strict=True):
-            run.advance(image, ridge=ridge)
-            run.look(node=node, gap=relative_gap, limit=max_products, product_error=product_error)
+            run.advance(image)
+            run.look(options)
     return _collect(runs, stacked=stack.stacked, ridge=ridge)
 
 
-class _Run:
-    """The iteration for one set of targets."""
+class _Options(NamedTuple):
+    """What all iterations share; `amplification` is 0 without a preconditioner."""
 
-    def __init__(self, start: np.ndarray, state: LanczosState | None) -> None:
+    node: float
+    gap: float
+    limit: int
+    product_error: float
+    amplification: float
+
+
+class _Run:
+    """The iteration for one set of targets; `start_error`, in eps, is that of the start vector."""
+
+    def __init__(
+        self, start: np.ndarray, state: LanczosState | None, *, start_error: float
+    ) -> None:
         self._start = start
+        self._start_error = start_error
         self.process = None if state is None else Lanczos.resume(state)
         self.lower = 0.0
         self.upper = math.inf
@@ -179,38 +209,39 @@ class _Run:
             return self._start / np.linalg.norm(self._start)
         return self.process.direction
 
-    def advance(self, image: np.ndarray, *, ridge: float) -> None:
+    def advance(self, image: np.ndarray) -> None:
         # The dtype of the first product decides that of the basis: more would only be storage.
         if self.process is None:
             self.process = Lanczos(self._start, dtype=image.dtype)
-        self.process.advance(image + image.dtype.type(ridge) * self.process.direction)
+        self.process.advance(image)
 
-    def look(self, *, node: float, gap: float, limit: int, product_error: float) -> None:
+    def look(self, options: _Options) -> None:
         """Update the interval and decide whether to stop; now and then, since it costs O(k)."""
         process = self.process
         assert process is not None
-        last = process.exhausted or process.steps >= limit
+        last = process.exhausted or process.steps >= options.limit
         if process.steps < self._next_look and not last:
             return
         self._next_look = process.steps + 1 + process.steps // 20
         eps = float(np.finfo(process.direction.dtype).eps)
-        # 4 eps: the recurrence's own arithmetic, as much as a product of unit error.
-        step = max((product_error + 4) * eps * process.scale, process.stray)
+        # 4 eps: the recurrence's own arithmetic, and applying the preconditioner.
+        magnitude = max(process.scale, options.amplification)
+        step = max((options.product_error + 4) * eps * magnitude, process.stray)
         self.rounding = 2 * math.sqrt(process.steps) * step
         interval = certified_interval(
-            process.diagonal, process.off_diagonal, node=node, rounding=self.rounding
+            process.diagonal, process.off_diagonal, node=options.node, rounding=self.rounding
         )
-        # Y / ||Y|| was stored with a relative error of eps: so much in the norm of A^-1/2 Y.
-        shift = eps / math.sqrt(node)
+        # The start vector was stored with a relative error: so much in the norm of A^-1/2 Y.
+        shift = self._start_error * eps / math.sqrt(options.node)
         scale = process.norm**2
         self.lower = scale * max(math.sqrt(interval.lower) - shift, 0.0) ** 2
         self.upper = scale * (math.sqrt(interval.upper) + shift) ** 2
         pure = interval.pure_gap
-        if self.upper - self.lower <= gap * self.lower:
+        if self.upper - self.lower <= options.gap * self.lower:
             self.stopped = "gap"
         elif process.exhausted or pure <= 0.01 * (interval.upper - interval.lower):
             self.stopped = "rounding"
-        elif process.steps >= limit:
+        elif process.steps >= options.limit:
             self.stopped = "max_products"
 
 
@@ -290,24 +321,6 @@ def _gauss_radau(
     return total, increment * square / (pivot * difference_next)
 
 
-def _products(kernel: ArrayLike | Products, *, batched: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Return V -> K V on columns."""
-    if not callable(kernel):
-        single = np.asarray(kernel).dtype == np.float32
-        matrix = checked_copy(kernel, dtype=np.dtype(np.float32 if single else np.float64))
-        return lambda directions: matrix @ directions.astype(matrix.dtype)
-    if batched:
-        return lambda directions: _floating(kernel(directions))
-    return lambda directions: np.stack(
-        [_floating(kernel(np.ascontiguousarray(v))) for v in directions.T], axis=1
-    )
-
-
-def _floating(product: ArrayLike) -> np.ndarray:
-    values = np.asarray(product)
-    return values if values.dtype == np.float64 else values.astype(np.float32)
-
-
 def _size(targets: ArrayLike, size: int | None) -> int:
     if size is not None:
         return size
@@ -315,13 +328,27 @@ def _size(targets: ArrayLike, size: int | None) -> int:
     return shape[0] if len(shape) == 1 else int(shape[-2] * shape[-1])
 
 
-def _start(columns: np.ndarray, states: Sequence[LanczosState | None] | None) -> list[_Run]:
+def _start(
+    columns: np.ndarray,
+    states: Sequence[LanczosState | None] | None,
+    preconditioner: Preconditioner | None,
+) -> list[_Run]:
     count = columns.shape[1]
     if states is None:
         states = [None] * count
     if len(states) != count:
         raise InputError(f"states must be one a set of targets: {count}, got {len(states)}")
-    return [_Run(np.array(y), state) for y, state in zip(columns.T, states, strict=True)]
+    errors = np.ones(count)
+    if preconditioner is not None:
+        plain = np.linalg.norm(columns, axis=0) / math.sqrt(preconditioner.ridge)
+        columns = preconditioner.root(columns)
+        norms = np.linalg.norm(columns.astype(np.float64), axis=0)
+        # P^-1/2 was applied with a rounding relative to its own norm, ridge^-1/2.
+        errors = 1 + 4 * np.divide(plain, norms, out=np.zeros(count), where=norms > 0)
+    return [
+        _Run(np.array(start), state, start_error=float(error))
+        for start, state, error in zip(columns.T, states, errors, strict=True)
+    ]
 
 
 def _collect(runs: list[_Run], *, stacked: bool, ridge: float) -> CertifiedComplexity:
