@@ -1,5 +1,6 @@
-"""The empirical neural tangent kernel of a model: dense, exact, in batches."""
+"""The empirical neural tangent kernel of a model: dense and exact, or as an operator."""
 
 from kdtheory.ntk.gram import choose_method, gram
+from kdtheory.ntk.operator import Estimate, NtkOperator, operator
 
-__all__ = ["choose_method", "gram"]
+__all__ = ["Estimate", "NtkOperator", "choose_method", "gram", "operator"]

@@ -4,7 +4,7 @@ The kernel is a sum over layers, K = sum_l J_l J_l^T, so a tile grows layer by l
 Jacobian is never formed. A layer's share comes in one of two forms.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -95,3 +95,19 @@ def _product(first: jax.Array, second: jax.Array, outputs: str) -> jax.Array:
         flat = first.reshape(b1 * d, -1) @ second.reshape(b2 * d, -1).T
         return flat.reshape(b1, d, b2, d)
     return first.reshape(b1, -1) @ second.reshape(b2, -1).T
+
+
+def squared_norms(shares: list[Share]) -> jax.Array:
+    """Return the squared norm of each gradient, (b, d): the diagonal of the "full" kernel.
+
+    >>> squared_norms([Flat(jnp.ones((1, 2, 3))), RankOne(jnp.ones((1, 5)), jnp.ones((1, 2, 4)))])
+    Array([[23., 23.]], dtype=float32)
+    """
+    total: Any = 0.0
+    for share in shares:
+        if isinstance(share, Flat):
+            total += jnp.square(share.gradients).sum(-1)
+        else:
+            cotangents = jnp.square(share.cotangents).sum(-1)
+            total += cotangents * jnp.square(share.inputs).sum(-1)[:, None]
+    return total

@@ -62,6 +62,10 @@ class TileEngine(abc.ABC):
     def tile(self, variables: Variables, first: Any, second: Any | None) -> Any:
         """Return the tile of two blocks' features, or of one block with itself."""
 
+    @abc.abstractmethod
+    def squared_norms(self, variables: Variables, x: np.ndarray) -> np.ndarray:
+        """Return the kernel's diagonal, (n, d) for "full" and (n, 1) for "sum"."""
+
 
 class NeuralTangentsEngine(TileEngine):
     """Tiles by `neural_tangents.empirical_ntk_fn`; features are the examples themselves."""
@@ -93,6 +97,13 @@ class NeuralTangentsEngine(TileEngine):
             # neural-tangents hands abstract values to jax.numpy while it is traced.
             warnings.filterwarnings("ignore", "size requires ndarray", DeprecationWarning)
             return self._tile(variables, first, second)
+
+    def squared_norms(self, variables: Variables, x: np.ndarray) -> np.ndarray:
+        """Return the diagonal of the examples' tile."""
+        tile = np.asarray(self.tile(variables, jax.device_put(x), None))
+        if self.outputs == "full":
+            return np.einsum("iaia->ia", tile)
+        return np.diagonal(tile)[:, None]
 
 
 def even_size(n: int, largest: int) -> int:

@@ -5,8 +5,7 @@ beside the other on the host. A method is a `TileEngine`: what to keep of a bloc
 the tile of the kernel that two such blocks make.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,11 +15,10 @@ from jaxtyping import Float
 
 from kdtheory.errors import InputError, KernelError, unknown_name
 from kdtheory.ntk.engines import OUTPUTS, TileEngine
+from kdtheory.ntk.inputs import as_inputs, cast, settings
 from kdtheory.ntk.methods import METHODS, make_engine
 from kdtheory.ntk.tiling import blocks, fill
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
-
-_DTYPES = ("float32", "float64")
 
 
 def gram(
@@ -80,11 +78,11 @@ def gram(
            [1., 2., 1.],
            [1., 1., 1.]], dtype=float32)
     """
-    _check_names(outputs, method, batch_size, dtype)
-    with _settings(dtype, variables) as result_dtype:
-        variables = _cast(variables, result_dtype)
-        x1 = _as_inputs("x1", x1, result_dtype)
-        x2 = None if x2 is None else _as_inputs("x2", x2, result_dtype)
+    _check_names(outputs, method, batch_size)
+    with settings(dtype, variables) as result_dtype:
+        variables = cast(variables, result_dtype)
+        x1 = as_inputs("x1", x1, result_dtype)
+        x2 = None if x2 is None else as_inputs("x2", x2, result_dtype)
         if x2 is not None and (x1.shape[1:] != x2.shape[1:] or x1.dtype != x2.dtype):
             raise InputError(
                 f"x1 and x2 must be alike but for their length; got {x1.dtype}{x1.shape} and "
@@ -118,10 +116,10 @@ def choose_method(apply_fn: ApplyFn, variables: Variables, x: ArrayLike) -> tupl
     >>> choose_method(lambda v, x: x @ v["params"]["w"], {"params": {"w": np.eye(2)}}, np.eye(2))
     ('neural_tangents', 'outside layer calls, or hidden by a transformation: w')
     """
-    with _settings(None, variables) as result_dtype:
-        variables = _cast(variables, result_dtype)
+    with settings(None, variables) as result_dtype:
+        variables = cast(variables, result_dtype)
         engine = make_engine(
-            apply_fn, variables, _as_inputs("x", x, result_dtype), outputs="full", method="auto"
+            apply_fn, variables, as_inputs("x", x, result_dtype), outputs="full", method="auto"
         )
     return engine.method, engine.reason
 
@@ -178,66 +176,13 @@ def _tiled(
     return kernel
 
 
-def _check_names(outputs: str, method: str, batch_size: int | None, dtype: Any) -> None:
+def _check_names(outputs: str, method: str, batch_size: int | None) -> None:
     if outputs not in OUTPUTS:
         raise unknown_name("outputs", outputs, OUTPUTS)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}")
-    if dtype is not None and _name(dtype) not in _DTYPES:
-        raise unknown_name("dtype", _name(dtype), _DTYPES)
-
-
-def _name(dtype: Any) -> str:
-    try:
-        return str(jnp.dtype(dtype).name)
-    except TypeError:
-        return str(dtype)
-
-
-@contextlib.contextmanager
-def _settings(dtype: Any, variables: Variables) -> Iterator[np.dtype[Any]]:
-    """Check the variables, and set JAX's precision and promotion for one Gram matrix."""
-    params = variables.get("params")
-    leaves = [] if params is None else jax.tree.leaves(params)
-    if not leaves:
-        raise InputError(
-            f'variables must hold parameters under "params"; got {sorted(variables) or "nothing"}'
-        )
-    kinds = {np.dtype(leaf.dtype) for leaf in leaves}
-    if not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
-        raise InputError(f"parameters must be real floating point; got {sorted(map(str, kinds))}")
-    if dtype is None:
-        dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
-    result_dtype = np.dtype(_name(dtype))
-    with (
-        jax.enable_x64(result_dtype == np.float64),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        # GPUs and TPUs would otherwise multiply float32 in a lower precision.
-        jax.default_matmul_precision("highest"),
-    ):
-        yield result_dtype
-
-
-def _cast(variables: Variables, dtype: np.dtype[Any]) -> Variables:
-    def cast(leaf: Any) -> Any:
-        leaf = np.asarray(leaf)
-        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-    return dict(jax.tree.map(cast, dict(variables)))
-
-
-def _as_inputs(name: str, x: ArrayLike, dtype: np.dtype[Any]) -> np.ndarray:
-    x = np.asarray(x)
-    if x.ndim == 0 or x.shape[0] == 0:
-        raise InputError(f"{name} must have at least one example; got shape {x.shape}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
-    if not np.isfinite(x).all():
-        raise InputError(f"{name} has entries that are not finite")
-    return x.astype(dtype)
 
 
 def _not_finite(variables: Variables, x1: np.ndarray, x2: np.ndarray | None) -> KernelError:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kdtheory.ntk.contractions import Flat, Share, contract, join_narrow
+from kdtheory.ntk.contractions import Flat, Share, contract, join_narrow, squared_norms
 from kdtheory.ntk.engines import WORKING_MEMORY, TileEngine, even_size
 from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
 from kdtheory.ntk.layer_gradients import contributions, layer_kind
@@ -41,6 +41,7 @@ class Compiled(NamedTuple):
       features: gradients of a chunk of examples.
       join: gradients of several chunks as those of one block.
       tile: the tile of two blocks.
+      norms: squared norms of a block's gradients.
       feature_bytes: memory of one example's gradients.
       pass_bytes: memory of one example's forward and backward pass, gradients included.
     """
@@ -48,6 +49,7 @@ class Compiled(NamedTuple):
     features: Callable[[Variables, Any], list[Share]]
     join: Callable[[list[list[Share]]], list[Share]]
     tile: Callable[[list[Share], list[Share]], jax.Array]
+    norms: Callable[[list[Share]], jax.Array]
     feature_bytes: int
     pass_bytes: int
 
@@ -156,6 +158,11 @@ class LayerwiseEngine(TileEngine):
         """Return the tile of kept gradients: matrix products only."""
         return self._compiled.tile(first, first if second is None else second)
 
+    def squared_norms(self, variables: Variables, x: np.ndarray) -> np.ndarray:
+        """Return the squared norms of the per-example gradients."""
+        norms = self._compiled.norms(self.features(variables, x, x.shape[0]))
+        return np.asarray(norms)[: x.shape[0]]
+
 
 def _join(parts: list[list[Share]]) -> list[Share]:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
@@ -179,6 +186,7 @@ def _compiled(
         features=jax.jit(function),
         join=jax.jit(_join),
         tile=jax.jit(functools.partial(contract, outputs=outputs)),
+        norms=jax.jit(squared_norms),
         feature_bytes=feature_bytes,
         # Inputs and outputs of the layers, and the outputs' cotangents.
         pass_bytes=feature_bytes + (2 + (1 if outputs == "sum" else d)) * output_bytes,

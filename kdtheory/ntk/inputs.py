@@ -1,0 +1,96 @@
+"""Checked inputs, and the JAX settings that every kernel is computed under."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kdtheory.errors import InputError, unknown_name
+from kdtheory.typing import ArrayLike, Variables
+
+_DTYPES = ("float32", "float64")
+
+
+def _name(dtype: Any) -> str:
+    try:
+        return str(jnp.dtype(dtype).name)
+    except TypeError:
+        return str(dtype)
+
+
+@contextlib.contextmanager
+def settings(dtype: Any, variables: Variables) -> Iterator[np.dtype[Any]]:
+    """Check the variables, and set JAX's precision and promotion for one computation.
+
+    Args:
+      dtype: "float32", "float64", or None for that of the parameters (at least float32).
+      variables: must hold real parameters under "params".
+
+    Yields:
+      The dtype to compute in; float64 is enabled inside where that is it.
+
+    Raises:
+      InputError: another dtype, or variables without real parameters.
+
+    >>> with settings("float64", {"params": {"w": np.ones(2)}}) as dtype:
+    ...     jnp.ones(2, dtype).dtype
+    dtype('float64')
+    """
+    params = variables.get("params")
+    leaves = [] if params is None else jax.tree.leaves(params)
+    if not leaves:
+        raise InputError(
+            f'variables must hold parameters under "params"; got {sorted(variables) or "nothing"}'
+        )
+    kinds = {np.dtype(leaf.dtype) for leaf in leaves}
+    if not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+        raise InputError(f"parameters must be real floating point; got {sorted(map(str, kinds))}")
+    if dtype is None:
+        dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
+    if _name(dtype) not in _DTYPES:
+        raise unknown_name("dtype", _name(dtype), _DTYPES)
+    result_dtype = np.dtype(_name(dtype))
+    with (
+        jax.enable_x64(result_dtype == np.float64),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        # GPUs and TPUs would otherwise multiply float32 in a lower precision.
+        jax.default_matmul_precision("highest"),
+    ):
+        yield result_dtype
+
+
+def cast(variables: Variables, dtype: np.dtype[Any]) -> Variables:
+    """Return the variables as NumPy arrays, the floating ones of the given dtype.
+
+    >>> cast({"params": {"w": np.ones(2, np.float64)}}, np.dtype("float32"))["params"]["w"].dtype
+    dtype('float32')
+    """
+
+    def one(leaf: Any) -> Any:
+        leaf = np.asarray(leaf)
+        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return dict(jax.tree.map(one, dict(variables)))
+
+
+def as_inputs(name: str, x: ArrayLike, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return inputs as a NumPy array, floating ones of the given dtype.
+
+    Raises:
+      InputError: no example, or entries that are not finite.
+
+    >>> as_inputs("x", np.arange(2.0), np.dtype("float32"))
+    array([0., 1.], dtype=float32)
+    """
+    x = np.asarray(x)
+    if x.ndim == 0 or x.shape[0] == 0:
+        raise InputError(f"{name} must have at least one example; got shape {x.shape}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
+    if not np.isfinite(x).all():
+        raise InputError(f"{name} has entries that are not finite")
+    return x.astype(dtype)
