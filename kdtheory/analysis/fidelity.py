@@ -34,7 +34,7 @@ def fidelity(
     Raises:
         InputError: shapes that differ, no examples, logits that are not finite.
 
-    Paper, section 4 (fidelity); Stanton et al. 2021, "Does Knowledge Distillation Really Work?".
+    Source: paper; Stanton et al. 2021, "Does Knowledge Distillation Really Work?".
 
     >>> fidelity(np.array([1.0, -1.0]), np.array([1.0, 1.0])).agreement
     0.5

@@ -25,7 +25,7 @@ def margins(
     Raises:
         InputError: another shape, logits that are not finite, labels out of range.
 
-    These are the margins of the classification bounds (paper, section 2; Maurer 2016 for the
+    These are the margins of the classification bounds (paper; Maurer 2016 for the
     multiclass one, which is sqrt(2)-Lipschitz in the logits). With two logits rho is the binary
     margin of their difference.
 

@@ -37,7 +37,7 @@ def ntk_similarity(
         KernelError: not square, of different shapes, NaN or infinite, zero (after centring).
         InputError: num_outputs that does not divide N.
 
-    Paper, section 4 (NTK similarity); Cortes et al. 2012 and Kornblith et al. 2019 for CKA.
+    Source: paper (NTK similarity); Cortes et al. 2012 and Kornblith et al. 2019 for CKA.
 
     >>> K = np.diag([1.0, 2.0, 3.0])
     >>> round(ntk_similarity(K, 5 * K), 12)

@@ -103,10 +103,11 @@ def margin_bound(
     bounds that by (1/gamma) times the ball's, which is at most (B/n) sqrt(Tr K); (3) union over
     radii, with delta_j = delta / (j (j + 1)), which sum to delta.
 
-    Source: Bartlett and Mendelson 2002; Mohri, Rostamizadeh and Talwalkar, Theorem 5.8; paper,
-    section 3, for the minimum-norm interpolant of a supervision. The paper states its confidence
-    term with the logarithm of a number of radii, as `num_radii` does. That is a theorem for the
-    radii counted and says nothing about larger ones, which is why all of them is the default.
+    Source: Bartlett and Mendelson 2002; Mohri, Rostamizadeh and Talwalkar, 2nd edition, Theorem
+    5.8; paper (Harutyunyan et al., ICLR 2023, arXiv 2301.12245) for the minimum-norm interpolant of
+    a supervision. The paper states the bound with a union constant of its own. The default here
+    covers every radius; `num_radii` gives constants that count a finite number of them, which are
+    smaller for large norms and say nothing about norms beyond the last radius.
 
     >>> terms = margin_bound(np.full(10_000, 2.0), squared_norm=4.0, trace=10_000.0, gamma=1.0,
     ...                      kernel_depends_on_sample=False)
@@ -173,8 +174,7 @@ def multiclass_margin_bound(
     {f_a : a <= d, f in the ball}, which is at most (B/n) sqrt(Tr K).
 
     Source: Maurer 2016, "A vector-contraction inequality for Rademacher complexities"; Mohri,
-    Rostamizadeh and Talwalkar, Theorem 9.2 (classical). The paper's multiclass bound is of the
-    classical kind.
+    Rostamizadeh and Talwalkar, 2nd edition, Theorem 9.2 (classical).
 
     >>> options = dict(squared_norm=1.0, trace=100.0, gamma=1.0, kernel_depends_on_sample=True)
     >>> multiclass_margin_bound(np.ones(100), **options).complexity_term

@@ -84,7 +84,7 @@ def leave_one_out_predictions(
 
     The share of them on the wrong side is an unbiased estimate of the expected risk of the same
     fit to n - 1 examples. It is an estimate, not a bound: its deviation is not certified here.
-    Source: Luntz and Brailovsky 1969 (unbiased); Wahba 1990, section 4.2 (the identity).
+    Source: Luntz and Brailovsky 1969 (unbiased); Wahba 1990 (the identity).
 
     >>> from kdtheory.complexity import factorize
     >>> factor = factorize(np.array([[2.0, 1.0], [1.0, 2.0]]))

@@ -76,7 +76,7 @@ def teacher_student_bound(
       sample agrees with a student there and nowhere else. For such a teacher the result is a
       diagnostic.
 
-    Source: paper, section 3 (teacher's accuracy, student's margin with respect to the teacher,
+    Source: paper (teacher's accuracy, student's margin with respect to the teacher,
     complexity of the teacher's predictions). The first form is ours: it keeps the three parts and
     needs no assumption on the teacher.
 

@@ -73,7 +73,7 @@ CLAIM = Claim(
         "The complexity of gradient-flow predictions f_t = (I - exp(-K t)) Y, measured by the same "
         "K, grows with t towards that of Y."
     ),
-    source="paper, section 3 (early-stopped teachers); Jacot et al. 2018 for the dynamics",
+    source="Harutyunyan et al. 2023 (early-stopped teachers); Jacot et al. 2018 for the dynamics",
     varied="training time over five decades",
     check=check,
     draw=draw,

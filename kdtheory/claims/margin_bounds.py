@@ -98,7 +98,7 @@ CLAIM = Claim(
         "The margin bound and the PAC-Bayes bound, over their whole grids, are each above the true "
         "risk in at least 1 - delta of all samples."
     ),
-    source="paper, section 3; Mohri et al., Theorem 5.8; Langford and Shawe-Taylor 2002",
+    source="Harutyunyan et al. 2023; Mohri et al., Theorem 5.8; Langford and Shawe-Taylor 2002",
     varied="size of the sample; many fresh samples at each",
     check=check,
     draw=draw,

@@ -92,7 +92,7 @@ CLAIM = Claim(
         "Y^T K^-1 Y, with targets relative to f(x; w0), is ||w* - w0||^2 of the linearised network "
         "trained from w0 to convergence on the squared loss."
     ),
-    source="paper, section 2; Bartlett and Mendelson 2002 for the RKHS norm",
+    source="Harutyunyan et al. 2023; Bartlett and Mendelson 2002 for the RKHS norm",
     varied="number of examples; two outputs, full kernel",
     check=check,
     draw=draw,

@@ -63,7 +63,7 @@ CLAIM = Claim(
         "Along training, the online teacher's targets are no more complex for the student than "
         "the offline teacher's, where student and teacher learn directions in a like order."
     ),
-    source="paper, section 3 (online distillation)",
+    source="Harutyunyan et al. 2023 (online distillation)",
     varied="checkpoint of the teacher; inputs and labels",
     check=check,
     draw=draw,

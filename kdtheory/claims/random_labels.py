@@ -70,7 +70,7 @@ CLAIM = Claim(
         "For independent random labels E[Y^T K^-1 Y] = Tr K^-1, so that the root mean square of "
         "the adjusted complexity is at least 1, with equality for K proportional to I."
     ),
-    source="paper, section 2 (adjusted supervision complexity); arithmetic-harmonic mean",
+    source="Harutyunyan et al. 2023 (adjusted supervision complexity); arithmetic-harmonic mean",
     varied="decay of the kernel's spectrum, from flat",
     check=check,
     draw=draw,

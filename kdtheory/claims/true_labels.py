@@ -68,7 +68,7 @@ CLAIM = Claim(
         "On real data the adjusted complexity of the true labels, measured by the NTK at "
         "initialisation, is below that of random labels."
     ),
-    source="paper, section 4 (random labels as control); Arora et al. 2019",
+    source="Harutyunyan et al. 2023 (random labels as control); Arora et al. 2019",
     varied="network; 200 draws of random labels",
     check=check,
     draw=draw,

@@ -92,8 +92,9 @@ class Factor:
         Raises:
             InputError: targets of another length, or not finite.
 
-        The value is ||L^-1 Y||^2 with K + ridge I = L L^T, so it is never negative. Paper, section
-        2: supervision complexity, and its adjusted form (1/n) sqrt(Y^T K^-1 Y Tr K).
+        The value is ||L^-1 Y||^2 with K + ridge I = L L^T, so it is never negative. Source: the
+        paper (Harutyunyan et al., ICLR 2023, arXiv 2301.12245), also for the adjusted form
+        (1/n) sqrt(Y^T K^-1 Y Tr K).
 
         >>> factor = factorize(np.diag([4.0, 16.0]))
         >>> one = factor.complexity(np.array([2.0, 8.0]))

@@ -69,7 +69,8 @@ def nystrom(
 
     Raises:
         InputError: ridge or rank out of range, `size` missing.
-        KernelError: a ridge so small that rounding of the products exceeds half of it.
+        KernelError: a ridge too small for the rounding of the products, a kernel that is zero or
+            not positive semidefinite, products that are not finite.
 
     With random orthonormal Omega and a shift nu above the rounding of K Omega, the Nystrom
     approximation of K + nu I lies below it; taking nu off again leaves
@@ -100,8 +101,9 @@ def nystrom(
     images = images.astype(np.float64)
     # One step of the power method from the sketch's own top direction; half as much again, since
     # it comes from below.
-    top = np.linalg.svd(images, full_matrices=False)[0][:, :1]
-    norm = 1.5 * float(np.linalg.norm(apply(top)))
+    top = images @ np.linalg.eigh(images.T @ images)[1][:, -1:]
+    length = float(np.linalg.norm(top))
+    norm = 1.5 * float(np.linalg.norm(apply(top / length))) if length > 0 else 0.0
     shift = 2 * (product_error + 4) * eps * math.sqrt(rank) * norm
     if 6 * shift > ridge:
         raise KernelError(
@@ -110,7 +112,13 @@ def nystrom(
         )
     images += shift * directions
     core = directions.T @ images
-    root = scipy.linalg.cholesky((core + core.T) / 2, lower=True)
+    try:
+        root = scipy.linalg.cholesky((core + core.T) / 2, lower=True)
+    except scipy.linalg.LinAlgError:
+        raise KernelError(
+            "kernel is zero or not positive semidefinite on random directions: check how its "
+            "products are computed; a zero kernel needs no preconditioner"
+        ) from None
     factor = scipy.linalg.solve_triangular(root, images.T, lower=True).T
     basis, singular, _ = np.linalg.svd(factor, full_matrices=False)
     # nu for the shift itself, and twice as much for rounding: of the products, and of U's storage.

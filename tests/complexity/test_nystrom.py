@@ -112,3 +112,11 @@ def test_preconditioner_of_another_ridge_or_without_size():
         certify(np.eye(4), np.ones(4), ridge=2.0, preconditioner=preconditioner)
     with pytest.raises(InputError, match="size is needed"):
         nystrom(lambda v: v, ridge=1.0, rank=2)
+
+
+def test_kernels_that_are_zero_or_indefinite():
+    for gram in (np.zeros((4, 4)), -np.eye(4)):
+        with pytest.raises(KernelError, match="zero or not positive semidefinite"):
+            nystrom(gram, ridge=1.0, rank=2)
+    with pytest.raises(KernelError, match="must be finite"):
+        nystrom(lambda v: v * np.nan, ridge=1.0, rank=2, size=4)
