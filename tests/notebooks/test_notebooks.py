@@ -32,6 +32,7 @@ for point in warm:
     np.testing.assert_allclose(point.bound, parts)
     np.testing.assert_allclose(point.adjusted, np.sqrt(point.complexity * factor.trace) / N)
     assert point.validity == "certificate"
+    assert np.isnan(point.bound_with_margin) or point.bound_with_margin >= point.bound
 assert len({update(1.0, i).complexity for i in range(1, EPOCHS + 1)}) == EPOCHS
 
 # The numbers are those of the targets on the kernel, worked out here by other means.
