@@ -57,7 +57,7 @@ def _linearised_network(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             hidden = jnp.tanh(x @ w["first"] / jnp.sqrt(jnp.float64(5)))
             return (hidden @ w["second"] / 8.0).reshape(-1)
 
-        leaves = jax.tree.leaves(jax.jacobian(outputs)(weights))
+        leaves = jax.tree.leaves(jax.jit(jax.jacrev(outputs))(weights))
         jacobian = jnp.concatenate([leaf.reshape(2 * size, -1) for leaf in leaves], axis=1)
         targets = jax.random.normal(keys[3], (2 * size,), jnp.float64)
         return np.asarray(jacobian), np.asarray(targets - outputs(weights))

@@ -28,7 +28,12 @@ def column_products(
     if not callable(kernel):
         single = np.asarray(kernel).dtype == np.float32
         matrix = checked_copy(kernel, dtype=np.dtype(np.float32 if single else np.float64))
-        return lambda columns: matrix @ columns.astype(matrix.dtype)
+        # A single column as a vector: BLAS is twice as fast at that as at an (N, 1) matrix.
+        return lambda columns: (
+            (matrix @ columns[:, 0].astype(matrix.dtype))[:, None]
+            if columns.shape[1] == 1
+            else matrix @ columns.astype(matrix.dtype)
+        )
     if batched:
         return lambda columns: _floating(kernel(columns))
     return lambda columns: np.stack(
