@@ -182,9 +182,10 @@ def complexity(options: ComplexityOf) -> None:
 
 def data_prepare(options: DataPrepare) -> None:
     """Run `kdtheory data prepare`."""
-    from kdtheory.datasets.prepare import prepare
+    from kdtheory.datasets import prepare
 
-    print(f"prepared in {prepare(options.name, data_dir=options.data_dir)}")
+    prepared = prepare(options.name, data_dir=options.data_dir)
+    print(f"prepared {prepared.full_name} in {prepared.path}")
 
 
 def data_list(options: DataList) -> None:
@@ -193,7 +194,9 @@ def data_list(options: DataList) -> None:
 
     found = list_prepared(options.data_dir)
     for entry in found:
-        print(entry)
+        splits = ", ".join(f"{name} {size:,}" for name, size in entry.splits.items())
+        size = f"{entry.num_bytes / 2**20:,.0f} MiB"
+        print(f"{entry.full_name}    {splits}    {entry.file_format}, {size}    {entry.path}")
     if not found:
         print("no prepared sets; get one with: kdtheory data prepare NAME")
 

@@ -13,10 +13,10 @@ from kdtheory.datasets.augment import (
     default_augmentation,
 )
 from kdtheory.datasets.image_dataset import ImageDataset, Split, encode_labels, normalize
-from kdtheory.datasets.loading import load
+from kdtheory.datasets.loading import load, register_source
 from kdtheory.datasets.prepare import prepare
 from kdtheory.datasets.prepared import PreparedDataset, list_prepared
-from kdtheory.datasets.source import OnProgress
+from kdtheory.datasets.source import OnProgress, Source, SourceSplit
 from kdtheory.datasets.tasks import TASKS, Task, register_task
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "ImageDataset",
     "OnProgress",
     "PreparedDataset",
+    "Source",
+    "SourceSplit",
     "Split",
     "Task",
     "augment",
@@ -35,5 +37,6 @@ __all__ = [
     "load",
     "normalize",
     "prepare",
+    "register_source",
     "register_task",
 ]

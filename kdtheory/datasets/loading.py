@@ -16,11 +16,41 @@ from kdtheory.datasets.tasks import TASKS, Task, make_task
 from kdtheory.datasets.tfds import tfds_source
 from kdtheory.errors import InputError, unknown_name
 
-#: The sources that need no files; every other name is looked up in TensorFlow Datasets.
-EMBEDDED: dict[str, Callable[[], Source]] = {
+#: The sources by name; every other name is looked up in TensorFlow Datasets. `register_source`
+#: adds one.
+SOURCES: dict[str, Callable[[], Source]] = {
     "digits": digits_source,
     "synthetic": synthetic_source,
 }
+
+
+def register_source(name: str) -> Callable[[Callable[[], Source]], Callable[[], Source]]:
+    """Return a decorator that makes a data set of your own available to `load` under a name.
+
+    The decorated function takes nothing and returns a `Source`; see `SourceSplit.from_arrays`.
+
+    Raises:
+        InputError: if the name is taken.
+
+    >>> @register_source("two_grey_squares")
+    ... def two_grey_squares():
+    ...     images = np.array([0, 255] * 4, np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
+    ...     split = SourceSplit.from_arrays("made up", images, np.array([0, 1] * 4, np.int32))
+    ...     return Source(name="two_grey_squares", class_names=("dark", "light"), train=split,
+    ...                   test=split, validation=None, provenance={"source": "made up"})
+    >>> load("two_grey_squares", validation_size=0).class_names
+    ('dark', 'light')
+    >>> del SOURCES["two_grey_squares"]
+    """
+
+    def register(make_source: Callable[[], Source]) -> Callable[[], Source]:
+        if name in SOURCES:
+            raise InputError(f"a data set named {name!r} exists already")
+        SOURCES[name] = make_source
+        return make_source
+
+    return register
+
 
 #: The part of the training split that is held out for validation by default.
 VALIDATION_FRACTION = 0.1
@@ -90,10 +120,10 @@ def load(
     if task not in TASKS:
         # Said before any file is read.
         raise unknown_name("task", task, TASKS)
-    if name in EMBEDDED:
+    if name in SOURCES:
         if image_size is not None:
             raise InputError(f"data set {name!r} has one image size: image_size is for TFDS sets")
-        source = EMBEDDED[name]()
+        source = SOURCES[name]()
     else:
         source = tfds_source(name, data_dir=data_dir, image_size=image_size)
     task_mapping = make_task(task, source.class_names)

@@ -84,7 +84,8 @@ class SeedContext:
             outputs="trace",
             method=self.config.ntk_method,
             batch_size=self.config.ntk_batch_size,
-            dtype=self.config.ntk_dtype,
+            # Its entries are compared; its inverse, which would need float64, is not taken.
+            dtype="float32",
         )
 
 
