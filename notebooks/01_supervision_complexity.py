@@ -52,7 +52,7 @@ from kdtheory import datasets, models
 from kdtheory.analysis import decisions, margins
 from kdtheory.bounds import held_out_bound, margin_bound, teacher_student_bound
 from kdtheory.complexity import eigendecompose, factorize
-from kdtheory.distillation import Labels, RandomLabels, offline, online, soft_targets, stack
+from kdtheory.distillation import Labels, RandomLabels, online, soft_targets, stack
 from kdtheory.ntk import gram
 from kdtheory.training import (
     Examples,
@@ -284,23 +284,19 @@ pl.DataFrame({
 # While the first is near 10 % and the second near 0 it smooths over them; when they change places
 # it has memorised them.
 #
-# `kdtheory.distillation` turns the trajectory into target providers, which training loops take.
-# Below: the online teacher's targets at a student's step are those of one checkpoint, and its last
-# checkpoint is the offline teacher.
+# `kdtheory.distillation` turns the trajectory into target providers, which training loops take:
+# `online(...)` below, `offline(teacher.apply, trajectory.final(), temperature=4.0)` for the last
+# checkpoint all the time. A provider is a pytree, so compiled code takes it as an argument.
 
 # %%
 trajectory = stack(checkpoints, steps)
-providers = {
-    "online": online(teacher.apply, trajectory, temperature=4.0),
-    "offline": offline(teacher.apply, trajectory.final(), temperature=4.0),
-}
+provider = online(teacher.apply, trajectory, temperature=4.0)
+targets_at = jax.jit(lambda provider, step: provider.targets(step, first))
 for step in (1, steps[0], steps[0] + 1, steps[-1], 10 * steps[-1]):
-    position = int(trajectory.index(step))
-    print(f"a student at step {step:>4} learns from checkpoint {position + 1}")
-given = providers["online"].targets(steps[0], first)
-np.testing.assert_allclose(given, soft_targets(teacher_logits[0], 4.0), atol=1e-3)
-given = providers["offline"].targets(steps[0], first)
-np.testing.assert_allclose(given, soft_targets(teacher_logits[-1], 4.0), atol=1e-3)
+    i = int(trajectory.index(step))
+    expected = soft_targets(teacher_logits[i], 4.0)
+    np.testing.assert_allclose(targets_at(provider, step), expected, atol=1e-3)
+    print(f"a student at step {step:>4} learns from checkpoint {i + 1}")
 
 # %% [markdown]
 # ## 5. Complexity against temperature and against checkpoint
