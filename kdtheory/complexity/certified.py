@@ -71,8 +71,8 @@ def certify(
     """Bound Y^T (K + ridge I)^-1 Y from both sides by Lanczos quadrature.
 
     Args:
-        kernel: K, positive semidefinite: an array (N, N), or a function that returns K v, such as
-            one of `ntk.operator`.
+        kernel: K, positive semidefinite: an array (N, N), or a function that returns K v: for
+            K = ntk.operator(...) without a ridge of its own, `lambda v: K @ v`.
         targets: (N,), (n, d), (k, n, d) or (k, N), as for `Factor.complexity`.
         ridge: added to K, >= 0.
         smallest_eigenvalue: a number known to be at or below every eigenvalue of K; 0 for any

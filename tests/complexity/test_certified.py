@@ -1,9 +1,11 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdtheory import models, ntk
 from kdtheory.complexity import certify, factorize
 from kdtheory.complexity.certified import certified_interval
 from kdtheory.complexity.lanczos import Lanczos
@@ -261,3 +263,20 @@ def test_bad_products():
         certify(lambda v: v[:2], np.ones(3), ridge=1.0)
     with pytest.raises(InputError, match="do not fit a kernel of 3 rows"):
         certify(np.eye(3), np.ones(4), ridge=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_network_kernel_without_its_matrix(dtype):
+    model = models.create("mlp", num_outputs=2)
+    x = np.random.default_rng(0).normal(size=(8, 4, 4, 1)).astype(np.float32)
+    variables = models.init(model, jax.random.key(0), x.shape[1:])
+    gram = ntk.gram(model.apply, variables, x, outputs="full", dtype="float64")
+    y = np.random.default_rng(1).normal(size=(2, 8, 2))
+    ridge = 0.05 * float(np.trace(gram)) / 16
+    kernel = ntk.operator(model.apply, variables, x, dtype=dtype)
+    result = certify(lambda v: kernel @ v, y, ridge=ridge, product_error=64.0)
+    exact = np.asarray(factorize(gram, ridge=ridge).complexity(y).complexity)
+    assert np.all(result.lower <= exact)
+    assert np.all(exact <= result.upper)
+    assert np.all(result.relative_gap < 1e-2)
+    assert result.states[0].basis.dtype == dtype
