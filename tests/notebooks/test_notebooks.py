@@ -40,8 +40,8 @@ target = np.tanh(teacher_logits[0] / 4.0)
 direct = (target.T @ np.linalg.solve(K.astype(np.float64), target.astype(np.float64))).item()
 np.testing.assert_allclose(update(2.0, 1).complexity, direct, rtol=1e-4)
 
-# The sliders are those of the callback, within what it takes. They are not moved here: the
-# widget's output travels through the client, which can wait for ever on that.
+# The sliders are those of the callback, within what it takes. They are not moved here: a run that
+# moved them once hung on Python 3.11, for a reason that was not found.
 import inspect
 assert list(sliders) == list(inspect.signature(show).parameters)
 assert list(sliders) == list(inspect.signature(update).parameters)
