@@ -21,7 +21,7 @@ from kdtheory.ntk.contractions import Flat, RankOne, Share
 from kdtheory.ntk.interception import LayerCall
 
 #: Shifted slices formed at a time on CPU, in bytes: they should stay in its caches.
-_SLICES_IN_CACHE = 2**20
+_SLICES_IN_CACHE = 2 * 2**20
 
 _PAD_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 _NORMS = (nn.BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.InstanceNorm)

@@ -122,7 +122,10 @@ class LayerwiseEngine(TileEngine):
         )
         self._rows = 1 if self.outputs == "sum" else d
         budget = _PASSES_CPU if jax.default_backend() == "cpu" else WORKING_MEMORY
-        self._chunk = max(_SMALLEST_CHUNK, budget // self._compiled.pass_bytes)
+        # A power of two, which splits evenly where a layer works on parts of a chunk.
+        self._chunk = max(
+            _SMALLEST_CHUNK, 1 << (budget // self._compiled.pass_bytes).bit_length() >> 1
+        )
         self._memory = available() // 2
 
     def block_size(self, n: int, batch_size: int | None) -> int:

@@ -185,7 +185,7 @@ def test_drawn_architectures_are_exact(layers, d, outputs):
 
 
 @pytest.mark.slow
-@hypothesis.settings(max_examples=60, phases=[hypothesis.Phase.generate])
+@hypothesis.settings(max_examples=30, phases=[hypothesis.Phase.generate])
 @hypothesis.given(**DRAWN)
 def test_many_drawn_architectures_are_exact(layers, d, outputs):
     check_drawn(layers, d, outputs)
