@@ -1,7 +1,7 @@
 """Test the theory of knowledge distillation on real networks.
 
 Subpackages: `datasets`, `models`, `training`, `distillation`, `ntk`, `complexity`, `bounds`,
-`analysis`, `studies`, `report`. They are imported when first used.
+`claims`, `analysis`, `studies`, `report`. They are imported when first used.
 """
 
 import importlib
@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _SUBPACKAGES = (
     "analysis",
     "bounds",
+    "claims",
     "complexity",
     "datasets",
     "distillation",

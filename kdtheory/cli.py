@@ -103,6 +103,20 @@ class ComplexityOf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validate:
+    """Run the theory's claims: one line each, exit code 1 if one fails."""
+
+    claims: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Names of claims (default: all)."""
+    quick: bool = False
+    """Smaller sizes: under two minutes on two cores."""
+    seed: int = 0
+    """Seed of all draws."""
+    out: Path | None = None
+    """Folder for each claim's figure and JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataPrepare:
     """Download and prepare a TFDS set, where there is a network."""
 
@@ -180,6 +194,20 @@ def complexity(options: ComplexityOf) -> None:
         print(f"{name:>10}  {'  '.join(f'{entry:.6g}' for entry in shown)}")
 
 
+def validate(options: Validate) -> None:
+    """Run `kdtheory validate`."""
+    from kdtheory.claims import CLAIMS, run_claims, select_claims
+
+    failed = 0
+    chosen = select_claims(CLAIMS, options.claims)
+    for validation in run_claims(chosen, quick=options.quick, seed=options.seed, out=options.out):
+        print(validation.line, flush=True)
+        failed += not validation.outcome.holds
+    if failed:
+        print(f"{failed} of {len(chosen)} claims failed", file=sys.stderr)
+        raise SystemExit(1)
+
+
 def data_prepare(options: DataPrepare) -> None:
     """Run `kdtheory data prepare`."""
     from kdtheory.datasets import prepare
@@ -214,6 +242,7 @@ COMMANDS: dict[str, Command] = {
     "table": Command(Table, table),
     "gram": Command(Gram, gram),
     "complexity": Command(ComplexityOf, complexity),
+    "validate": Command(Validate, validate),
     "data prepare": Command(DataPrepare, data_prepare),
     "data list": Command(DataList, data_list),
 }

@@ -89,6 +89,30 @@ def test_gram_and_complexity(tmp_path, capsys):
     np.testing.assert_allclose(np.load(reference), K, rtol=1e-10)
 
 
+def test_validate(tmp_path, capsys):
+    main(["validate", "norm_identity", "--quick", "--out", str(tmp_path / "claims")])
+    assert "holds" in capsys.readouterr().out
+    assert list((tmp_path / "claims").rglob("*.png"))
+    assert "norm_identity" in fails(capsys, "validate", "norm")
+
+
+def test_a_failed_claim_exits_with_one(capsys, monkeypatch):
+    import dataclasses
+
+    from kdtheory import claims
+
+    claim = next(claim for claim in claims.CLAIMS if claim.name == "norm_identity")
+
+    def refuted(*arguments, **settings):
+        return claim.check(*arguments, **settings)._replace(holds=False)
+
+    monkeypatch.setattr(claims, "CLAIMS", (dataclasses.replace(claim, check=refuted),))
+    with pytest.raises(SystemExit) as end:
+        main(["validate", "--quick"])
+    assert end.value.code == 1
+    assert "FAILS" in capsys.readouterr().out
+
+
 def test_data_list(tmp_path, capsys):
     main(["data", "list", "--data-dir", str(tmp_path)])
     assert "kdtheory data prepare" in capsys.readouterr().out

@@ -21,8 +21,8 @@ def main(run: Path) -> None:
         line for line in (run / "table.md").read_text().splitlines() if line.startswith("|")
     )
     shown = (
-        f"{table}\n\nMean and standard deviation over seeds; how to read each column, and what goes "
-        "against the theory, stand in [docs/demo/table.md](docs/demo/table.md).\n\n"
+        f"{table}\n\nMean and standard deviation over seeds; how to read each column, and what "
+        "goes against the theory, stand in [docs/demo/table.md](docs/demo/table.md).\n\n"
         "![Adjusted complexity of each supervision along training](docs/demo/complexity.png)\n"
     )
     text = re.sub(
