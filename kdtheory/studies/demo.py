@@ -21,6 +21,8 @@ DEMO = RunConfig(
     epochs=20,
     teacher_checkpoints=10,
     batch_size=64,
+    # Small trainings: compiling several steps into one program takes longer than it saves.
+    steps_per_dispatch=1,
     ntk_size=512,
 )
 

@@ -65,7 +65,7 @@ class SeedContext:
     def fixed_targets(self) -> dict[str, Float[np.ndarray, "n d"]]:
         """The supervisions that no teacher gives: the control and the labels."""
         num_outputs = self.dataset.num_outputs
-        providers = {
+        providers: dict[str, TargetProvider] = {
             "random_labels": RandomLabels(jax.random.fold_in(self.key, 3), num_outputs),
             "labels": Labels(num_outputs),
         }
