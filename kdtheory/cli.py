@@ -151,16 +151,14 @@ def run(options: Run) -> None:
 
 def table(options: Table) -> None:
     """Run `kdtheory table`."""
-    from rich.console import Console
-
-    from kdtheory.report import print_table, read_rows, write_all
+    from kdtheory.report import print_table, read_rows, stdout_console, write_all
 
     if not options.runs:
         raise InputError("name at least one run folder or rows.jsonl file")
     read = read_rows(*options.runs)
     for note in read.notes:
         print(f"note: {note}", file=sys.stderr)
-    print_table(read.rows, Console())
+    print_table(read.rows, stdout_console())
     if options.out is not None:
         names = [str(path) for path in options.runs]
         title = "kdtheory: " + ", ".join(names)

@@ -10,7 +10,7 @@ from kdtheory.report.html import write_report
 from kdtheory.report.rows import RowsRead, check_row, read_rows
 from kdtheory.report.run_folder import write_all
 from kdtheory.report.tables import summarize, write_tables
-from kdtheory.report.terminal import print_table
+from kdtheory.report.terminal import print_table, stdout_console
 
 __all__ = [
     "Finding",
@@ -23,6 +23,7 @@ __all__ = [
     "print_table",
     "read_rows",
     "render",
+    "stdout_console",
     "summarize",
     "write_all",
     "write_report",

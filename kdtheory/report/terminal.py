@@ -1,21 +1,30 @@
 """The table in a terminal, by rich."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdtheory.report.findings import RULE, findings
+from kdtheory.report.findings import Finding, findings
 from kdtheory.report.rows import Row
-from kdtheory.report.tables import TextTable, text_table, verdict_line
+from kdtheory.report.tables import TextTable, text_table
 
 if TYPE_CHECKING:
     import rich.console
     import rich.table
 
-_STYLES = {"seen": "green", "not seen": "bold red", "undecided": "yellow"}
+# In the order in which they are printed: what contradicts the theory is not to be missed.
+_STYLES = {"not seen": "bold red", "undecided": "yellow", "seen": "green"}
+
+
+def stdout_console() -> "rich.console.Console":
+    """Return a console on standard output, wide enough for the table where that is a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 170)
 
 
 def print_table(rows: Sequence[Row], console: "rich.console.Console") -> None:
-    """Print the table, what it shows, and the findings under it.
+    """Print the table, and under it which hypotheses of the theory were seen and which were not.
 
     Where the console is too narrow for all columns side by side, they are printed as several tables
     one under the other, each with the arms.
@@ -29,27 +38,40 @@ def print_table(rows: Sequence[Row], console: "rich.console.Console") -> None:
     blocks = [_rich_table(table, columns) for columns in _blocks(table, console)]
     for block in blocks:
         console.print(block)
-    console.print(Text(table.caption, style="dim"))
     for note in table.notes:
         console.print(Text(f"Note: {note}"))
     found = findings(rows)
-    console.print()
-    console.print(Text(verdict_line(found), style="bold"))
     several = len(table.groups) > 1
     for title, _ in table.groups:
         mine = [finding for finding in found if finding.group.title == title]
         if several and mine:
             console.print(Text(title, style="italic"))
-        for finding in mine:
-            console.print(
-                Text.assemble(
-                    "  ",
-                    (f"{finding.verdict:<9}", _STYLES[finding.verdict]),
-                    f"  {finding.hypothesis}: {finding.evidence}",
-                )
-            )
-    if found:
-        console.print(Text(RULE, style="dim"))
+        for verdict, style in _STYLES.items():
+            _print_findings(verdict, style, [f for f in mine if f.verdict == verdict], console)
+    console.print(
+        Text("What each column means, the evidence and the rule of the verdicts: table.md, report.")
+    )
+
+
+def _print_findings(
+    verdict: str, style: str, found: Sequence[Finding], console: "rich.console.Console"
+) -> None:
+    """Print one verdict's hypotheses; the evidence of those that the data contradict."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if not found:
+        return
+    listed = []
+    for finding in found:
+        text = finding.hypothesis
+        if verdict == "not seen":
+            text += f" ({finding.evidence})"
+        elif verdict == "undecided" and finding.effect < 0:
+            text += " (the mean goes against it)"
+        listed.append(text)
+    words = Text.assemble((f"{verdict} ({len(found)}): ", style), "; ".join(listed))
+    console.print(Padding(words, (0, 0, 0, 2)))
 
 
 def _blocks(table: TextTable, console: "rich.console.Console") -> list[list[int]]:

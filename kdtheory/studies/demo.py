@@ -5,9 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from kdtheory.report import print_table, write_all
+from kdtheory.report import print_table, stdout_console, write_all
 from kdtheory.studies.config import RunConfig, to_json
 from kdtheory.studies.runner import run_study
 from kdtheory.studies.store import Row, json_lines, read_provenance, write_atomic
@@ -104,5 +102,5 @@ def smoke_config(config: RunConfig) -> RunConfig:
 
 def show(rows: Sequence[Row], out: Path) -> None:
     """Print a run's table, and where the rest lies."""
-    print_table(list(rows), Console())
+    print_table(list(rows), stdout_console())
     print(f"report: {out}/report.html    table: {out}/table.md    every row: {out}/rows.jsonl")
