@@ -253,7 +253,7 @@ def train(model, split, *, epochs, num_outputs, seed):
     state = init_state(models.init(model, init_key, dataset.image_shape), optimizer)
     chunk = make_train_chunk(model, optimizer, batch_size=BATCH)
     data = training_data(split, mean=MEAN, std=STD)
-    states = run(chunk, state, Labels(num_outputs), data, train_key, stops=steps, length=1)
+    states = run(chunk, state, Labels(num_outputs), data, train_key, stops=steps)
     return [state.variables for state in states], steps
 
 

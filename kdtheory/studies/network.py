@@ -130,7 +130,7 @@ class Trainer:
             saved = time.monotonic()
             for state in run(
                 self._chunk, start, supervision, data, train_key,
-                stops=stops, length=self.length, name=label, on_chunk=on_step,
+                stops=stops, name=label, on_chunk=on_step,
             ):  # fmt: skip
                 step = int(state.step)
                 if step in remaining:

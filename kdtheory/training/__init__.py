@@ -5,6 +5,7 @@ from kdtheory.training.evaluate import predict_logits
 from kdtheory.training.loop import (
     Examples,
     Supervision,
+    TrainChunk,
     TrainingData,
     TrainState,
     batch_indices,
@@ -22,6 +23,7 @@ __all__ = [
     "Examples",
     "OptimizerConfig",
     "Supervision",
+    "TrainChunk",
     "TrainState",
     "TrainingData",
     "batch_indices",

@@ -135,8 +135,13 @@ def batch_indices(
     return jax.lax.dynamic_slice_in_dim(order, start, batch_size).astype(jnp.int32)
 
 
-#: (state, supervision, data, key) -> (state after `length` steps, losses (length,)).
-TrainChunk = Callable[[TrainState, Any, TrainingData, jax.Array], tuple[TrainState, jax.Array]]
+class TrainChunk(NamedTuple):
+    """Several training steps in one compiled program."""
+
+    length: int
+    """How many."""
+    advance: Callable[[TrainState, Any, TrainingData, jax.Array], tuple[TrainState, jax.Array]]
+    """(state, supervision, data, key) -> (state `length` steps on, mean loss of each step)."""
 
 
 def make_train_chunk(
@@ -162,7 +167,7 @@ def make_train_chunk(
       unroll: straight-line code instead of a loop; default: on CPU, where loops slow convolutions.
 
     Returns:
-      A function (state, supervision, data, key) -> (state, mean loss of each step (length,)).
+      The compiled program, for `run`.
     """
     if unroll is None:
         unroll = jax.default_backend() == "cpu"
@@ -198,7 +203,7 @@ def make_train_chunk(
             params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, model_state, opt_state), loss
 
-    def chunk(
+    def advance(
         state: TrainState, supervision: Any, data: TrainingData, key: jax.Array
     ) -> tuple[TrainState, jax.Array]:
         return jax.lax.scan(
@@ -208,7 +213,7 @@ def make_train_chunk(
             unroll=length if unroll else 1,
         )
 
-    return jax.jit(chunk, donate_argnums=0)
+    return TrainChunk(length, jax.jit(advance, donate_argnums=0))
 
 
 @jax.jit
@@ -225,7 +230,6 @@ def run(
     key: jax.Array,
     *,
     stops: Sequence[int],
-    length: int,
     name: str = "training",
     on_chunk: Callable[[int, float], None] | None = None,
 ) -> Iterator[TrainState]:
@@ -240,9 +244,8 @@ def run(
       supervision: a target provider.
       data: the training split.
       key: PRNG key of the whole training.
-      stops: increasing steps (numbers of updates) at which to yield; stops before the state's step
-        are passed over, one at the state's step yields at once.
-      length: steps a chunk makes; each stop must be a multiple of it.
+      stops: increasing steps (numbers of updates) at which to yield, multiples of the chunk's
+        length; stops before the state's step are passed over, one at it yields at once.
       name: what is being trained, for error messages.
       on_chunk: called with (step, loss) after each chunk.
 
@@ -250,6 +253,7 @@ def run(
       InputError: stops that are not multiples of the chunk's length.
       RunError: a loss that is not finite, with the step and the likely cause.
     """
+    length = chunk.length
     uneven = [stop for stop in stops if stop % length]
     if uneven:
         raise InputError(f"stops must be multiples of {length} steps, got {uneven[0]}")
@@ -259,7 +263,7 @@ def run(
         if stop < step:
             continue
         while step < stop:
-            state, losses = chunk(state, supervision, data, key)
+            state, losses = chunk.advance(state, supervision, data, key)
             step += length
             values = np.asarray(losses)
             if not np.isfinite(values).all():

@@ -65,7 +65,7 @@ def test_an_epoch_visits_every_example_once():
 
 def test_learns(dataset, data):
     model, chunk, state = make(dataset)
-    states = list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[0, 40], length=2))
+    states = list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[0, 40]))
     before, after = (
         predict_logits(
             model.apply, s.variables, dataset.train.images, mean=dataset.mean, std=dataset.std
@@ -81,9 +81,9 @@ def test_resumes_bit_for_bit(dataset, data, name):
     """Through checkpoints on disk, with augmentation and batch statistics."""
     _, chunk, state = make(dataset, name=name, augmentation=AugmentConfig())
     key = jax.random.key(1)
-    unbroken = list(run(chunk, state, Labels(10), data, key, stops=[4, 8], length=2))
-    (halfway,) = run(chunk, state, Labels(10), data, key, stops=[4], length=2)
-    (resumed,) = run(chunk, halfway, Labels(10), data, key, stops=[8], length=2)
+    unbroken = list(run(chunk, state, Labels(10), data, key, stops=[4, 8]))
+    (halfway,) = run(chunk, state, Labels(10), data, key, stops=[4])
+    (resumed,) = run(chunk, halfway, Labels(10), data, key, stops=[8])
     assert_same(unbroken[0], halfway)
     assert_same(unbroken[1], resumed)
 
@@ -118,14 +118,14 @@ def test_unrolled_and_scanned_steps_agree(dataset, data):
     results = []
     for unroll in (True, False):
         _, chunk, state = make(dataset, length=4, unroll=unroll)
-        (end,) = run(chunk, state, Labels(10), data, jax.random.key(1), stops=[8], length=4)
+        (end,) = run(chunk, state, Labels(10), data, jax.random.key(1), stops=[8])
         results.append(end.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *results)
 
 
 def test_batch_norm_statistics_move_only_in_training(dataset, data):
     model, chunk, state = make(dataset, name="resnet8")
-    (end,) = run(chunk, state, Labels(10), data, jax.random.key(1), stops=[2], length=2)
+    (end,) = run(chunk, state, Labels(10), data, jax.random.key(1), stops=[2])
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.model_state, end.model_state)
     assert all(jax.tree.leaves(moved))
     # Inference leaves them alone: the same logits for the same image in any company.
@@ -142,21 +142,21 @@ def test_another_teacher_of_the_same_shape_is_not_compiled_again(dataset, data):
     for seed, temperature in ((2, 1.0), (3, 4.0)):
         variables = models.init(model, jax.random.key(seed), dataset.image_shape)
         teacher = offline(model.apply, variables, temperature=temperature)
-        list(run(chunk, state, teacher, data, key, stops=[4], length=2))
-    assert chunk._cache_size() == 1
+        list(run(chunk, state, teacher, data, key, stops=[4]))
+    assert chunk.advance._cache_size() == 1
 
 
 def test_a_non_finite_loss_stops_with_its_step(dataset, data):
     optimizer = OptimizerConfig(learning_rate=1e30, warmup=0.0, schedule="constant")
     _, chunk, state = make(dataset, optimizer=optimizer)
     with pytest.raises(RunError, match=r"student on labels: the loss is (nan|inf) at step \d+"):
-        list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[40], length=2,
+        list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[40],
                  name="student on labels"))  # fmt: skip
 
 
 def test_the_callers_state_stays_valid(dataset, data):
     _, chunk, state = make(dataset)
-    list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[2], length=2))
+    list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[2]))
     assert int(state.step) == 0
     assert np.isfinite(jax.tree.leaves(state.params)[0]).all()
 
@@ -164,7 +164,7 @@ def test_the_callers_state_stays_valid(dataset, data):
 def test_uneven_stops_are_refused(dataset, data):
     _, chunk, state = make(dataset)
     with pytest.raises(InputError, match="multiples of 2"):
-        list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[3], length=2))
+        list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[3]))
 
 
 @pytest.mark.parametrize("batch_size", [0, 65])
