@@ -6,7 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := constraints/py$(VERSION).txt
-INSTALLED := $(VENV)/.installed
+# Named after the Python: another PYTHON makes the environment anew.
+INSTALLED := $(VENV)/.installed-py$(VERSION)
 
 .PHONY: install demo test slow check format clean
 
@@ -14,7 +15,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
 	@test -f $(CONSTRAINTS) || { echo "error: Python $(VERSION) is not pinned here; allowed: $(patsubst constraints/py%.txt,%,$(wildcard constraints/*.txt)) (choose with PYTHON=python3.12)"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 

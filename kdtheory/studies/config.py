@@ -29,7 +29,12 @@ class Arm(NamedTuple):
     @property
     def slug(self) -> str:
         """The arm's name in paths and messages, such as "online-tau4"."""
-        return self.name if self.temperature is None else f"{self.name}-tau{self.temperature:g}"
+        if self.temperature is None:
+            return self.name
+        short = f"{self.temperature:g}"
+        # Two temperatures never share a folder, however close they are.
+        exact = short if float(short) == self.temperature else repr(self.temperature)
+        return f"{self.name}-tau{exact}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,7 @@ class RunConfig:
     batch_size: int = 128
     """Examples an update."""
     augment: bool = False
-    """Random crop after padding by 4 pixels, and horizontal flip."""
+    """The data set's usual augmentation: random crops and, but for written characters, flips."""
     student_optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(learning_rate=0.01)
     )
@@ -118,6 +123,12 @@ class RunConfig:
             raise InputError(f"at least one arm is needed; known: {', '.join(get_args(ArmName))}")
         for temperature in self.temperatures:
             check_temperature(temperature)
+        for name in ("arms", "temperatures"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise InputError(
+                    f"{name} must differ from each other, got {' '.join(map(str, values))}"
+                )
         if not self.temperatures and {"offline", "online"} & set(self.arms):
             raise InputError("the offline and online arms need at least one temperature above 0")
         check_alpha(self.alpha)
@@ -162,10 +173,23 @@ class RunConfig:
     def identity(self) -> dict[str, Any]:
         """Return the settings that a stored measurement depends on.
 
-        More seeds or other arms extend a run; where it lies and where the data lies do not matter.
+        More seeds or arms extend a run; where it lies and where the data lies do not matter (the
+        store compares the data themselves).
         """
         varying = ("seeds", "arms", "out", "data_dir")
         return {key: value for key, value in to_json(self).items() if key not in varying}
+
+
+def extended(stored: RunConfig, config: RunConfig) -> RunConfig:
+    """Return the configuration with the stored run's arms and seeds added to its own.
+
+    >>> both = extended(RunConfig(arms=("labels",), seeds=3), RunConfig(arms=("online",), seeds=1))
+    >>> both.arms, both.seeds
+    (('labels', 'online'), 3)
+    """
+    wanted = {*stored.arms, *config.arms}
+    arms = tuple(name for name in get_args(ArmName) if name in wanted)
+    return dataclasses.replace(config, arms=arms, seeds=max(stored.seeds, config.seeds))
 
 
 def to_json(config: RunConfig) -> dict[str, Any]:
@@ -216,11 +240,16 @@ def read_config(path: Path) -> RunConfig:
       InputError: no such file, not JSON, or a wrong setting.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"config file {path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not even text
         raise InputError(f"config file {path} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"config file {path} must hold a JSON object of settings")
+    if values and all(isinstance(value, dict) for value in values.values()):
+        inner = path.parent / next(iter(values)) / path.name
+        raise InputError(
+            f"config file {path} holds several runs; give one of them, such as {inner}"
+        )
     return from_json(values, f"config file {path}")

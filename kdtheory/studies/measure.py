@@ -1,6 +1,6 @@
 """The measurements at one point of a student's training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,6 @@ class StudentKernel(NamedTuple):
     factor: Factor
     trace_kernel: Float[np.ndarray, "n n"]
     """Summed over outputs: what the similarity with the teacher compares."""
-    num_outputs: int
-    """d where the factor is of the full kernel, and of one output's mean kernel otherwise 1."""
 
 
 class SupervisionComplexity(NamedTuple):
@@ -48,7 +46,12 @@ def trace_of_full(full: Float[np.ndarray, "N N"], num_outputs: int) -> Float[np.
 
 
 def student_kernel(
-    apply_fn: ApplyFn, variables: Variables, images: np.ndarray, config: RunConfig, num_outputs: int
+    apply_fn: ApplyFn,
+    variables: Variables,
+    images: np.ndarray,
+    config: RunConfig,
+    num_outputs: int,
+    on_tile: Callable[[int, int], None] | None = None,
 ) -> StudentKernel:
     """Compute and factorise a student's kernel, with the ridge of the configuration.
 
@@ -64,6 +67,7 @@ def student_kernel(
         method=config.ntk_method,
         batch_size=config.ntk_batch_size,
         dtype=config.ntk_dtype,
+        on_tile=on_tile,
     )
     if config.kernel == "full":
         trace_kernel = trace_of_full(kernel, num_outputs)
@@ -80,7 +84,7 @@ def student_kernel(
             f"{error} (the run's --ridge is a multiple of the mean diagonal: raise it from "
             f"{config.ridge:g}, or use --ntk-dtype float64)"
         ) from error
-    return StudentKernel(factor, trace_kernel, num_outputs)
+    return StudentKernel(factor, trace_kernel)
 
 
 def transform_targets(
@@ -129,8 +133,10 @@ def measure_supervisions(
             margin=float(np.mean(margins(target, labels))),
             trace=float(trace),
             ridge=float(values.ridge),
-            condition=float(values.condition),
-            residual=float(np.ravel(misfit)[i]),
+            # An estimate, and a rounding error: their further digits are noise, and differ between
+            # processes where nothing else does.
+            condition=float(f"{values.condition:.3g}"),
+            residual=float(f"{np.ravel(misfit)[i]:.1g}"),
         )
         for i, target in enumerate(targets)
     ]

@@ -9,7 +9,12 @@ import jax
 import optax
 
 from kdtheory import models
-from kdtheory.datasets import AugmentConfig, ImageDataset
+from kdtheory.datasets import (
+    NO_AUGMENTATION,
+    AugmentConfig,
+    ImageDataset,
+    default_augmentation,
+)
 from kdtheory.errors import InputError
 from kdtheory.studies.config import RunConfig
 from kdtheory.studies.store import Unit
@@ -39,6 +44,20 @@ def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
     return sorted({round(i * epochs / (count - 1)) for i in range(count)})
 
 
+def augmentation_of(config: RunConfig, dataset: ImageDataset) -> AugmentConfig | None:
+    """Return the data set's usual augmentation, or None where the run wants none.
+
+    Raises:
+      InputError: the run wants it and the data set has none.
+    """
+    if not config.augment:
+        return None
+    usual = default_augmentation(config.dataset, dataset.image_shape)
+    if usual == NO_AUGMENTATION:
+        raise InputError(f"{config.dataset} has no augmentation; leave --augment out")
+    return usual
+
+
 class Trainer:
     """A model with its compiled training, shared by every network of the same architecture.
 
@@ -64,7 +83,7 @@ class Trainer:
             self.model,
             self._optimizer,
             batch_size=config.batch_size,
-            augmentation=AugmentConfig() if config.augment else None,
+            augmentation=augmentation_of(config, dataset),
             length=self.length,
         )
 

@@ -72,10 +72,10 @@ class RunProgress:
         if self._network is not None:
             self._bars.update(self._network, completed=step, note=f"loss {loss:.3f}")
 
-    def point(self, step: int) -> None:
-        """Show that a point was measured."""
+    def tile(self, done: int, total: int) -> None:
+        """Show how far a kernel is."""
         if self._network is not None:
-            self._bars.update(self._network, completed=step)
+            self._bars.update(self._network, note=f"kernel, tile {done} of {total}")
 
     def network_done(self) -> None:
         """End a network."""

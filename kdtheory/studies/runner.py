@@ -7,6 +7,7 @@ import jax
 
 from kdtheory.datasets import ImageDataset, load
 from kdtheory.errors import InputError
+from kdtheory.ntk.memory import available
 from kdtheory.report import write_all
 from kdtheory.studies.config import Arm, RunConfig, to_json
 from kdtheory.studies.network import Trainer
@@ -41,9 +42,40 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
             f"ntk_size must be at most the {len(dataset.train)} training examples, "
             f"got {config.ntk_size}"
         )
+    if config.kernel == "full":
+        check_memory(config.ntk_size * dataset.num_outputs)
     if not len(dataset.test):
         raise InputError(f"{config.dataset} has no test examples; a run needs them")
     return dataset
+
+
+def check_memory(kernel_rows: int) -> None:
+    """Raise InputError if a kernel of so many rows cannot be factorised in this machine's memory.
+
+    Three float64 matrices are held at once: the kernel, its factor and one in between.
+
+    >>> check_memory(5_120)
+    """
+    needed = 3 * 8 * kernel_rows**2
+    memory = available()
+    if needed > memory:
+        raise InputError(
+            f"the full kernel of {kernel_rows:,} rows needs {needed / 2**30:.0f} GiB "
+            f"and {memory / 2**30:.0f} GiB are free; lower --ntk-size, or use --kernel trace"
+        )
+
+
+def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
+    """Return the arms whose students are trained.
+
+    Self-distillation's earlier round is the student trained on labels, whether that is an arm of
+    the run or not.
+
+    >>> [arm.slug for arm in trained_arms(RunConfig(arms=("self",)))]
+    ['labels', 'self-tau1']
+    """
+    arms = config.arm_list()
+    return arms if LABELS in arms or "self" not in config.arms else (LABELS, *arms)
 
 
 def run_seed(
@@ -61,7 +93,7 @@ def run_seed(
     key = jax.random.key(seed)
     common: Row = {
         "dataset": config.dataset, "task": config.task, "teacher": config.teacher,
-        "student": config.student, "seed": seed,
+        "student": config.student, "settings": store.settings, "seed": seed,
     }  # fmt: skip
     data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
     teacher_trainer, student_trainer = trainers["teacher"], trainers["student"]
@@ -83,26 +115,40 @@ def run_seed(
     rows = list(teacher.rows)
     self_teacher: SelfTeacher | None = None
     arms = config.arm_list()
-    with_self = any(arm.name == "self" for arm in arms)
-    # The earlier round is the student trained on labels, whether its own row is wanted or not.
-    todo = (LABELS, *arms) if with_self and LABELS not in arms else arms
-    for arm in todo:
-        progress.network(f"seed {seed}: student {config.student}, {arm.slug}",
-                         student_trainer.total_steps)  # fmt: skip
+    for arm in trained_arms(config):
+        progress.network(
+            f"seed {seed}: student {config.student}, {arm.slug}", student_trainer.total_steps
+        )
         arm_rows, state = train_student(
             arm,
             store.unit(seed, arm.slug),
             context,
             self_teacher if arm.name == "self" else None,
+            measured=arm in arms,
             on_step=progress.step,
-            on_point=progress.point,
+            on_tile=progress.tile,
         )
         progress.network_done()
-        if arm == LABELS and with_self:
+        if arm == LABELS and "self" in config.arms:
             self_teacher = earlier_round(state, context)
-        if arm in arms:
-            rows.extend(arm_rows)
+        rows += arm_rows
     return rows
+
+
+def session_notes(out: Path) -> list[str]:
+    """Return a note where a run was continued by other software or on another machine."""
+    sessions = read_provenance(out)["sessions"]
+    differing = [
+        name
+        for name in ("versions", "git", "machine", "devices")
+        if any(session.get(name) != sessions[0].get(name) for session in sessions)
+    ]
+    if not differing:
+        return []
+    return [
+        f"This run was continued with other {', '.join(differing)} than it began with; "
+        "provenance.json has them all."
+    ]
 
 
 def run_study(
@@ -145,12 +191,13 @@ def run_study(
         }
         for trainer in trainers.values():
             trainer.check()
-        with open_store(config, fresh=fresh) as store:
-            progress.networks(config.seeds * (1 + len(config.arm_list())))
+        with open_store(config, data=dataset.provenance, fresh=fresh) as store:
+            config = store.config
+            progress.networks(config.seeds * (1 + len(trained_arms(config))))
             rows: list[Row] = []
             for seed in range(config.seeds):
                 rows += run_seed(seed, config, dataset, trainers, store, progress)
-                store.write_rows(rows)
+            store.write_rows(rows)
             progress.status("writing the report")
             write_all(
                 rows,
@@ -159,6 +206,6 @@ def run_study(
                 provenance=read_provenance(store.out),
                 title=title
                 or f"{config.dataset}, {config.task}: {config.teacher} to {config.student}",
-                notes=notes,
+                notes=[*notes, *session_notes(store.out)],
             )
     return rows

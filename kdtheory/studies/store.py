@@ -1,26 +1,30 @@
 """A run's folder: who may write there, what is done, and every row measured so far.
 
     out/config.json                        the configuration
+    out/data.json                          what the data were: source, sizes, fingerprint
     out/provenance.json                    one entry for each call that worked on the run
     out/rows.jsonl                         every measurement, gathered from the units below
-    out/seeds/0/teacher/                   checkpoints, logits and rows of a teacher
+    out/seeds/0/teacher/                   checkpoints and logits of a teacher
     out/seeds/0/online-tau4/               checkpoints and rows of a student
 
-A unit's rows lie in one file a measuring point. Every file is written whole or not at all, so a
+A student's rows lie in one file a measuring point. Every file is written whole or not at all, so a
 killed run leaves nothing torn and continues where it was.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
 
 from kdtheory.errors import InputError, RunError
-from kdtheory.studies.config import RunConfig, read_config, to_json
+from kdtheory.studies.config import RunConfig, extended, read_config, to_json
 from kdtheory.studies.provenance import provenance
 
 Row = dict[str, Any]
@@ -32,11 +36,24 @@ def write_atomic(path: Path, text: str) -> None:
     Raises:
       RunError: the file cannot be written (a full disk, no permission).
     """
+    _write(path, lambda file: file.write(text.encode()))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz file whole or not at all.
+
+    Raises:
+      RunError: the file cannot be written (a full disk, no permission).
+    """
+    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -75,8 +92,8 @@ class Unit:
             if not path.exists():
                 continue
             try:
-                rows.extend(json.loads(line) for line in path.read_text().splitlines())
-            except (OSError, json.JSONDecodeError) as error:
+                rows.extend(json.loads(line) for line in path.read_text("utf-8").splitlines())
+            except (OSError, ValueError) as error:
                 raise RunError(
                     f"{path} is damaged ({error}); remove it to measure that point again"
                 ) from error
@@ -86,9 +103,12 @@ class Unit:
 class RunStore:
     """The folder of one run."""
 
-    def __init__(self, out: Path, config: RunConfig) -> None:
+    def __init__(self, out: Path, config: RunConfig, settings: str) -> None:
         self.out = out
+        #: What to run: what was asked for, and the arms and seeds that are stored already.
         self.config = config
+        #: Short hash of everything a measurement depends on besides arm and seed; in every row.
+        self.settings = settings
 
     def unit(self, seed: int, name: str) -> Unit:
         """Return the folder of one network: "teacher" or an arm's slug."""
@@ -99,11 +119,21 @@ class RunStore:
         write_atomic(self.out / "rows.jsonl", json_lines(rows))
 
 
-def _check_same(stored: RunConfig, config: RunConfig, out: Path) -> None:
-    mine, theirs = config.identity(), stored.identity()
-    differing = [name for name in mine if mine[name] != theirs[name]]
+#: What a run writes into its folder: all that `fresh` ever deletes.
+WRITTEN = (
+    "seeds", "config.json", "data.json", "provenance.json", "rows.jsonl", "report.html",
+    *(f"table.{ending}" for ending in ("md", "csv", "tex", "html")),
+    *(f"{name}.{ending}" for name in ("complexity", "accuracy") for ending in ("png", "svg")),
+)  # fmt: skip
+
+
+def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
+    """Raise InputError if a stored run and the one asked for differ, naming what differs."""
+    differing = [name for name in asked if stored.get(name) != asked[name]]
     if differing:
-        which = "; ".join(f"{name}: {theirs[name]} there, {mine[name]} asked" for name in differing)
+        which = "; ".join(
+            f"{name}: {stored.get(name)} there, {asked[name]} asked" for name in differing
+        )
         raise InputError(
             f"{out} holds a run of another configuration ({which}); "
             "choose another --out, or --fresh to delete it"
@@ -111,23 +141,15 @@ def _check_same(stored: RunConfig, config: RunConfig, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_store(config: RunConfig, *, fresh: bool = False) -> Iterator[RunStore]:
-    """Open a run's folder for writing, and lock it against other processes.
-
-    Args:
-      config: the run; `config.out` names the folder.
-      fresh: delete what an earlier run left there.
+def locked_folder(out: Path) -> Iterator[None]:
+    """Make a folder if it is missing, and lock it against other processes.
 
     Raises:
-      InputError: the folder holds a run of another configuration, or files that are no run's.
-      RunError: another process works there, or the folder cannot be written.
+      InputError: it is a file.
+      RunError: another process works there, or it cannot be written.
     """
-    out = Path(config.out)
-    config_path = out / "config.json"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out must name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (config_path.exists() or _only_lock(out)):
-        raise InputError(f"{out} holds files but no run (no config.json); choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("w")
@@ -138,19 +160,73 @@ def open_store(config: RunConfig, *, fresh: bool = False) -> Iterator[RunStore]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RunError(f"another process is working in {out}; wait for it to end") from error
+        yield
+
+
+def delete_run(out: Path) -> None:
+    """Delete what a run wrote into its folder, and nothing else.
+
+    Raises:
+      RunError: something cannot be deleted.
+    """
+    try:
+        for name in WRITTEN:
+            path = out / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot delete the run in {out}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def open_store(
+    config: RunConfig, *, data: Mapping[str, Any], fresh: bool = False
+) -> Iterator[RunStore]:
+    """Open a run's folder for writing, and lock it against other processes.
+
+    Args:
+      config: the run; `config.out` names the folder.
+      data: provenance of the data set, with its fingerprint "sha256".
+      fresh: delete what an earlier run left there.
+
+    Raises:
+      InputError: the folder holds a run of another configuration or of other data, or files that
+        are no run's.
+      RunError: another process works there, or the folder cannot be written.
+    """
+    out = Path(config.out)
+    config_path, data_path = out / "config.json", out / "data.json"
+    stored: RunConfig | None = None
+    if out.is_dir() and {path.name for path in out.iterdir()} - {".lock"}:
+        if not config_path.exists():
+            raise InputError(f"{out} holds files but no run (no config.json); choose another --out")
+        try:
+            stored = read_config(config_path)
+        except InputError as error:
+            raise InputError(f"{out} holds no run of kdtheory: {error}") from error
+    with locked_folder(out):
         if fresh:
-            for path in out.iterdir():
-                if path.name != ".lock":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if config_path.exists():
-            _check_same(read_config(config_path), config, out)
+            delete_run(out)
+        elif stored is not None:
+            check_same(stored.identity(), config.identity(), out)
+            config = extended(stored, config)
+        fingerprint = {"data": str(data["sha256"])}
+        if data_path.exists():
+            check_same({"data": _stored_fingerprint(data_path)}, fingerprint, out)
         write_atomic(config_path, json.dumps(to_json(config), indent=2) + "\n")
+        write_atomic(data_path, json.dumps(dict(data), indent=2) + "\n")
         _add_provenance(out)
-        yield RunStore(out, config)
+        identity = json.dumps({**config.identity(), **fingerprint}, sort_keys=True)
+        yield RunStore(out, config, hashlib.sha256(identity.encode()).hexdigest()[:8])
 
 
-def _only_lock(out: Path) -> bool:
-    return [path.name for path in out.iterdir()] == [".lock"]
+def _stored_fingerprint(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text("utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
 
 
 def read_provenance(out: Path) -> dict[str, Any]:
@@ -163,8 +239,8 @@ def read_provenance(out: Path) -> dict[str, Any]:
     if not path.exists():
         return {"sessions": []}
     try:
-        return {"sessions": list(json.loads(path.read_text())["sessions"])}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        return {"sessions": list(json.loads(path.read_text("utf-8"))["sessions"])}
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
 
 

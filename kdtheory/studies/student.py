@@ -197,6 +197,7 @@ def measure(
     self_teacher: SelfTeacher | None,
     *,
     final: bool,
+    on_tile: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Return the rows of one point: the student's own, and one for each supervision."""
     config, trainer, dataset = context.config, context.student_trainer, context.dataset
@@ -204,6 +205,9 @@ def measure(
         **context.row, "arm": arm.name, "temperature": arm.temperature, "step": step,
         "epoch": step // trainer.epoch_steps, "final": final,
     }  # fmt: skip
+    logits = split_logits(
+        trainer, state.variables, dataset, label=f"{student_label(arm, context)}, step {step}"
+    )
     kernel = context.kernels_at_init.get("kernel") if step == 0 else None
     if kernel is None:
         kernel = student_kernel(
@@ -212,6 +216,7 @@ def measure(
             np.asarray(context.ntk_examples.images),
             config,
             dataset.num_outputs,
+            on_tile,
         )
         if step == 0:
             context.kernels_at_init["kernel"] = kernel
@@ -223,7 +228,6 @@ def measure(
         initial_logits,
         config,
     )
-    logits = split_logits(trainer, state.variables, dataset)
     reference = context.teacher.logits[-1]
     on_train = fidelity(logits["train"], reference["train"])
     on_test = fidelity(logits["test"], reference["test"])
@@ -253,14 +257,20 @@ def measure(
     ]  # fmt: skip
 
 
+def student_label(arm: Arm, context: SeedContext) -> str:
+    """Return a student's name for messages, such as "student on online-tau4, seed 0"."""
+    return f"student on {arm.slug}, seed {context.row['seed']}"
+
+
 def train_student(
     arm: Arm,
     unit: Unit,
     context: SeedContext,
     self_teacher: SelfTeacher | None,
     *,
+    measured: bool = True,
     on_step: Callable[[int, float], None] | None = None,
-    on_point: Callable[[int], None] | None = None,
+    on_tile: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Row], TrainState]:
     """Train and measure one student, or read what an earlier call stored.
 
@@ -272,11 +282,12 @@ def train_student(
       unit: where it is stored.
       context: what the seed's students share.
       self_teacher: the earlier round, for the self arm.
+      measured: whether to measure it; otherwise it is only trained.
       on_step: called with (step, loss) after each dispatch.
-      on_point: called with the step when a point is measured or was found stored.
+      on_tile: called with (done, total) after each tile of a kernel.
 
     Returns:
-      Its rows in order, and its final state.
+      Its rows in order (none if not measured), and its final state.
     """
     trainer, config = context.student_trainer, context.config
     epochs = evenly_spaced_epochs(trainer.epochs, config.points)
@@ -286,22 +297,28 @@ def train_student(
     for step, state in trainer.train(
         unit, provider_of(arm, context, self_teacher), context.data,
         init_key=jax.random.fold_in(context.key, 1), train_key=jax.random.fold_in(context.key, 2),
-        points=points, label=f"student on {arm.slug}, seed {context.row['seed']}", on_step=on_step,
+        points=points, label=student_label(arm, context), on_step=on_step,
     ):  # fmt: skip
         if initial_logits is None:
             examples = context.ntk_examples
             initial_logits = np.asarray(trainer.model.apply(state.variables, examples.images))
-        if not unit.has_rows(step):
+        if measured and not unit.has_rows(step):
             final = step == points[-1]
-            rows = measure(arm, step, state, initial_logits, context, self_teacher, final=final)
+            rows = measure(
+                arm, step, state, initial_logits, context, self_teacher, final=final,
+                on_tile=on_tile,
+            )  # fmt: skip
             unit.write_rows(step, rows)
-        if on_point is not None:
-            on_point(step)
     assert state is not None
-    return unit.read_rows(points), state
+    return unit.read_rows(points) if measured else [], state
 
 
 def earlier_round(state: TrainState, context: SeedContext) -> SelfTeacher:
     """Return a trained student as the teacher of its next round."""
-    logits = split_logits(context.student_trainer, state.variables, context.dataset)
+    logits = split_logits(
+        context.student_trainer,
+        state.variables,
+        context.dataset,
+        label=student_label(Arm("labels", None), context),
+    )
     return SelfTeacher(state.variables, logits)

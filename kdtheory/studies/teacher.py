@@ -1,5 +1,6 @@
 """A run's teacher: trained once a seed, its trajectory kept, its own accuracy measured."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from jaxtyping import Float
 from kdtheory.analysis import decisions
 from kdtheory.datasets import ImageDataset, Split
 from kdtheory.distillation import Labels, Trajectory, cross_entropy, stack
+from kdtheory.errors import RunError
 from kdtheory.studies.network import Trainer
-from kdtheory.studies.store import Row, Unit
+from kdtheory.studies.store import Row, Unit, write_arrays
 from kdtheory.training import TrainingData, predict_logits
 from kdtheory.typing import Variables
 
@@ -25,14 +27,25 @@ def splits_of(dataset: ImageDataset) -> dict[str, Split]:
     return {name: split for name, split in named.items() if len(split)}
 
 
-def split_logits(trainer: Trainer, variables: Variables, dataset: ImageDataset) -> SplitLogits:
-    """Return a network's logits on every split, in inference mode and without augmentation."""
-    return {
+def split_logits(
+    trainer: Trainer, variables: Variables, dataset: ImageDataset, *, label: str
+) -> SplitLogits:
+    """Return a network's logits on every split, in inference mode and without augmentation.
+
+    Raises:
+      RunError: logits that are not finite: the training diverged. `label` says whose they are.
+    """
+    logits = {
         name: predict_logits(
             trainer.model.apply, variables, split.images, mean=dataset.mean, std=dataset.std
         )
         for name, split in splits_of(dataset).items()
     }
+    if not all(np.isfinite(values).all() for values in logits.values()):
+        raise RunError(
+            f"{label}: the logits are not finite; likely cause: a learning rate that is too high"
+        )
+    return logits
 
 
 def accuracies(logits: SplitLogits, dataset: ImageDataset) -> dict[str, float | None]:
@@ -50,6 +63,20 @@ def accuracies(logits: SplitLogits, dataset: ImageDataset) -> dict[str, float | 
         )
         for name in ("train", "validation", "test")
     }
+
+
+def _stored_logits(
+    unit: Unit, step: int, trainer: Trainer, variables: Variables, dataset: ImageDataset, label: str
+) -> SplitLogits:
+    """Return a checkpoint's logits: from the unit, where an earlier call left them."""
+    path = unit.folder / f"logits-{step:08d}.npz"
+    if not path.exists():
+        write_arrays(path, split_logits(trainer, variables, dataset, label=f"{label}, step {step}"))
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in splits_of(dataset)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} is damaged ({error}); remove it to compute it again") from error
 
 
 @dataclass(frozen=True)
@@ -89,22 +116,21 @@ def train_teacher(
       context: what every row says besides the measurement.
       on_step: called with (step, loss) after each dispatch.
     """
+    label = f"teacher, seed {context['seed']}"
     init_key, train_key = jax.random.split(key)
     m = min(checkpoints, trainer.epochs)
     points = [round(i * trainer.epochs / m) * trainer.epoch_steps for i in range(1, m + 1)]
     variables, logits, rows = [], [], []
     for step, state in trainer.train(
         unit, Labels(dataset.num_outputs), data, init_key=init_key, train_key=train_key,
-        points=points, label=f"teacher, seed {context['seed']}", on_step=on_step,
+        points=points, label=label, on_step=on_step,
     ):  # fmt: skip
         variables.append(state.variables)
-        logits.append(split_logits(trainer, state.variables, dataset))
+        logits.append(_stored_logits(unit, step, trainer, state.variables, dataset, label))
         loss = np.mean(cross_entropy(logits[-1]["train"], dataset.train.labels))
         rows.append({
             **context, "kind": "teacher", "step": step, "epoch": step // trainer.epoch_steps,
             "final": step == points[-1], "train_loss": float(loss),
             **accuracies(logits[-1], dataset),
         })  # fmt: skip
-        if not unit.has_rows(step):
-            unit.write_rows(step, rows[-1:])
     return TrainedTeacher(stack(variables, points), tuple(points), tuple(logits), rows)

@@ -1,6 +1,8 @@
 """Training states on disk, by orbax: written atomically, read back bit for bit."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,12 +35,22 @@ class Checkpoints:
         return sorted(int(name[5:]) for name in names if name[5:].isdigit())
 
     def save(self, step: int, state: Any) -> None:
-        """Begin to write a state; an earlier entry of the same step is replaced."""
-        self._orbax.save(self._path(step), state, force=True)
+        """Begin to write a state; an earlier entry of the same step is replaced.
+
+        Raises:
+          RunError: it cannot be written (a full disk).
+        """
+        with self._writing():
+            self._orbax.save(self._path(step), state, force=True)
 
     def wait(self) -> None:
-        """Return when everything saved is on disk."""
-        self._orbax.wait_until_finished()
+        """Return when everything saved is on disk.
+
+        Raises:
+          RunError: something could not be written (a full disk).
+        """
+        with self._writing():
+            self._orbax.wait_until_finished()
 
     def restore(self, step: int, like: Tree) -> Tree:
         """Return a stored state.
@@ -55,9 +67,8 @@ class Checkpoints:
         try:
             return self._orbax.restore(path, abstract)
         except Exception as error:  # orbax raises many kinds for a damaged entry
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
             raise RunError(
-                f"checkpoint {path} cannot be read ({str(reason)[:160]}); "
+                f"checkpoint {path} cannot be read ({_first_line(error)}); "
                 "remove that folder to compute it again, or start over with --fresh"
             ) from error
 
@@ -67,4 +78,19 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait, and release orbax's threads."""
-        self._orbax.close()
+        with self._writing():
+            self._orbax.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # orbax raises many kinds, from other threads too
+            raise RunError(
+                f"cannot write a checkpoint in {self._folder}: {_first_line(error)}"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:160]

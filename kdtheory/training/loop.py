@@ -270,8 +270,7 @@ def run(
                 first = step - length + 1 + int(np.argmin(np.isfinite(values)))
                 raise RunError(
                     f"{name}: the loss is {values[first - step + length - 1]} at step {first}; "
-                    "likely cause: too high a learning rate (lower --learning-rate); "
-                    "what was stored before stays"
+                    "likely cause: a learning rate that is too high; what was stored before stays"
                 )
             if on_chunk is not None:
                 on_chunk(step, float(values[-1]))

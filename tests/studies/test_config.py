@@ -34,6 +34,7 @@ def test_whole_numbers_serve_as_real_ones():
         ({"arms": []}, "at least one arm"),
         ({"temperatures": [0.0]}, "temperature tau must be above 0"),
         ({"temperatures": []}, "at least one temperature"),
+        ({"temperatures": [1.0, 1.0]}, "temperatures must differ"),
         ({"alpha": 2.0}, r"alpha must lie in \[0, 1\]"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"seeds": 0}, "seeds must be at least 1"),
@@ -47,6 +48,18 @@ def test_bad_settings(values, message):
     with pytest.raises(InputError, match=message) as caught:
         from_json(values, "file")
     assert "\n" not in str(caught.value)
+
+
+def test_close_temperatures_have_folders_of_their_own():
+    arms = RunConfig(arms=("online",), temperatures=(1.0, 1.0000001)).arm_list()
+    assert len({arm.slug for arm in arms}) == 2
+
+
+def test_a_demos_file_says_which_to_give(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"ten": {}, "even_odd": {}}')
+    with pytest.raises(InputError, match=r"several runs; .*ten/config.json"):
+        read_config(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])

@@ -58,5 +58,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command continues" in errors
+    assert "continues where it was" in errors
     assert "Traceback" not in errors

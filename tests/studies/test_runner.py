@@ -9,8 +9,10 @@ import pytest
 
 from kdtheory.errors import InputError, RunError
 from kdtheory.report import read_rows
-from kdtheory.studies import network, run_study
+from kdtheory.studies import network, run_study, runner
+from kdtheory.studies.demo import run_demo
 from kdtheory.studies.store import open_store
+from kdtheory.training import OptimizerConfig
 
 
 def without_times(out):
@@ -113,9 +115,13 @@ def test_lost_rows_are_measured_again_to_the_same_values(finished):
     assert without_times(finished.out) == before
 
 
-def test_more_seeds_extend_a_run(finished):
-    rows = run_study(dataclasses.replace(finished, seeds=2), quiet=True)
+def test_more_seeds_and_arms_extend_a_run_and_fewer_lose_nothing(tiny):
+    few = dataclasses.replace(tiny, arms=("labels",))
+    run_study(few, quiet=True)
+    rows = run_study(dataclasses.replace(few, arms=("online",), seeds=2), quiet=True)
     assert {row["seed"] for row in rows} == {0, 1}
+    assert {row["arm"] for row in rows if row["kind"] == "student"} == {"labels", "online"}
+    assert run_study(few, quiet=True) == rows
 
 
 def test_fewer_arms_and_self_without_labels(tiny):
@@ -139,17 +145,87 @@ def test_a_folder_of_something_else_is_refused(tiny):
     (out / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match="no run"):
         run_study(tiny, fresh=True, quiet=True)
+    # Not even a config.json of somebody else's makes it ours to delete.
+    (out / "config.json").write_text('{"name": "my project"}')
+    with pytest.raises(InputError, match="no run of kdtheory"):
+        run_study(tiny, fresh=True, quiet=True)
     assert (out / "thesis.tex").read_text() == "precious"
 
 
+def test_fresh_deletes_only_what_a_run_writes(finished):
+    note = Path(finished.out) / "my_notes.txt"
+    note.write_text("precious")
+    run_study(dataclasses.replace(finished, arms=("labels",)), fresh=True, quiet=True)
+    assert note.read_text() == "precious"
+    assert not (Path(finished.out) / "seeds" / "0" / "self-tau1").exists()
+
+
+def test_other_data_under_the_same_name_are_refused(finished):
+    path = Path(finished.out) / "data.json"
+    path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
+    with pytest.raises(InputError, match="data: "):
+        run_study(finished, quiet=True)
+
+
+def test_a_demo_does_not_overwrite_a_run(finished):
+    before = without_times(finished.out)
+    with pytest.raises(InputError, match="not a demo"):
+        run_demo(Path(finished.out), smoke=True, fresh=True, quiet=True)
+    assert without_times(finished.out) == before
+
+
+def test_a_network_that_overflows_in_its_last_update_is_named(tiny):
+    config = dataclasses.replace(
+        tiny, epochs=1, batch_size=32, points=2, teacher_checkpoints=1,
+        teacher_optimizer=OptimizerConfig(learning_rate=3e38, warmup=0.0),
+    )  # fmt: skip
+    with pytest.raises(RunError, match=r"teacher, seed 0, step 1: .*not finite"):
+        run_study(config, quiet=True)
+
+
+def test_a_full_disk_is_one_line(tiny, monkeypatch):
+    def full(*arguments, **settings):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer.save", full)
+    with pytest.raises(RunError, match=r"cannot write a checkpoint .*No space left"):
+        run_study(tiny, quiet=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_form": "logits", "alpha": 0.5, "centre_targets": True, "residual_targets": True},
+        {"kernel": "trace", "validation_size": 0, "ntk_dtype": "float32"},
+        {"task": "odd_even", "kernel": "full"},
+    ],
+)
+def test_the_less_usual_settings(tiny, settings):
+    config = dataclasses.replace(tiny, arms=("labels", "offline"), temperatures=(2.0,), **settings)
+    rows = run_study(config, quiet=True)
+    final = [row for row in rows if row["kind"] == "student" and row["final"]]
+    assert len(final) == 2
+    assert (final[0]["validation_accuracy"] is None) == (config.validation_size == 0)
+
+
 def test_two_processes_do_not_share_a_folder(tiny):
-    with open_store(tiny), pytest.raises(RunError, match="another process"):
+    with (
+        open_store(tiny, data={"sha256": "0"}),
+        pytest.raises(RunError, match="another process"),
+    ):
         run_study(tiny, quiet=True)
 
 
 def test_ntk_size_above_the_data(tiny):
     with pytest.raises(InputError, match="ntk_size must be at most the 32 training examples"):
         run_study(dataclasses.replace(tiny, ntk_size=33), quiet=True)
+    assert not Path(tiny.out).exists()
+
+
+def test_a_kernel_beyond_the_memory_is_refused_before_anything_is_trained(tiny, monkeypatch):
+    monkeypatch.setattr(runner, "available", lambda: 1000)
+    with pytest.raises(InputError, match="--kernel trace"):
+        run_study(tiny, quiet=True)
     assert not Path(tiny.out).exists()
 
 
