@@ -1,24 +1,27 @@
 """What the rows are about: run groups, the arms inside them, and how each is named."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdtheory.errors import InputError
-from kdtheory.report.rows import SUPERVISIONS, Row
+from kdtheory.report.rows import GROUP_FIELDS, SUPERVISIONS, Row
 
 
 class RunGroup(NamedTuple):
-    """The runs that may be averaged over seeds: one data set, task, teacher and student."""
+    """The runs that may be averaged over seeds: one data set, task, teacher, student and settings.
+
+    - `settings`: the run's short hash of everything a measurement depends on except seed and arm.
+    - `title`: the group in words, for headings; it names the settings only where another group of
+      the same rows would have the same title.
+    """
 
     dataset: str
     task: str
     teacher: str
     student: str
-
-    @property
-    def title(self) -> str:
-        """The group in words, for headings."""
-        return f"{self.dataset}, {self.task}: {self.teacher} → {self.student}"
+    settings: str
+    title: str
 
 
 class Supervision(NamedTuple):
@@ -53,15 +56,25 @@ def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
     """Return the rows of each run group, in the order in which the groups first appear.
 
     Example:
-        >>> ids = dict(task="ten", teacher="resnet8", student="lenet5x1")
-        >>> list(group_rows([dict(dataset="digits", **ids)]))[0].title
-        'digits, ten: resnet8 → lenet5x1'
+        >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1")
+        >>> [g.title for g in group_rows([dict(**ids, settings="3f2a90bc")])]
+        ['digits, ten: resnet8 → lenet5x1']
+        >>> both = [dict(**ids, settings="3f2a90bc"), dict(**ids, settings="04d1e6f7")]
+        >>> [g.title for g in group_rows(both)][1]
+        'digits, ten: resnet8 → lenet5x1 (settings 04d1e6f7)'
     """
     groups: dict[RunGroup, list[Row]] = {}
     for row in rows:
-        group = RunGroup(row["dataset"], row["task"], row["teacher"], row["student"])
+        title = f"{row['dataset']}, {row['task']}: {row['teacher']} → {row['student']}"
+        group = RunGroup(**{field: row[field] for field in GROUP_FIELDS}, title=title)
         groups.setdefault(group, []).append(row)
-    return groups
+    shared = Counter(group.title for group in groups)
+    return {
+        group
+        if shared[group.title] == 1
+        else group._replace(title=f"{group.title} (settings {group.settings})"): members
+        for group, members in groups.items()
+    }
 
 
 def arm_of(row: Row) -> Supervision:

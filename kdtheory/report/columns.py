@@ -58,9 +58,9 @@ COLUMNS: tuple[Column, ...] = (
         "supervision",
         3,
         1.0,
-        "Mean margin of the arm's targets with respect to the data set's labels. Scaling the"
-        " targets scales margin and sqrt(complexity) alike, so read the two together. In the"
-        " targets' unit.",
+        "Mean margin of the arm's targets with respect to the labels that were trained on, label"
+        " noise included. Scaling the targets scales margin and sqrt(complexity) alike, so read the"
+        " two together. In the targets' unit.",
     ),
     Column(
         "train_loss",
@@ -108,12 +108,21 @@ COLUMNS: tuple[Column, ...] = (
     ),
 )
 
+#: Fields of the last epoch's student row whose mean and deviation stand in the CSV only.
+CSV_ONLY = ("ntk_similarity_centred",)
+
 #: What holds for the whole table.
 GENERAL_CAPTION = (
     "One row an arm. Mean ± sample standard deviation over seeds (n − 1 in the denominator); a"
     f" value without ± comes from one seed; {MISSING} means that the run did not measure it."
     " Training values are those of the last epoch. The teacher's row is its final checkpoint."
     " The CSV holds fractions where the table shows per cent."
+)
+
+#: What the caption adds where two run groups differ in their settings only.
+SETTINGS_CAPTION = (
+    " Runs that differ only in their settings stand apart; (settings …) is a short hash of all that"
+    " a measurement depends on, seeds and arms aside."
 )
 
 

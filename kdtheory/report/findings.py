@@ -70,7 +70,8 @@ def findings(rows: Sequence[Row]) -> list[Finding]:
     measurements are not in the rows gives no finding.
 
     Example:
-        >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1")
+        >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1",
+        ...            settings="3f2a90bc")
         >>> row = dict(**ids, kind="complexity", seed=0, arm="labels", temperature=None, step=9,
         ...            epoch=1.0, final=True, supervision_temperature=None)
         >>> found = findings([

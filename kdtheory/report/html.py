@@ -42,10 +42,11 @@ GUIDE: tuple[tuple[str, str], ...] = (
     ),
     (
         "Margin",
-        "How clearly the targets name the data set’s label: the target of the labelled class minus"
-        " the largest other one, averaged (with one output, label times target). Softer targets"
-        " have both a lower complexity and a smaller margin; the theory’s error bound has"
-        " √complexity over margin in it, so a low complexity counts only beside its margin.",
+        "How clearly the targets name the label that was trained on, label noise included: the"
+        " target of the labelled class minus the largest other one, averaged (with one output,"
+        " label times target). Softer targets have both a lower complexity and a"
+        " smaller margin; the theory’s error bound has √complexity over margin in it, so a low"
+        " complexity counts only beside its margin.",
     ),
     (
         "Train loss",

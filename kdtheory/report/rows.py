@@ -23,8 +23,16 @@ SUPERVISIONS = ("random_labels", *ARMS)
 
 # What a field may hold: "text"; "count", an integer of at least 0; "position", a number of at least
 # 0; "flag"; "number", finite or null; "rate", a number in [0, 1] or null; "any_number", also NaN
-# and infinite (a singular kernel has an infinite condition number, and the rows keep it).
-_GROUP = {"dataset": "text", "task": "text", "teacher": "text", "student": "text"}
+# and infinite (a singular kernel has an infinite condition number, and the rows keep it);
+# "optional_number", a number that a row may also leave out.
+# `settings` is a short hash of everything that a measurement depends on except seed and arm.
+_GROUP = {
+    "dataset": "text",
+    "task": "text",
+    "teacher": "text",
+    "student": "text",
+    "settings": "text",
+}
 _POINT = {"seed": "count", "step": "count", "epoch": "position", "final": "flag"}
 _TRAINING = {
     "train_loss": "number",
@@ -48,6 +56,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "train_kl": "number",
         "test_kl": "number",
         "ntk_similarity": "number",
+        "ntk_similarity_centred": "optional_number",
         "margin": "number",
     },
     "complexity": {
@@ -66,6 +75,9 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+#: The fields that name a run group: rows that differ in one of them are never averaged.
+GROUP_FIELDS = tuple(_GROUP)
+
 # What tells one training from another, and one measurement in it from another.
 _TRAINING_KEY = (*_GROUP, "kind", "seed", "arm", "temperature")
 _POINT_KEY = ("step", "alpha", "supervision", "supervision_temperature")
@@ -77,6 +89,7 @@ _ALLOWED = {
     "flag": "true or false",
     "number": "a finite number or null",
     "any_number": "a number or null",
+    "optional_number": "a finite number or null, or the field left out",
     "rate": "a number from 0 to 1 or null",
     "arm": "one of " + ", ".join(ARMS),
     "supervision": "one of " + ", ".join(SUPERVISIONS),
@@ -104,14 +117,15 @@ def read_rows(*sources: Path | str) -> RowsRead:
     Raises:
         InputError: no source is given, or one does not exist or has no rows.
         RunError: a damaged line (named by file and number), or two sources that hold the same
-            training (data set, task, teacher, student, arm, seed) with different measurements, so
-            that they cannot stand in one table.
+            training (data set, task, teacher, student, settings, arm, seed) with different
+            measurements, so that they cannot stand in one table.
 
     Example:
         >>> import tempfile
         >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
-        ...            student="lenet5x1", seed=0, step=9, epoch=1.0, final=True, train_loss=0.1,
-        ...            train_accuracy=1.0, validation_accuracy=None, test_accuracy=0.5)
+        ...            student="lenet5x1", settings="3f2a90bc", seed=0, step=9, epoch=1.0,
+        ...            final=True, train_loss=0.1, train_accuracy=1.0, validation_accuracy=None,
+        ...            test_accuracy=0.5)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "rows.jsonl"
         ...     _ = path.write_text(json.dumps(row) + "\\n" + '{"kind": "stu')
@@ -156,6 +170,8 @@ def check_row(row: Any) -> None:
         raise InputError(f"field 'kind' is {kind!r}; allowed: {', '.join(FIELDS)}")
     for field, holds in FIELDS[kind].items():
         if field not in row:
+            if holds == "optional_number":
+                continue
             raise InputError(f"a {kind} row without the field {field!r}")
         if not _is_allowed(row[field], holds):
             raise InputError(f"field {field!r} is {row[field]!r}; allowed: {_ALLOWED[holds]}")
@@ -222,7 +238,7 @@ def _is_allowed(value: Any, holds: str) -> bool:
     if holds == "flag":
         return isinstance(value, bool)
     if value is None:
-        return holds in ("number", "any_number", "rate")
+        return holds in ("number", "optional_number", "any_number", "rate")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if holds == "count":
@@ -231,7 +247,11 @@ def _is_allowed(value: Any, holds: str) -> bool:
         return True
     if not math.isfinite(value):
         return False
-    return {"position": value >= 0, "rate": 0 <= value <= 1, "number": True}[holds]
+    if holds == "position":
+        return value >= 0
+    if holds == "rate":
+        return 0 <= value <= 1
+    return True  # "number", "optional_number"
 
 
 def _describe(row: Row) -> str:

@@ -38,11 +38,14 @@ def mean_sd(values: Collection[float]) -> MeanSd:
 
 
 def final_values(rows: Sequence[Row], arm: Supervision | None, name: str) -> dict[int, float]:
-    """Return {seed: value} of the last epoch, for one arm's students or (arm None) the teachers."""
+    """Return {seed: value} of the last epoch, for one arm's students or (arm None) the teachers.
+
+    Seeds whose row has null there, or leaves an optional field out, are not in it.
+    """
     return {
         row["seed"]: float(row[name])
         for row in rows
-        if row["final"] and _is_run(row, arm) and row[name] is not None
+        if row["final"] and _is_run(row, arm) and row.get(name) is not None
     }
 
 

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.errors import InputError
 from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
-from kdtheory.report.columns import COLUMNS, GENERAL_CAPTION, format_column
+from kdtheory.report.columns import (
+    COLUMNS,
+    CSV_ONLY,
+    GENERAL_CAPTION,
+    SETTINGS_CAPTION,
+    format_column,
+)
 from kdtheory.report.findings import RULE, Finding, against_theory, findings
-from kdtheory.report.rows import Row
+from kdtheory.report.rows import GROUP_FIELDS, Row
 from kdtheory.report.seeds import (
     MeanSd,
     final_values,
@@ -41,30 +47,30 @@ class TextTable(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """One arm's (or the teacher's) line: `arm` None is the teacher."""
+    """One arm's (or the teacher's) line: `arm` None is the teacher; `values` are by field."""
 
     arm: Supervision | None
     seeds: int
-    values: list[MeanSd]
+    values: dict[str, MeanSd]
 
 
 def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     """Return means and sample standard deviations over seeds: one row an arm, and the teacher's.
 
-    Columns: `dataset`, `task`, `teacher`, `student`; `arm` ("teacher" for the teacher's own row);
-    `temperature` (null where there is none); `seeds`; and `<name>_mean`, `<name>_sd` for each of
-    complexity, adjusted_complexity, margin (of the arm's own supervision on its own student,
-    averaged over the measuring points of a seed), train_loss, train_fidelity, test_fidelity,
-    ntk_similarity and test_accuracy (last epoch; accuracies and fidelities as fractions). A value
-    that was not measured is null, and so is the deviation of a single seed. Students whose training
-    did not end are left out.
+    Columns: `dataset`, `task`, `teacher`, `student`, `settings`; `arm` ("teacher" for the teacher's
+    own row); `temperature` (null where there is none); `seeds`; and `<name>_mean`, `<name>_sd` for
+    each of complexity, adjusted_complexity, margin (of the arm's own supervision on its own
+    student, averaged over the measuring points of a seed), train_loss, train_fidelity,
+    test_fidelity, ntk_similarity, test_accuracy and ntk_similarity_centred (last epoch; accuracies
+    and fidelities as fractions). A value that was not measured is null, and so is the deviation of
+    a single seed. Students whose training did not end are left out.
 
     Raises:
         InputError: there are no rows, or one arm has several alphas.
 
     Example:
         >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
-        ...            student="lenet5x1", final=True, train_loss=0.1)
+        ...            student="lenet5x1", settings="3f2a90bc", final=True, train_loss=0.1)
         >>> frame = summarize([dict(row, seed=0, test_accuracy=0.5),
         ...                    dict(row, seed=1, test_accuracy=0.7)])
         >>> frame.select("arm", "seeds", "test_accuracy_mean").rows()
@@ -75,18 +81,18 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     records: list[dict[str, Any]] = []
     for group, lines in _lines(rows).items():
         for line in lines:
-            record: dict[str, Any] = dict(group._asdict())
+            record: dict[str, Any] = {name: getattr(group, name) for name in GROUP_FIELDS}
             record["arm"] = "teacher" if line.arm is None else line.arm.name
             record["temperature"] = None if line.arm is None else line.arm.temperature
             record["seeds"] = line.seeds
-            for column, value in zip(COLUMNS, line.values, strict=True):
-                record[f"{column.name}_mean"] = value.mean
-                record[f"{column.name}_sd"] = value.sd
+            for name, value in line.values.items():
+                record[f"{name}_mean"] = value.mean
+                record[f"{name}_sd"] = value.sd
             records.append(record)
-    schema: dict[str, Any] = dict.fromkeys(RunGroup._fields, polars.String)
+    schema: dict[str, Any] = dict.fromkeys(GROUP_FIELDS, polars.String)
     schema |= {"arm": polars.String, "temperature": polars.Float64, "seeds": polars.Int64}
-    for column in COLUMNS:
-        schema |= {f"{column.name}_mean": polars.Float64, f"{column.name}_sd": polars.Float64}
+    for name in (*(column.name for column in COLUMNS), *CSV_ONLY):
+        schema |= {f"{name}_mean": polars.Float64, f"{name}_sd": polars.Float64}
     return polars.DataFrame(records, schema=schema)
 
 
@@ -100,8 +106,8 @@ def text_table(rows: Sequence[Row]) -> TextTable:
     everything = [line for lines in lines_of.values() for line in lines]
     # All groups together, so that a column has the same decimals throughout.
     cells = [
-        format_column(column, [line.values[i] for line in everything])
-        for i, column in enumerate(COLUMNS)
+        format_column(column, [line.values[column.name] for line in everything])
+        for column in COLUMNS
     ]
     groups: list[tuple[str, list[list[str]]]] = []
     notes: list[str] = []
@@ -122,14 +128,16 @@ def text_table(rows: Sequence[Row]) -> TextTable:
         notes += [f"{group.title}: {note}" for note in unfinished]
         notes += [
             f"{group.title}: {'teacher' if line.arm is None else line.arm.label}:"
-            f" {column.header} over {value.seeds} of {line.seeds} seeds"
+            f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"
             for line in lines
-            for column, value in zip(COLUMNS, line.values, strict=True)
-            if 0 < value.seeds < line.seeds
+            for column in COLUMNS
+            if 0 < line.values[column.name].seeds < line.seeds
         ]
     headers = ["arm", "seeds", *(column.header for column in COLUMNS)]
     meanings = [(column.header, column.meaning) for column in COLUMNS]
-    return TextTable(headers, groups, GENERAL_CAPTION, meanings, notes)
+    named = any(group.title.endswith(f"(settings {group.settings})") for group in lines_of)
+    caption = GENERAL_CAPTION + (SETTINGS_CAPTION if named else "")
+    return TextTable(headers, groups, caption, meanings, notes)
 
 
 def write_tables(rows: Sequence[Row], out_dir: Path | str) -> list[Path]:
@@ -236,22 +244,21 @@ def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
         lines = []
         teachers = {row["seed"] for row in members if row["kind"] == "teacher" and row["final"]}
         if teachers:
-            values = [
-                mean_sd(final_values(members, None, column.name).values())
-                if column.name in ("train_loss", "test_accuracy")
-                else mean_sd([])
-                for column in COLUMNS
-            ]
+            values = {name: mean_sd([]) for name in (*(c.name for c in COLUMNS), *CSV_ONLY)}
+            for name in ("train_loss", "test_accuracy"):
+                values[name] = mean_sd(final_values(members, None, name).values())
             lines.append(_Line(None, len(teachers), values))
         for arm in arms_in(members):
-            values = []
+            values = {}
             for column in COLUMNS:
                 by_seed = (
                     own_complexity(members, arm, column.name)
                     if column.source == "supervision"
                     else final_values(members, arm, column.name)
                 )
-                values.append(mean_sd(by_seed.values()))
+                values[column.name] = mean_sd(by_seed.values())
+            for name in CSV_ONLY:
+                values[name] = mean_sd(final_values(members, arm, name).values())
             lines.append(_Line(arm, len(finished_seeds(members, arm)), values))
         lines_of[group] = lines
     return lines_of

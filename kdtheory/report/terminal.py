@@ -106,7 +106,8 @@ def _rich_table(table: TextTable, columns: Sequence[int]) -> "rich.table.Table":
         built.add_column(header, justify="left" if column == 0 else "right", no_wrap=True)
     for title, texts in table.groups:
         if several:
-            built.add_row(Text(title.replace(": ", ":\n"), style="italic"))
+            broken = title.replace(": ", ":\n").replace(" (settings ", "\n(settings ")
+            built.add_row(Text(broken, style="italic"))
         for cells in texts:
             built.add_row(*(Text(cells[column]) for column in columns))
         built.add_section()

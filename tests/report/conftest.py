@@ -45,8 +45,14 @@ def make_rows(
     **group: str,
 ) -> list[dict[str, Any]]:
     """Return the rows of one run group; `group` replaces parts of its name."""
-    names = {"dataset": "digits", "task": "ten", "teacher": "resnet8", "student": "lenet5x1"}
-    names |= group
+    names = {
+        "dataset": "digits",
+        "task": "ten",
+        "teacher": "resnet8",
+        "student": "lenet5x1",
+        "settings": "3f2a90bc",
+        **group,
+    }
     rows: list[dict[str, Any]] = []
     epochs = np.linspace(0.0, 30.0, points) if points > 1 else np.array([30.0])
     for seed in seeds:

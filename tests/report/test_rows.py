@@ -59,6 +59,7 @@ def test_a_damaged_line_is_named(tmp_path, make_rows, last):
         ({"test_accuracy": 95.0}, "allowed: a number from 0 to 1 or null"),
         ({"train_loss": float("nan")}, "allowed: a finite number or null"),
         ({"dataset": ""}, "field 'dataset' is ''; allowed: a text"),
+        ({"settings": None}, "field 'settings' is None; allowed: a text"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_line(tmp_path, make_rows, change, message):
@@ -74,12 +75,23 @@ def test_every_field_is_required_and_an_arm_must_be_known(make_rows):
     for kind, fields in FIELDS.items():
         row = next(row for row in make_rows(seeds=(0,), points=1) if row["kind"] == kind)
         check_row({**row, "extra": "left alone"})
-        for field in fields:
+        for field in fields.keys() - {"ntk_similarity_centred"}:
             with pytest.raises(InputError, match=f"{kind} row without the field '{field}'"):
                 check_row({key: value for key, value in row.items() if key != field})
         if kind != "teacher":
             with pytest.raises(InputError, match="allowed: one of labels, offline, online, self"):
                 check_row({**row, "arm": "mutual"})
+
+
+def test_the_centred_similarity_may_be_left_out_or_null_but_not_wrong(make_rows):
+    row = next(row for row in make_rows(seeds=(0,), points=1) if row["kind"] == "student")
+    row.pop("ntk_similarity_centred", None)
+    check_row(row)
+    for value in (None, -0.25, 0):
+        check_row({**row, "ntk_similarity_centred": value})
+    for value in ("high", float("nan"), True):
+        with pytest.raises(InputError, match=r"field 'ntk_similarity_centred' is .* left out"):
+            check_row({**row, "ntk_similarity_centred": value})
 
 
 def test_a_repeated_measurement_counts_once_and_the_later_one_wins(tmp_path, make_rows):
@@ -109,6 +121,25 @@ def test_two_runs_that_differ_in_one_training_are_refused(tmp_path, make_rows):
         read_rows(a, b)
     with pytest.raises(RunError, match="several last steps"):
         read_rows(write(tmp_path / "c.jsonl", [*make_rows(seeds=(0,), points=2), *long]))
+
+
+def test_the_same_training_under_other_settings_is_another_training(tmp_path, make_rows):
+    first = make_rows(seeds=(0,), points=2)
+    second = [
+        {**row, "step": row["step"] + 7}
+        for row in make_rows(seeds=(0,), points=2, settings="04d1e6f7")
+    ]
+    a = write(tmp_path / "a" / "rows.jsonl", first)
+    b = write(tmp_path / "b" / "rows.jsonl", second)
+    read = read_rows(a, b, a)
+    assert sorted(map(str, read.rows)) == sorted(map(str, [*first, *second]))
+    assert read.notes == []
+    both = read_rows(write(tmp_path / "both.jsonl", [*first, *second]))
+    assert sorted(map(str, both.rows)) == sorted(map(str, read.rows))
+    # Under one settings hash they contradict each other, and the message names it.
+    c = write(tmp_path / "c.jsonl", [{**row, "settings": "3f2a90bc"} for row in second])
+    with pytest.raises(RunError, match=r"settings 3f2a90bc.*cannot stand in one table"):
+        read_rows(a, c)
 
 
 def test_missing_and_empty_sources_are_one_clear_line(tmp_path):

@@ -104,6 +104,26 @@ def test_nulls_in_some_seeds_are_said(make_rows):
     assert kept["ntk_similarity_sd"] is not None
 
 
+def test_the_centred_similarity_stands_in_the_csv_only(make_rows):
+    rows = make_rows(points=2)
+    assert "ntk_similarity_centred" not in rows[1]
+    frame = summarize(rows)
+    assert frame["ntk_similarity_centred_mean"].null_count() == len(frame)
+    for row in rows:
+        if row["kind"] == "student":
+            row["ntk_similarity_centred"] = 0.1 * row["seed"] if row["arm"] == "online" else None
+    line = line_of(summarize(rows), "online", 4.0)
+    assert line["ntk_similarity_centred_mean"] == pytest.approx(0.1)
+    assert line["ntk_similarity_centred_sd"] == pytest.approx(0.1)
+    assert line_of(summarize(rows), "labels", None)["ntk_similarity_centred_mean"] is None
+    assert text_table(rows) == text_table(make_rows(points=2))
+
+
+def test_the_margin_is_said_to_be_that_of_the_labels_trained_on(make_rows):
+    meanings = dict(text_table(make_rows(points=1, seeds=(0,))).meanings)
+    assert "the labels that were trained on, label noise included" in meanings["margin"]
+
+
 def test_a_training_that_did_not_end_is_left_out_and_named(make_rows):
     rows = make_rows()
     cut = [
