@@ -95,9 +95,12 @@ class ComplexityOf:
     gram: Path
     """The kernel: .npy of shape (n, n), or (n d, n d) example-major."""
     targets: Path
-    """The targets: .npy of shape (n,), (n, d) or a stack (k, n, d)."""
+    """The targets: .npy of shape (n,), (n, d), flat (n d,), or a stack (k, n, d), (k, n d)."""
     ridge: float = 0.0
     """lambda, added to the diagonal."""
+    num_outputs: int | None = None
+    """Outputs d of each example (default: what the .json beside the kernel says, else the last axis
+    of (n, d) targets, else 1)."""
     json: bool = False
     """Print JSON."""
 
@@ -168,28 +171,31 @@ def table(options: Table) -> None:
 
 def gram(options: Gram) -> None:
     """Run `kdtheory gram`."""
-    from kdtheory.studies.dense import save_gram
+    from kdtheory.studies.kernel_files import save_gram, tile_bar
 
-    shape, seconds = save_gram(
-        options.out, dataset=options.dataset, task=options.task, data_dir=options.data_dir,
-        model=options.model, ntk_size=options.ntk_size, outputs=options.outputs,
-        method=options.method, batch_size=options.batch_size, dtype=options.dtype,
-        seed=options.seed, targets=options.targets,
-    )  # fmt: skip
+    with tile_bar() as on_tile:
+        shape, seconds = save_gram(
+            options.out, dataset=options.dataset, task=options.task, data_dir=options.data_dir,
+            model=options.model, ntk_size=options.ntk_size, outputs=options.outputs,
+            method=options.method, batch_size=options.batch_size, dtype=options.dtype,
+            seed=options.seed, targets=options.targets, on_tile=on_tile,
+        )  # fmt: skip
     print(f"wrote {options.out}: {' x '.join(map(str, shape))} {options.dtype}, {seconds:.1f} s")
 
 
 def complexity(options: ComplexityOf) -> None:
     """Run `kdtheory complexity`."""
-    from kdtheory.studies.dense import complexity_of_files
+    from kdtheory.studies.kernel_files import complexity_of_files
 
-    values = complexity_of_files(options.gram, options.targets, ridge=options.ridge)
+    values = complexity_of_files(
+        options.gram, options.targets, ridge=options.ridge, num_outputs=options.num_outputs
+    )
     if options.json:
         print(json.dumps(values))
         return
     for name, value in values.items():
         shown = value if isinstance(value, list) else [value]
-        print(f"{name:>10}  {'  '.join(f'{entry:.6g}' for entry in shown)}")
+        print(f"{name:>11}  {'  '.join(f'{entry:.6g}' for entry in shown)}")
 
 
 def validate(options: Validate) -> None:
@@ -329,7 +335,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues where it was", file=sys.stderr)
+        goes_on = "; the same command, without --fresh, continues where it was"
+        print(f"\ninterrupted{goes_on if name in ('demo', 'run') else ''}", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`): nothing left to say.

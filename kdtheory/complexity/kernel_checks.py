@@ -45,7 +45,8 @@ def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.n
     The two triangles, which may differ by rounding, are averaged.
 
     Raises:
-        KernelError: not a square matrix, empty, not finite, or asymmetric beyond rounding.
+        KernelError: not a square matrix, empty, not finite, asymmetric beyond rounding, or with a
+            diagonal entry below zero beyond rounding, or a negative trace.
 
     >>> checked_copy(np.array([[2.0, 0.5], [-0.5, 1.0]]), dtype=np.dtype(np.float64))
     Traceback (most recent call last):
@@ -81,7 +82,23 @@ def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.n
             f"({asymmetry / largest:.2g} of the largest entry; rounding of {precision.name} "
             f"explains {allowed:.2g}); use (K + K.T) / 2 if that is what you mean"
         )
+    _check_diagonal(matrix.diagonal(), largest=largest, precision=precision)
     return matrix
+
+
+def _check_diagonal(diagonal: np.ndarray, *, largest: float, precision: Precision) -> None:
+    """Raise KernelError for a diagonal that no kernel has, whatever a ridge would make of it."""
+    trace = float(diagonal.sum(dtype=np.float64))
+    lowest = int(np.argmin(diagonal))
+    value = float(diagonal[lowest])
+    # Centring, for one, leaves entries below zero by rounding.
+    beyond = value < -10 * math.sqrt(len(diagonal)) * precision.eps * largest
+    if beyond or trace < 0:
+        raise KernelError(
+            f"kernel is indefinite: diagonal entry {lowest} is {value:.3g} and the trace "
+            f"{trace:.3g}, but k(x, x) and its sum are never negative; check how the kernel was "
+            "computed and its sign (a ridge does not make it a kernel)"
+        )
 
 
 def _symmetrize(matrix: np.ndarray) -> float:

@@ -194,6 +194,28 @@ def test_unusable_kernels_are_refused_in_one_line(case, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("ridge", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "gram",
+    [
+        -0.5 * np.eye(3),
+        np.diag([4.0, -0.5, 4.0]),
+        # Each entry is within rounding of zero, and yet no kernel has this trace.
+        np.array([[-1e-16, 1.0], [1.0, -1e-16]]),
+    ],
+    ids=["negative", "one entry", "trace"],
+)
+def test_a_negative_diagonal_is_refused_whatever_the_ridge(gram, ridge):
+    with pytest.raises(KernelError, match=r"indefinite: diagonal entry .* never negative") as error:
+        factorize(gram, ridge=ridge)
+    assert "\n" not in str(error.value)
+
+
+def test_a_diagonal_entry_below_zero_by_rounding_is_a_zero():
+    gram = np.diag([1.0, 2.0, -1e-17])
+    assert factorize(gram, ridge=1.0).complexity(np.ones(3)).complexity == pytest.approx(11 / 6)
+
+
 @pytest.mark.parametrize("case", ["indefinite", "singular"])
 def test_the_named_ridge_is_enough(case):
     gram = bad(case)

@@ -115,8 +115,10 @@ def test_preconditioner_of_another_ridge_or_without_size():
 
 
 def test_kernels_that_are_zero_or_indefinite():
-    for gram in (np.zeros((4, 4)), -np.eye(4)):
+    for gram in (np.zeros((4, 4)), lambda v: -v):
         with pytest.raises(KernelError, match="zero or not positive semidefinite"):
-            nystrom(gram, ridge=1.0, rank=2)
+            nystrom(gram, ridge=1.0, rank=2, size=4)
+    with pytest.raises(KernelError, match="indefinite: diagonal entry 0 is -1"):
+        nystrom(-np.eye(4), ridge=1.0, rank=2)
     with pytest.raises(KernelError, match="must be finite"):
         nystrom(lambda v: v * np.nan, ridge=1.0, rank=2, size=4)

@@ -82,6 +82,8 @@ def test_unusable_spectra_are_refused():
         spectrum.curve(np.ones(3), np.array([1.0, 0.0]))
     assert spectrum.curve(np.ones(3), np.array([1.0])).complexity.shape == (1,)
     with pytest.raises(KernelError, match=r"indefinite: its smallest eigenvalue is -0\.5 "):
+        eigendecompose(np.array([[1.0, 1.5], [1.5, 1.0]]))
+    with pytest.raises(KernelError, match=r"indefinite: diagonal entry 1 is -0\.5 "):
         eigendecompose(np.diag([1.0, -0.5]))
     with pytest.raises(InputError, match="ridges"):
         spectrum.curve(np.ones(3), np.array([-1.0]))

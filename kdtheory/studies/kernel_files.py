@@ -1,0 +1,327 @@
+"""Kernels and complexities from files: the numbers alone, without a run."""
+
+import contextlib
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from kdtheory import models
+from kdtheory.complexity import factorize
+from kdtheory.complexity.stacks import stack_targets
+from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
+from kdtheory.errors import InputError, KernelError, RunError
+from kdtheory.ntk import gram
+from kdtheory.ntk.engines import kernel_shape
+from kdtheory.ntk.memory import available
+from kdtheory.studies.provenance import provenance
+from kdtheory.studies.store import write_atomic
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write a .npy file whole or not at all, under exactly the name given.
+
+    Raises:
+      RunError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Read a .npy file of real numbers.
+
+    Raises:
+      InputError: no such file, not a .npy file, truncated, or not real numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(2) == b"PK":
+                raise InputError(
+                    f"{path} is an archive (.npz); save the one array in it with np.save as .npy"
+                )
+            file.seek(0)
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except InputError:
+        raise
+    # What NumPy lets through for damaged headers, besides its own ValueError.
+    except (
+        ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, MemoryError,
+        OverflowError, RecursionError,
+    ) as error:  # fmt: skip
+        raise InputError(f"{path} is not a whole .npy file of numbers: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{path} must hold real numbers, its dtype is {array.dtype}")
+    return array
+
+
+@contextlib.contextmanager
+def tile_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a kernel's progress on standard error, and nothing where that is not a terminal.
+
+    Yields:
+      The function (tiles done, tiles in all) that `kdtheory.ntk.gram` takes as `on_tile`.
+    """
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("remaining"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("kernel tiles", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def save_gram(
+    out: Path,
+    *,
+    dataset: str,
+    task: str,
+    data_dir: str | None,
+    model: str,
+    ntk_size: int,
+    outputs: str,
+    method: str,
+    batch_size: int | None,
+    dtype: str,
+    seed: int,
+    targets: Path | None = None,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> tuple[tuple[int, ...], float]:
+    """Compute the NTK Gram matrix of a model at initialisation, and save it.
+
+    Beside `out` goes a .json file with these settings, the number of outputs d, and where they ran.
+    Sizes, paths and memory are checked before anything is computed.
+
+    Returns:
+      The matrix's shape, and the seconds that its computation took, compilation included.
+
+    Raises:
+      InputError: an unknown name, a size above the data or above the memory, or files that cannot
+        be written or are one and the same.
+      RunError: writing fails later.
+    """
+    _check_paths(out, targets)
+    data = _load(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
+    shape = kernel_shape(outputs, ntk_size, ntk_size, data.num_outputs)
+    _check_memory(shape, dtype)
+    network = models.create(model, data.num_outputs)
+    variables = models.init(network, jax.random.key(seed), data.image_shape)
+    images = np.asarray(normalize(data.train.images, data.mean, data.std))
+    began = time.perf_counter()
+    kernel = gram(
+        network.apply,
+        variables,
+        images,
+        outputs=outputs,
+        method=method,
+        batch_size=batch_size,
+        dtype=dtype,
+        on_tile=on_tile,
+    )
+    seconds = time.perf_counter() - began
+    settings_path = out.with_suffix(".json")
+    try:
+        # The old one would describe the new kernel, if we were killed before it is replaced.
+        settings_path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot replace {settings_path}: {error.strerror}") from error
+    save_array(out, kernel)
+    if targets is not None:
+        save_array(targets, np.asarray(encode_labels(data.train.labels, data.num_outputs)))
+    settings = {
+        "dataset": dataset, "task": task, "model": model, "ntk_size": ntk_size,
+        "outputs": outputs, "num_outputs": data.num_outputs, "shape": list(kernel.shape),
+        "method": method, "batch_size": batch_size, "dtype": dtype,
+        "seed": seed, "seconds": seconds, "data": dict(data.provenance),
+        "provenance": provenance(),
+    }  # fmt: skip
+    write_atomic(settings_path, json.dumps(settings, indent=2) + "\n")
+    return kernel.shape, seconds
+
+
+def _load(
+    dataset: str, *, task: str, data_dir: str | None, ntk_size: int, seed: int
+) -> ImageDataset:
+    try:
+        return load(
+            dataset, task=task, data_dir=data_dir, train_size=ntk_size, validation_size=0, seed=seed
+        )
+    except InputError as error:
+        # The argument of `load` is this command's --ntk-size.
+        if str(error).startswith("train_size "):
+            raise InputError(str(error).replace("train_size", "--ntk-size", 1)) from error
+        raise
+
+
+def _check_paths(out: Path, targets: Path | None) -> None:
+    """Raise InputError, naming the flag, for files that could not be written in the end."""
+    if out.suffix == ".json":
+        raise InputError(f"--out must name the .npy file of the kernel, got {out}")
+    _check_writable("--out", out)
+    settings_path = out.with_suffix(".json")
+    _check_writable("--out", settings_path)
+    if targets is not None:
+        _check_writable("--targets", targets)
+        for taken, what in ((out, "the kernel (--out)"), (settings_path, "the kernel's settings")):
+            if targets.resolve() == taken.resolve():
+                raise InputError(f"--targets {targets} is the file of {what}; name another")
+
+
+def _check_writable(flag: str, path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{flag} must name a file, {path} is a folder")
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        # The rights alone do not tell of a read-only or a virtual file system.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{flag}: cannot write {path}: {error.strerror}") from error
+
+
+def _check_memory(shape: tuple[int, ...], dtype: str) -> None:
+    """Raise InputError for a kernel that does not fit, with as much again to work with."""
+    needed, free = 2 * math.prod(shape) * np.dtype(dtype).itemsize, available()
+    if needed > free:
+        raise InputError(
+            f"a kernel of {' x '.join(map(str, shape))} {dtype} needs {needed / 2**30:,.1f} GiB to "
+            f"be made (twice its size), {free / 2**30:,.1f} GiB are free; take a smaller "
+            "--ntk-size, --outputs trace, or --dtype float32"
+        )
+
+
+def _outputs_a_row(
+    gram_path: Path, kernel: np.ndarray, targets: np.ndarray, num_outputs: int | None
+) -> int | None:
+    """Return d of the kernel's rows (n d = N) from the flag or the kernel's .json, None if neither.
+
+    Raises:
+      InputError: the flag and the .json contradict each other, the .json is not that of the kernel,
+        or the targets are not for what was kept of the outputs.
+    """
+    settings_path = gram_path.with_suffix(".json")
+    stored = _read_settings(settings_path)
+    if "shape" in stored and list(kernel.shape) != stored["shape"]:
+        raise InputError(
+            f"{settings_path} describes a kernel of shape {stored['shape']}, {gram_path} has "
+            f"{list(kernel.shape)}; move away the one that does not belong there"
+        )
+    if kernel.ndim == 3:
+        raise KernelError(
+            f"{gram_path} holds {len(kernel)} matrices (--outputs diagonal: one for each output), "
+            "which is not one matrix; save a single one, K[a], with targets of shape (n,) or a "
+            "stack (k, n), or make the kernel with --outputs full"
+        )
+    if kernel.ndim != 2:
+        # Nothing to compare with; `factorize` says what is wrong.
+        return num_outputs
+    size = len(kernel)
+    kept = stored.get("outputs", "full")
+    one_a_row = kept in ("trace", "sum")
+    if one_a_row or _one_row_an_example(kernel, targets, num_outputs):
+        source = f"was made with --outputs {kept}" if one_a_row else "has one row an example"
+        taken = {(size,), (size, 1), (*targets.shape[:1], size), (*targets.shape[:1], size, 1)}
+        if targets.shape not in taken:
+            raise InputError(
+                f"{gram_path} {source}: it takes targets of shape ({size},) or a stack "
+                f"(k, {size}), got {targets.shape}; for targets (n, d) make the kernel with "
+                "--outputs full"
+            )
+    told = 1 if one_a_row else stored.get("num_outputs")
+    if told is not None and num_outputs not in (None, told):
+        raise InputError(
+            f"--num-outputs {num_outputs} contradicts {settings_path}, which says {told} "
+            f"(--outputs {kept}); leave the flag out, or move that file away"
+        )
+    return told if num_outputs is None else num_outputs
+
+
+def _one_row_an_example(kernel: np.ndarray, targets: np.ndarray, num_outputs: int | None) -> bool:
+    """Return whether (n, d) or (k, n, d) targets, d > 1, meet a kernel of n rows."""
+    return (
+        num_outputs in (None, 1)
+        and targets.ndim in (2, 3)
+        and targets.shape[-2] == len(kernel)
+        and targets.shape[-1] not in (1, len(kernel))
+    )
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Return what a kernel's .json says of it; empty without one, or where it is another's.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}, beside the kernel, is damaged ({error}); remove it") from error
+    if not isinstance(read, dict) or not isinstance(read.get("num_outputs"), int):
+        return {}
+    return read
+
+
+def complexity_of_files(
+    gram_path: Path, targets_path: Path, *, ridge: float, num_outputs: int | None = None
+) -> dict[str, Any]:
+    """Return `factorize(K, ridge=ridge, num_outputs=d).complexity(Y)`, as JSON's types.
+
+    The adjusted value depends on n = N / d. d is `num_outputs`, or what the .json that `save_gram`
+    writes beside the kernel says; without either, the last axis of targets (n, d), or 1 for flat
+    targets. The d and n used are among the values, as "num_outputs" and "n".
+
+    Raises:
+      InputError: files that cannot be read, targets of another shape, or num_outputs that
+        contradicts the .json or does not divide the kernel's rows.
+      KernelError: a kernel that is not square, not finite, asymmetric, indefinite or singular.
+    """
+    kernel, targets = load_array(gram_path), load_array(targets_path)
+    d = _outputs_a_row(gram_path, kernel, targets, num_outputs)
+    factor = factorize(kernel, ridge=ridge, num_outputs=d)
+    values = factor.complexity(targets)
+    n = stack_targets(targets, size=factor.size, num_outputs=d).num_examples
+    return {
+        **{name: np.asarray(value).tolist() for name, value in values._asdict().items()},
+        "num_outputs": factor.size // n,
+        "n": n,
+    }
