@@ -47,7 +47,13 @@ class CertifiedComplexity(NamedTuple):
     def adjusted(
         self, *, trace: float, num_examples: int
     ) -> tuple[float | np.ndarray, float | np.ndarray]:
-        """Return the interval of (1/n) sqrt(C Tr K), for the kernel's trace."""
+        """Return the interval of (1/n) sqrt(C Tr K), for the kernel's trace.
+
+        Raises:
+            InputError: a negative trace.
+        """
+        if not trace >= 0:
+            raise InputError(f"the trace of a kernel is at least 0, got {trace}")
         lower, upper = (
             np.sqrt(c) * math.sqrt(trace) / num_examples for c in (self.lower, self.upper)
         )

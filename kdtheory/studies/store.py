@@ -219,7 +219,9 @@ def open_store(
         write_atomic(data_path, json.dumps(dict(data), indent=2) + "\n")
         _add_provenance(out)
         identity = json.dumps({**config.identity(), **fingerprint}, sort_keys=True)
-        yield RunStore(out, config, hashlib.sha256(identity.encode()).hexdigest()[:8])
+        # The letter first: readers of CSV would take some hashes for numbers.
+        settings = "s" + hashlib.sha256(identity.encode()).hexdigest()[:7]
+        yield RunStore(out, config, settings)
 
 
 def _stored_fingerprint(path: Path) -> str:
