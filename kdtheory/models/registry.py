@@ -28,7 +28,7 @@ def register(pattern: str, *, examples: tuple[str, ...]) -> Callable[[Builder], 
 
     Args:
       pattern: regular expression for the whole name; its groups are passed on to the builder as
-        strings, after `num_outputs`.
+        strings, after `num_outputs`. Where several patterns fit a name, the last one wins.
       examples: names to list where a name is unknown.
 
     Returns:
@@ -75,7 +75,7 @@ def create(name: str, num_outputs: int) -> nn.Module:
     """
     if num_outputs < 1:
         raise InputError(f"num_outputs must be at least 1, got {num_outputs}")
-    for family in _FAMILIES:
+    for family in reversed(_FAMILIES):  # so that a later registration wins
         match = family.pattern.fullmatch(name)
         if match:
             return family.build(num_outputs, *match.groups())

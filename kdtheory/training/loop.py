@@ -210,7 +210,8 @@ def make_train_chunk(
             lambda carry, _: one_step(carry, supervision, data, key),
             state,
             length=length,
-            unroll=length if unroll else 1,
+            # True even for one step: a loop of one pass is a loop to XLA all the same.
+            unroll=True if unroll else 1,
         )
 
     return TrainChunk(length, jax.jit(advance, donate_argnums=0))
