@@ -85,6 +85,11 @@ class RunProgress:
             seconds = time.monotonic() - self._began
             self._console.print(f"{self._name}: {seconds:.1f} s", highlight=False)
 
+    def networks_done(self, count: int) -> None:
+        """Say that so many networks were found stored."""
+        if self._networks is not None:
+            self._bars.advance(self._networks, count)
+
     def status(self, text: str) -> None:
         """Say what is done now, other than training."""
         if self._network is not None:

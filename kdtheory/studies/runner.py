@@ -13,8 +13,14 @@ from kdtheory.studies.config import Arm, RunConfig, to_json
 from kdtheory.studies.network import Trainer
 from kdtheory.studies.progress import RunProgress
 from kdtheory.studies.store import Row, RunStore, open_store, read_provenance
-from kdtheory.studies.student import SeedContext, SelfTeacher, earlier_round, train_student
-from kdtheory.studies.teacher import train_teacher
+from kdtheory.studies.student import (
+    SeedContext,
+    SelfTeacher,
+    earlier_round,
+    student_points,
+    train_student,
+)
+from kdtheory.studies.teacher import teacher_points, train_teacher
 from kdtheory.training import training_data
 
 LABELS = Arm("labels", None)
@@ -78,6 +84,19 @@ def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
     return arms if LABELS in arms or "self" not in config.arms else (LABELS, *arms)
 
 
+def stored_seed(
+    seed: int, config: RunConfig, trainers: Mapping[str, Trainer], store: RunStore
+) -> list[Row] | None:
+    """Return a seed's rows if every one of them is stored, otherwise None."""
+    teacher_steps = teacher_points(trainers["teacher"], config.teacher_checkpoints)
+    student_steps = student_points(trainers["student"], config.points)
+    units = [(store.unit(seed, "teacher"), teacher_steps)]
+    units += [(store.unit(seed, arm.slug), student_steps) for arm in config.arm_list()]
+    if not all(unit.has_rows(step) for unit, steps in units for step in steps):
+        return None
+    return [row for unit, steps in units for row in unit.read_rows(steps)]
+
+
 def run_seed(
     seed: int,
     config: RunConfig,
@@ -90,6 +109,10 @@ def run_seed(
 
     All randomness of a seed comes from `jax.random.key(seed)`.
     """
+    stored = stored_seed(seed, config, trainers, store)
+    if stored is not None:
+        progress.networks_done(1 + len(trained_arms(config)))
+        return stored
     key = jax.random.key(seed)
     common: Row = {
         "dataset": config.dataset, "task": config.task, "teacher": config.teacher,

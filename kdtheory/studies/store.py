@@ -4,10 +4,10 @@
     out/data.json                          what the data were: source, sizes, fingerprint
     out/provenance.json                    one entry for each call that worked on the run
     out/rows.jsonl                         every measurement, gathered from the units below
-    out/seeds/0/teacher/                   checkpoints and logits of a teacher
+    out/seeds/0/teacher/                   checkpoints, logits and rows of a teacher
     out/seeds/0/online-tau4/               checkpoints and rows of a student
 
-A student's rows lie in one file a measuring point. Every file is written whole or not at all, so a
+A unit's rows lie in one file a point. Every file is written whole or not at all, so a
 killed run leaves nothing torn and continues where it was.
 """
 

@@ -262,6 +262,11 @@ def student_label(arm: Arm, context: SeedContext) -> str:
     return f"student on {arm.slug}, seed {context.row['seed']}"
 
 
+def student_points(trainer: Trainer, count: int) -> list[int]:
+    """Return the steps of a student's evenly spaced measuring points, first and last included."""
+    return [e * trainer.epoch_steps for e in evenly_spaced_epochs(trainer.epochs, count)]
+
+
 def train_student(
     arm: Arm,
     unit: Unit,
@@ -290,8 +295,7 @@ def train_student(
       Its rows in order (none if not measured), and its final state.
     """
     trainer, config = context.student_trainer, context.config
-    epochs = evenly_spaced_epochs(trainer.epochs, config.points)
-    points = [epoch * trainer.epoch_steps for epoch in epochs]
+    points = student_points(trainer, config.points)
     initial_logits: np.ndarray | None = None
     state: TrainState | None = None
     for step, state in trainer.train(

@@ -93,6 +93,12 @@ class TrainedTeacher:
         return int(self.trajectory.index(step))
 
 
+def teacher_points(trainer: Trainer, checkpoints: int) -> list[int]:
+    """Return the steps of a teacher's evenly spaced checkpoints, at most one an epoch."""
+    m = min(checkpoints, trainer.epochs)
+    return [round(i * trainer.epochs / m) * trainer.epoch_steps for i in range(1, m + 1)]
+
+
 def train_teacher(
     trainer: Trainer,
     unit: Unit,
@@ -118,8 +124,7 @@ def train_teacher(
     """
     label = f"teacher, seed {context['seed']}"
     init_key, train_key = jax.random.split(key)
-    m = min(checkpoints, trainer.epochs)
-    points = [round(i * trainer.epochs / m) * trainer.epoch_steps for i in range(1, m + 1)]
+    points = teacher_points(trainer, checkpoints)
     variables, logits, rows = [], [], []
     for step, state in trainer.train(
         unit, Labels(dataset.num_outputs), data, init_key=init_key, train_key=train_key,
@@ -133,4 +138,6 @@ def train_teacher(
             "final": step == points[-1], "train_loss": float(loss),
             **accuracies(logits[-1], dataset),
         })  # fmt: skip
+        if not unit.has_rows(step):
+            unit.write_rows(step, rows[-1:])
     return TrainedTeacher(stack(variables, points), tuple(points), tuple(logits), rows)
