@@ -206,13 +206,17 @@ def make_train_chunk(
     def advance(
         state: TrainState, supervision: Any, data: TrainingData, key: jax.Array
     ) -> tuple[TrainState, jax.Array]:
-        return jax.lax.scan(
-            lambda carry, _: one_step(carry, supervision, data, key),
-            state,
-            length=length,
-            # True even for one step: a loop of one pass is a loop to XLA all the same.
-            unroll=True if unroll else 1,
-        )
+        if not unroll:
+            return jax.lax.scan(
+                lambda carry, _: one_step(carry, supervision, data, key), state, length=length
+            )
+        # Not `scan(unroll=True)`: a scan of one step still runs as a loop, in 56 ms where
+        # straight-line code takes 5 (ResNet-8, 64 images of 8 x 8, two cores, JAX 0.10.2).
+        losses = []
+        for _ in range(length):
+            state, loss = one_step(state, supervision, data, key)
+            losses.append(loss)
+        return state, jnp.stack(losses)
 
     return TrainChunk(length, jax.jit(advance, donate_argnums=0))
 
