@@ -29,7 +29,7 @@ def check(*, quick: bool = False, seed: int = 0, start: float = 0.0) -> Outcome:
     for size in sizes:
         jacobian, residual = _linearised_network(size, seed)
         gram = jacobian @ jacobian.T
-        complexities.append(factorize(gram).complexity(residual).complexity)
+        complexities.append(float(factorize(gram).complexity(residual).complexity))
         unseen = np.linalg.svd(jacobian)[2][-1]
         weights = _gradient_descent(jacobian, residual, start * unseen)
         distances.append(float(weights @ weights))

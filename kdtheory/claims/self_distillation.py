@@ -46,7 +46,7 @@ def check(*, quick: bool = False, seed: int = 0, ridge: float = 0.1) -> Outcome:
             factors = shrink * (weight * powers[:-1].sum(axis=0) + powers[-1])
             closed = (q * factors) @ (q.T @ labels)
             worst = max(worst, float(np.abs(closed - fit.predictions).max()))
-            norms.append(interpolant.complexity(fit.predictions).complexity)
+            norms.append(float(interpolant.complexity(fit.predictions).complexity))
             sparsity.append(factors[0] / factors[-1])
             targets = weight * labels + (1 - weight) * fit.predictions
         falls = -np.diff(norms) / np.array(norms[:-1])
