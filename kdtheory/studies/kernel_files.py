@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import sys
 import tempfile
 import time
@@ -33,7 +32,7 @@ from kdtheory.ntk import gram
 from kdtheory.ntk.engines import kernel_shape
 from kdtheory.ntk.memory import available
 from kdtheory.studies.provenance import provenance
-from kdtheory.studies.store import write_atomic
+from kdtheory.studies.store import write_atomic, write_file
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -42,15 +41,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
     Raises:
       RunError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, lambda file: np.save(file, array, allow_pickle=False))
 
 
 def load_array(path: Path) -> np.ndarray:

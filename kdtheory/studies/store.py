@@ -36,7 +36,7 @@ def write_atomic(path: Path, text: str) -> None:
     Raises:
       RunError: the file cannot be written (a full disk, no permission).
     """
-    _write(path, lambda file: file.write(text.encode()))
+    write_file(path, lambda file: file.write(text.encode()))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -45,10 +45,15 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
       RunError: the file cannot be written (a full disk, no permission).
     """
-    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    write_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
-def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let a function write a file whole or not at all, in a folder that is made if missing.
+
+    Raises:
+      RunError: the file cannot be written (a full disk, no permission).
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
