@@ -1,0 +1,1 @@
+"""The subcommands of `kdtheory`, one file each: a frozen dataclass of flags and its function."""

@@ -1,0 +1,28 @@
+"""`kdtheory run`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from kdtheory.studies.config import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Train a teacher and students on every arm; write the complexity-versus-accuracy table."""
+
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    config: Path | None = None
+    """JSON file of settings, such as a run's config.json; flags override it."""
+    fresh: bool = False
+    """Start over: delete what an earlier run left in the folder."""
+
+
+def run(options: Run) -> None:
+    """Run `kdtheory run`."""
+    from kdtheory.studies.demo import show
+    from kdtheory.studies.runner import run_study
+
+    show(run_study(options.run, fresh=options.fresh), Path(options.run.out))
