@@ -3,8 +3,9 @@
 import math
 from typing import NamedTuple
 
+from kdtheory.bounds.arguments import check_delta, check_size
 from kdtheory.bounds.margin import confidence_term, radius_of
-from kdtheory.bounds.validity import Validity, check_delta, check_size, validity_of
+from kdtheory.bounds.validity import Premises, Validity, premises_of
 from kdtheory.errors import InputError
 
 
@@ -18,7 +19,8 @@ class AroraBound(NamedTuple):
     - `confidence_term`: 3 sqrt(ln(2 B (B + 1) / delta) / (2 n)).
     - `radius`: B = ceil(sqrt(C)), at least 1.
     - `delta`: probability of failure.
-    - `validity`: "certificate", or "diagnostic" where the kernel depends on the sample.
+    - `premises`: what the bound rests on; `validity` sums it up: "certificate", or "diagnostic"
+      where the kernel depends on the sample.
     """
 
     bound: float
@@ -27,7 +29,12 @@ class AroraBound(NamedTuple):
     confidence_term: float
     radius: float
     delta: float
-    validity: Validity
+    premises: Premises
+
+    @property
+    def validity(self) -> Validity:
+        """Whether the premises hold: "certificate" or "diagnostic"."""
+        return self.premises.validity
 
 
 def arora_bound(
@@ -86,5 +93,8 @@ def arora_bound(
         confidence_term=confidence,
         radius=radius,
         delta=delta,
-        validity=validity_of(kernel_depends_on_sample=kernel_depends_on_sample),
+        premises=premises_of(
+            kernel_depends_on_sample=kernel_depends_on_sample,
+            assumed=("f interpolates the sample, and the loss is 0 there",),
+        ),
     )

@@ -2,7 +2,7 @@
 
 import scipy.special
 
-from kdtheory.bounds.validity import check_delta
+from kdtheory.bounds.arguments import check_delta
 from kdtheory.errors import InputError
 
 
@@ -21,6 +21,10 @@ def held_out_bound(num_errors: int, num_examples: int, *, delta: float = 0.05) -
     probability delta, the (1 - delta)-quantile of Beta(num_errors + 1, num_examples - num_errors).
     It serves as the teacher's error in `teacher_student_bound`, and as the yardstick for every
     other bound: a held-out set of the same size usually certifies more.
+
+    Proof idea: (1) the predictor was fixed before these examples were drawn, so its errors are
+    binomial; (2) the probability of at most k errors falls as p grows; (3) so the p at which it is
+    delta is passed by the true error with probability at most delta.
 
     Source: Clopper and Pearson 1934; Langford 2005 for its use as a test-set bound.
 

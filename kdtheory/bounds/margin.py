@@ -6,15 +6,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Real
 
-from kdtheory.bounds.validity import (
-    Validity,
-    check_delta,
-    check_size,
-    positive_grid,
-    sample_margins,
-    select,
-    validity_of,
-)
+from kdtheory.bounds.arguments import check_arguments, check_size, select, select_value
+from kdtheory.bounds.validity import Premises, Validity, premises_of
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.typing import ArrayLike
 
@@ -36,7 +29,8 @@ class MarginBound(NamedTuple):
     - `gamma`: the margin.
     - `radius`: B, the radius of the ball, ||f||_H rounded up to the grid of radii.
     - `delta`: probability of failure.
-    - `validity`: "certificate", or "diagnostic" where the kernel depends on the sample.
+    - `premises`: what the bound rests on; `validity` sums it up: "certificate", or "diagnostic"
+      where the kernel depends on the sample.
     """
 
     bound: float | np.ndarray
@@ -46,7 +40,20 @@ class MarginBound(NamedTuple):
     gamma: float | np.ndarray
     radius: float
     delta: float
-    validity: Validity
+    premises: Premises
+
+    @property
+    def validity(self) -> Validity:
+        """Whether the premises hold: "certificate" or "diagnostic"."""
+        return self.premises.validity
+
+    def at(self, gamma: float) -> "MarginBound":
+        """Return the terms at one gamma of the grid, as floats.
+
+        Raises:
+            InputError: a gamma that is not on the grid.
+        """
+        return select_value(self, "gamma", gamma)
 
     def best(self) -> "MarginBound":
         """Return the terms at the gamma of the smallest bound, as floats.
@@ -216,15 +223,15 @@ def _bound(
     radius_unit: float,
     num_radii: int | None,
 ) -> MarginBound:
-    values = sample_margins(margins)
-    n = values.size
-    grid = positive_grid("gamma", gamma)
-    check_delta(delta)
-    radius, log_weight = radius_of(squared_norm, radius_unit=radius_unit, num_radii=num_radii)
+    arguments = check_arguments(
+        margins, squared_norm=squared_norm, delta=delta, name="gamma", grid=gamma
+    )
     check_size("trace", trace)
-    margin_loss = (values[None, :] <= grid[:, None]).mean(axis=1)
+    radius, log_weight = radius_of(squared_norm, radius_unit=radius_unit, num_radii=num_radii)
+    n, grid = arguments.size, arguments.grid
+    margin_loss = (arguments.margins[None, :] <= grid[:, None]).mean(axis=1)
     complexity_term = slope * radius * math.sqrt(trace) / (grid * n)
-    confidence = confidence_term(n, delta / grid.size, log_weight=log_weight)
+    confidence = confidence_term(n, arguments.share, log_weight=log_weight)
     terms = MarginBound(
         bound=margin_loss + complexity_term + confidence,
         margin_loss=margin_loss,
@@ -233,7 +240,10 @@ def _bound(
         gamma=grid,
         radius=radius,
         delta=delta,
-        validity=validity_of(kernel_depends_on_sample=kernel_depends_on_sample),
+        premises=premises_of(
+            kernel_depends_on_sample=kernel_depends_on_sample,
+            assumed=("gamma and the grid of radii were fixed before the sample was drawn",),
+        ),
     )
     return terms if np.ndim(gamma) else select(terms, 0)
 

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kdtheory.bounds.arguments import select, select_value
 from kdtheory.bounds.margin import MarginBound
-from kdtheory.bounds.validity import Validity, select
+from kdtheory.bounds.validity import Premises, Validity
 from kdtheory.errors import InputError
 
 
@@ -20,7 +21,7 @@ class TeacherStudentBound(NamedTuple):
       teacher's decision is <= gamma.
     - `complexity_term`, `confidence_term`, `gamma`, `radius`: those of the student's bound.
     - `delta`: probability of failure, that of the teacher's error included.
-    - `validity`: "certificate" or "diagnostic".
+    - `premises`: what the bound rests on; `validity` sums it up: "certificate" or "diagnostic".
     """
 
     bound: float | np.ndarray
@@ -31,7 +32,20 @@ class TeacherStudentBound(NamedTuple):
     gamma: float | np.ndarray
     radius: float
     delta: float
-    validity: Validity
+    premises: Premises
+
+    @property
+    def validity(self) -> Validity:
+        """Whether the premises hold: "certificate" or "diagnostic"."""
+        return self.premises.validity
+
+    def at(self, gamma: float) -> "TeacherStudentBound":
+        """Return the terms at one gamma of the grid, as floats.
+
+        Raises:
+            InputError: a gamma that is not on the grid.
+        """
+        return select_value(self, "gamma", gamma)
 
     def best(self) -> "TeacherStudentBound":
         """Return the terms at the gamma of the smallest bound, as floats."""
@@ -76,6 +90,11 @@ def teacher_student_bound(
       sample agrees with a student there and nowhere else. For such a teacher the result is a
       diagnostic.
 
+    Proof idea: (1) a student that errs either agrees with a teacher that errs or disagrees with the
+    teacher; (2) on the sample this bounds the margin loss of the true labels, and the margin bound
+    adds its two terms; (3) on the distribution it bounds the risk, and the margin bound is applied
+    to the disagreement, whose labels the teacher then must not have fitted to the sample.
+
     Source: paper (teacher's accuracy, student's margin with respect to the teacher,
     complexity of the teacher's predictions). The first form is ours: it keeps the three parts and
     needs no assumption on the teacher.
@@ -95,7 +114,9 @@ def teacher_student_bound(
         raise InputError(
             f"teacher_delta must be >= 0 and below 1 - {student.delta}, got {teacher_delta}"
         )
-    fixed_labels = teacher_error_on_sample or not teacher_depends_on_sample
+    premises = student.premises
+    if teacher_depends_on_sample and not teacher_error_on_sample:
+        premises = premises.breaking("the teacher was trained on other examples")
     return TeacherStudentBound(
         bound=teacher_error + student.bound,
         teacher_error=float(teacher_error),
@@ -105,5 +126,5 @@ def teacher_student_bound(
         gamma=student.gamma,
         radius=student.radius,
         delta=delta,
-        validity=student.validity if fixed_labels else "diagnostic",
+        premises=premises,
     )

@@ -49,6 +49,10 @@ def test_a_grid_pays_for_its_union_and_best_picks_the_smallest(m, seed):
     assert best.gamma == grid[np.argmin(terms.bound)]
     assert best.delta == 0.1
     assert best.best() == best
+    assert terms.at(best.gamma) == best
+    assert best.at(best.gamma) == best
+    with pytest.raises(InputError, match="gamma 3 is not on the grid that was paid for"):
+        terms.at(3.0)
 
 
 def test_union_weights_of_all_radii_sum_to_one():
@@ -202,7 +206,10 @@ def test_validity_is_stated():
     for depends, validity in ((True, "diagnostic"), (False, "certificate")):
         options = OPTIONS | {"kernel_depends_on_sample": depends}
         assert margin_bound(margins, gamma=1.0, **options).validity == validity
-        assert multiclass_margin_bound(margins, gamma=1.0, **options).validity == validity
+        terms = multiclass_margin_bound(margins, gamma=1.0, **options)
+        assert terms.validity == validity
+        assert any("kernel" in premise for premise in terms.premises.broken) == depends
+        assert any("independent" in premise for premise in terms.premises.assumed)
     with pytest.raises(TypeError, match="kernel_depends_on_sample"):
         margin_bound(margins, squared_norm=1.0, trace=1.0, gamma=1.0)
 

@@ -62,6 +62,7 @@ def test_a_memorising_teacher_breaks_the_distribution_form_which_says_so():
     )
     assert distribution.bound < 0.1
     assert distribution.validity == "diagnostic"
+    assert distribution.premises.broken == ("the teacher was trained on other examples",)
     sample = teacher_student_bound(
         student, teacher_error=1.0, teacher_error_on_sample=True, teacher_depends_on_sample=True
     )
