@@ -1,4 +1,4 @@
-"""Augmentation on the device, inside the compiled training step."""
+"""Augmentation of single images on the device, inside the compiled training step."""
 
 import dataclasses
 
@@ -22,17 +22,23 @@ class AugmentConfig:
     - `flip`: mirror left and right with probability 1/2.
     - `padding_mode`: "zero" or "reflect". Zero is black in uint8 images, and the training
       split's mean pixel in normalised ones.
+    - `cutout`: the side, in pixels, of a square that is filled with zeros around a uniformly random
+      pixel. 0: none.
+    - `mixup`: the alpha of Beta(alpha, alpha), from which the weight of mixup is drawn. It is a
+      matter of whole batches: see `kdtheory.datasets.train_view`. 0: none.
 
     Raises:
-        InputError: for a negative padding or an unknown mode.
+        InputError: for a negative padding, cutout or mixup, or an unknown mode.
 
-    >>> AugmentConfig(crop_padding=2, flip=False)
-    AugmentConfig(crop_padding=2, flip=False, padding_mode='zero')
+    >>> AugmentConfig(crop_padding=2, flip=False, cutout=8)
+    AugmentConfig(crop_padding=2, flip=False, padding_mode='zero', cutout=8, mixup=0.0)
     """
 
     crop_padding: int = 4
     flip: bool = True
     padding_mode: str = "zero"
+    cutout: int = 0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
@@ -41,13 +47,19 @@ class AugmentConfig:
             raise InputError(
                 f"padding_mode must be one of {', '.join(_PAD_MODES)}, got {self.padding_mode!r}"
             )
+        if self.cutout < 0:
+            raise InputError(f"cutout must not be negative, got {self.cutout}")
+        if not 0 <= self.mixup < float("inf"):
+            raise InputError(f"mixup must be at least 0 and finite, got {self.mixup}")
 
 
 #: Leaves the images as they are.
 NO_AUGMENTATION = AugmentConfig(crop_padding=0, flip=False)
 
 # Sets whose images a mirror turns into another class or into none.
-_NOT_MIRRORED = ("mnist", "emnist", "kmnist", "svhn_cropped", "omniglot")
+_NOT_MIRRORED = (
+    "mnist", "mnist_corrupted", "emnist", "kmnist", "cmaterdb", "svhn_cropped", "omniglot",
+)  # fmt: skip
 
 
 def default_augmentation(
@@ -61,7 +73,7 @@ def default_augmentation(
     - All other sets: such crops, and flips.
 
     >>> default_augmentation("cifar100", (32, 32, 3))
-    AugmentConfig(crop_padding=4, flip=True, padding_mode='zero')
+    AugmentConfig(crop_padding=4, flip=True, padding_mode='zero', cutout=0, mixup=0.0)
     >>> default_augmentation("digits", (8, 8, 1)) == NO_AUGMENTATION
     True
     """
@@ -81,16 +93,46 @@ def augment(
     *,
     config: AugmentConfig,
 ) -> Num[Array, "n h w c"]:
-    """Return the images, each one cropped and flipped at random and independently.
+    """Return the images, each one cropped, flipped and cut out at random and independently.
 
-    Pure; compile it with `config` static.
+    Pure; compile it with `config` static. `kdtheory.datasets.train_view` does this, normalisation
+    and mixup in their order.
 
     - `key`: a JAX PRNG key.
     - `images`: (n, h, w, c) of any dtype, normalised or not; the result has the same dtype.
 
+    Raises:
+        InputError: if `config` asks for mixup, which this function cannot do.
+
     >>> images = jnp.ones((2, 4, 4, 1))
     >>> augment(jax.random.key(0), images, config=AugmentConfig(crop_padding=1)).shape
     (2, 4, 4, 1)
+    """
+    if config.mixup:
+        raise InputError("augment treats images one by one: mixup is done by train_view")
+    images = crop_and_flip(key, images, config=config)
+    if config.cutout:
+        images = random_cutout(cutout_key(key), images, size=config.cutout)
+    return images
+
+
+def cutout_key(key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"]) -> jax.Array:
+    """Return the key of a batch's cutouts, derived from the batch's key."""
+    # 2: the crop's and the flip's keys, from `split`, are what folding in 0 and 1 would give.
+    return jax.random.fold_in(jnp.asarray(key), 2)
+
+
+def crop_and_flip(
+    key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"],
+    images: Num[ArrayLike, "n h w c"],
+    *,
+    config: AugmentConfig,
+) -> Num[Array, "n h w c"]:
+    """Return the images, each one cropped and mirrored at random, and nothing else.
+
+    >>> images = jnp.ones((1, 2, 2, 1))
+    >>> crop_and_flip(jax.random.key(0), images, config=AugmentConfig(crop_padding=0)).ravel()
+    Array([1., 1., 1., 1.], dtype=float32)
     """
     crop_key, flip_key = jax.random.split(key)
     images = jnp.asarray(images)
@@ -142,3 +184,31 @@ def random_flip(
     images = jnp.asarray(images)
     flips = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
     return jnp.where(flips, images[:, :, ::-1, :], images)
+
+
+def random_cutout(
+    key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"],
+    images: Num[ArrayLike, "n h w c"],
+    *,
+    size: int,
+) -> Num[Array, "n h w c"]:
+    """Return the images, each with a square of `size` by `size` pixels set to zero.
+
+    The square's centre is a uniformly random pixel, so that the square may reach over the border
+    and show only in part. Source: DeVries and Taylor, arXiv 1708.04552, 2017.
+
+    >>> random_cutout(jax.random.key(0), jnp.ones((1, 3, 3, 1)), size=1).sum()
+    Array(8., dtype=float32)
+    """
+    images = jnp.asarray(images)
+    n, height, width, _ = images.shape
+    row_key, column_key = jax.random.split(key)
+
+    def covered(key: jax.Array, length: int) -> jax.Array:
+        start = jax.random.randint(key, (n, 1), 0, length) - size // 2
+        place = jnp.arange(length)[None, :]
+        return (place >= start) & (place < start + size)
+
+    rows, columns = covered(row_key, height), covered(column_key, width)
+    hole = rows[:, :, None, None] & columns[:, None, :, None]
+    return jnp.where(hole, jnp.zeros((), images.dtype), images)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array as JaxtypingArray
-from jaxtyping import Float, Float32, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 
 from kdtheory.errors import InputError
 from kdtheory.typing import ArrayLike
@@ -50,6 +50,11 @@ class Split:
     def __len__(self) -> int:
         """Return the number of examples, n."""
         return len(self.labels)
+
+    @property
+    def flipped(self) -> Bool[np.ndarray, " n"]:
+        """Which labels the noise changed, bool of shape (n,)."""
+        return self.labels != self.clean_labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,12 +18,18 @@ from kdtheory.errors import InputError
 _CHUNK = 1024
 # Below this many bytes an image is decoded so fast that threads only wait for each other.
 _THREADS_FROM_BYTES = 16_384
-_PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+#: Pillow's mode for each number of channels.
+PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @runtime_checkable
 class Records(Protocol):
-    """The records of one split, in stored order."""
+    """The records of one split, in stored order.
+
+    `random_access`: whether a few images can be read without reading all.
+    """
+
+    random_access: bool
 
     def labels(self) -> Int32[np.ndarray, " n"]:
         """Return every record's class index."""
@@ -39,6 +45,8 @@ class ArrayRecords:
 
     TensorFlow is not imported.
     """
+
+    random_access = True
 
     def __init__(self, builder: Any, split: str, image_key: str, label_key: str) -> None:
         import tensorflow_datasets as tfds
@@ -91,6 +99,8 @@ class ArrayRecords:
 
 class TFRecords:
     """A split in tfrecord files, read from front to back by TFDS and TensorFlow."""
+
+    random_access = False
 
     def __init__(self, builder: Any, split: str, image_key: str, label_key: str) -> None:
         self._builder, self._split = builder, split
@@ -163,7 +173,7 @@ def decode_images(
     """
     from PIL import Image
 
-    mode = _PIL_MODES[shape[2]]
+    mode = PIL_MODES[shape[2]]
 
     def decode(encoded: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(encoded)) as image:
@@ -189,7 +199,8 @@ def decode_images(
                     raise InputError(
                         f"the images of {where} differ in size "
                         f"({images.shape[1]}x{images.shape[2]} and "
-                        f"{image.shape[0]}x{image.shape[1]}): pass image_size=(height, width)"
+                        f"{image.shape[0]}x{image.shape[1]}): pass image_size=(height, width) "
+                        "(--image-size HEIGHT WIDTH)"
                     )
                 images[done] = image
                 done += 1

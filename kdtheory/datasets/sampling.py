@@ -4,8 +4,13 @@ Only `Generator.random` is drawn from, whose stream NumPy keeps the same from re
 practice, so that the same arguments give the same examples on every machine.
 """
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Int32, Int64
+
+#: How a changed label is chosen; see `add_label_noise`.
+NoiseKind = Literal["symmetric", "pair"]
 
 
 def generator(*seed: int) -> np.random.Generator:
@@ -50,12 +55,16 @@ def add_label_noise(
     fraction: float,
     num_classes: int,
     rng: np.random.Generator,
+    kind: NoiseKind = "symmetric",
 ) -> Int32[np.ndarray, " n"]:
-    """Return the labels with round(fraction * n) of them moved to a uniformly random other class.
+    """Return the labels with round(fraction * n) of them moved to another class.
 
-    For one seed the labels changed at a small fraction are changed in the same way at a larger one.
+    For one seed the labels changed at a small fraction are changed in the same way at a larger one,
+    and the same examples are changed for either kind.
 
     - `labels`: int32 of shape (n,), class indices 0 to num_classes - 1.
+    - `kind`: "symmetric": to a uniformly random other class. "pair": from class a to
+      (a + 1) mod num_classes, the asymmetric noise of Han et al., Co-teaching, NeurIPS 2018.
 
     >>> noisy = add_label_noise(np.zeros(10, np.int32), fraction=0.3, num_classes=2,
     ...                         rng=generator(0))
@@ -64,6 +73,8 @@ def add_label_noise(
     """
     order = np.argsort(rng.random(len(labels)), kind="stable")
     shifts = 1 + np.floor(rng.random(len(labels)) * (num_classes - 1)).astype(np.int32)
+    if kind == "pair":
+        shifts = np.ones(len(labels), np.int32)
     changed = order[: round(fraction * len(labels))]
     noisy = labels.copy()
     noisy[changed] = (labels[changed] + shifts[changed]) % num_classes

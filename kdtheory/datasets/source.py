@@ -23,11 +23,13 @@ class SourceSplit:
     - `read_images`: takes indices of shape (m,) and returns uint8 images of shape (m, h, w, c),
       so that only the examples that were chosen need decoding. Its second argument is to be
       called with the number of images read since the last call.
+    - `random_access`: whether a few images can be read without reading all; a stream needs it.
     """
 
     origin: str
     labels: Int32[np.ndarray, " n"]
     read_images: Callable[[Int[np.ndarray, " m"], Advance], UInt8[np.ndarray, "m h w c"]]
+    random_access: bool = True
 
     @classmethod
     def from_arrays(
@@ -43,18 +45,38 @@ class SourceSplit:
 
         return cls(origin=origin, labels=labels, read_images=read_images)
 
+    def select(self, rows: Int[np.ndarray, " m"], origin: str) -> "SourceSplit":
+        """Return the split of these rows alone, under another origin; reads no image.
+
+        >>> pixels = np.arange(3, dtype=np.uint8)[:, None, None, None]
+        >>> split = SourceSplit.from_arrays("all", pixels, np.arange(3, dtype=np.int32))
+        >>> last = split.select(np.array([2, 0]), "two of them")
+        >>> last.labels, last.read_images(np.array([0]), lambda count: None).ravel()
+        (array([2, 0], dtype=int32), array([2], dtype=uint8))
+        """
+
+        def read_images(
+            chosen: Int[np.ndarray, " m"], advance: Advance
+        ) -> UInt8[np.ndarray, "m h w c"]:
+            return self.read_images(rows[chosen], advance)
+
+        return dataclasses.replace(
+            self, origin=origin, labels=self.labels[rows], read_images=read_images
+        )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
     """A whole stored data set, before any choice of task, sizes or noise.
 
     `validation` is None where the source has no validation split of its own beside its test
-    split; `load` then holds one out from `train`.
+    split; `load` then holds one out from `train`. `test` is None where there is nothing to test on;
+    `load` then holds out what its `test_fraction` says.
     """
 
     name: str
     class_names: tuple[str, ...]
     train: SourceSplit
-    test: SourceSplit
+    test: SourceSplit | None
     validation: SourceSplit | None
     provenance: Mapping[str, str]

@@ -1,6 +1,7 @@
 """Tasks: what is to be told apart, as a map from the source's classes to the task's classes."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -14,7 +15,8 @@ from kdtheory.errors import InputError, unknown_name
 class Task:
     """A classification task made out of a source's k classes.
 
-    - `class_map`: int32 of shape (k,), the task's class for each of the source's classes.
+    - `class_map`: int32 of shape (k,), the task's class for each of the source's classes; -1 for
+      a class whose examples are left out.
     - `class_names`: the names of the task's classes. With two classes, index 0 is the class of
       label -1 and index 1 of +1.
     """
@@ -53,8 +55,26 @@ def register_task(name: str) -> Callable[[TaskMaker], TaskMaker]:
     return register
 
 
+#: Begins the name of a task that tells some of the classes apart: "classes:3,5,8-11".
+SUBSET_PREFIX = "classes:"
+
+
+def check_task(name: str) -> None:
+    """Raise unless there is a task of this name; before any data is read.
+
+    Raises:
+        InputError: naming the known tasks.
+
+    >>> check_task("classes:0,1")
+    """
+    if name not in TASKS and not name.startswith(SUBSET_PREFIX):
+        raise InputError(f"{unknown_name('task', name, TASKS)}; or {SUBSET_PREFIX}A,B,...")
+
+
 def make_task(name: str, class_names: tuple[str, ...]) -> Task:
     """Return the task of this name for a source with these classes.
+
+    - `name`: a key of `TASKS`, or "classes:A,B,..." (see `subset`).
 
     Raises:
         InputError: if there is no such task, or the classes do not fit it.
@@ -62,11 +82,47 @@ def make_task(name: str, class_names: tuple[str, ...]) -> Task:
     >>> make_task("odd_even", ("a", "b", "c")).class_map
     array([0, 1, 0], dtype=int32)
     """
-    if name not in TASKS:
-        raise unknown_name("task", name, TASKS)
+    check_task(name)
     if len(class_names) < 2:
         raise InputError(f"a task needs at least 2 classes, the data set has {len(class_names)}")
-    return TASKS[name](class_names)
+    if name in TASKS:
+        return TASKS[name](class_names)
+    return subset(name.removeprefix(SUBSET_PREFIX), class_names)
+
+
+def subset(chosen: str, class_names: tuple[str, ...]) -> Task:
+    """Return the task that tells the chosen classes apart and leaves all others' examples out.
+
+    The task's classes have the order in which they are written; of two, the first has label -1.
+
+    - `chosen`: separated by commas: names of classes, their indices, or ranges of indices, both
+      ends included. A name goes before an index that is written alike.
+
+    Raises:
+        InputError: for a class that does not exist, one that is named twice, or fewer than two.
+
+    >>> subset("cat,0-1", ("ant", "bee", "cat", "dog"))
+    Task(class_map=array([ 1,  2,  0, -1], dtype=int32), class_names=('cat', 'ant', 'bee'))
+    """
+    indices: list[int] = []
+    for word in (part.strip() for part in chosen.split(",")):
+        span = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        if word in class_names:
+            indices.append(class_names.index(word))
+        elif span and int(span[1]) <= int(span[2] or span[1]) < len(class_names):
+            indices.extend(range(int(span[1]), int(span[2] or span[1]) + 1))
+        else:
+            raise InputError(
+                f"task 'classes:{chosen}': no class {word!r}; allowed: indices 0 to "
+                f"{len(class_names) - 1}, ranges such as 0-1, or names such as {class_names[0]!r}"
+            )
+    if len(indices) < 2 or len(set(indices)) < len(indices):
+        raise InputError(
+            f"task 'classes:{chosen}' must name at least 2 classes, and none of them twice"
+        )
+    class_map = np.full(len(class_names), -1, np.int32)
+    class_map[indices] = np.arange(len(indices))
+    return Task(class_map, tuple(class_names[index] for index in indices))
 
 
 def binary_task(positive: np.ndarray, negative_name: str, positive_name: str) -> Task:

@@ -8,9 +8,12 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from kdtheory.datasets.prepared import find_prepared, resolve_data_dir
-from kdtheory.datasets.records import READERS, Records, damaged, decode_images
+from kdtheory.datasets.records import PIL_MODES, READERS, Records, damaged, decode_images
 from kdtheory.datasets.source import Advance, Source, SourceSplit
 from kdtheory.errors import InputError
+
+#: Sets whose TFDS builders are kdtheory's own: (module, class).
+OWN_BUILDERS = {"tiny_imagenet": ("kdtheory.datasets.tiny_imagenet", "TinyImagenet")}
 
 
 def tfds_source(
@@ -25,7 +28,8 @@ def tfds_source(
     read: its own description of features and splits, not TFDS's code for the set.
 
     Splits: "train" is for training. The test split is "test", or "validation" where there is no
-    labelled "test". Where both exist, "validation" is the source's own validation split.
+    labelled "test"; a set with neither has none, and `load` needs its `test_fraction`. Where both
+    exist, "validation" is the source's own validation split. Other splits are not read.
 
     - `name`: "name", "name/config" or "name/config:version"; default the newest prepared version.
     - `data_dir`: see `resolve_data_dir`.
@@ -62,16 +66,11 @@ def tfds_source(
         raise InputError(f"data set {name!r} has unlabelled examples in its split 'train'")
     held_out = [split(stored) for stored in ("test", "validation") if stored in info.splits]
     labelled = [candidate for candidate in held_out if (candidate.labels >= 0).all()]
-    if not labelled:
-        raise InputError(
-            f"data set {name!r} has no labelled split 'test' or 'validation' to test on; "
-            f"its splits: {', '.join(info.splits)}"
-        )
     return Source(
         name=name,
         class_names=tuple(label.names),
         train=train,
-        test=labelled[0],
+        test=labelled[0] if labelled else None,
         validation=labelled[1] if len(labelled) > 1 else None,
         provenance={
             "source": f"TensorFlow Datasets {info.full_name} ({file_format})",
@@ -93,12 +92,15 @@ def require_known(name: str) -> None:
     import tensorflow_datasets as tfds
 
     base = name.split(":")[0].split("/")[0]
-    known = tfds.list_builders(with_community_datasets=False)
+    known = [*OWN_BUILDERS, *tfds.list_builders(with_community_datasets=False)]
     if base in known:
         return
-    near = ", ".join(difflib.get_close_matches(base, known, n=5, cutoff=0.6)) or "no similar name"
+    begins = [other for other in known if base and other.startswith(base)]
+    near = [*begins, *difflib.get_close_matches(base, known, n=5, cutoff=0.6)]
+    listed = ", ".join(dict.fromkeys(near[:8])) or "no similar name"
     raise InputError(
-        f"unknown data set {base!r}; embedded: digits, synthetic; near it TFDS knows: {near}"
+        f"unknown data set {base!r}; embedded: digits, synthetic; image folders: folder:ROOT; "
+        f"near it TFDS knows: {listed}"
     )
 
 
@@ -129,11 +131,12 @@ def image_and_label_keys(name: str, info: Any) -> tuple[str, str]:
     if not (
         isinstance(image, tfds.features.Image)
         and image.np_dtype == np.uint8
+        and image.shape[-1] in (None, *PIL_MODES)
         and isinstance(label, tfds.features.ClassLabel)
     ):
         raise InputError(
-            f"data set {name!r} is no image classification set: it needs a uint8 image and a "
-            f"class label, its features are {', '.join(sorted(features))}"
+            f"data set {name!r} is no image classification set: it needs a uint8 image of 1, 3 or "
+            f"4 channels and a class label, its features are {', '.join(sorted(features))}"
         )
     return keys
 
@@ -157,4 +160,9 @@ def _split(
             advance=advance,
         )
 
-    return SourceSplit(origin=stored, labels=records.labels(), read_images=read_images)
+    return SourceSplit(
+        origin=stored,
+        labels=records.labels(),
+        read_images=read_images,
+        random_access=records.random_access,
+    )

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.datasets import load
-from kdtheory.datasets.loading import fingerprint, pixel_statistics
+from kdtheory.datasets.fingerprint import fingerprint
+from kdtheory.datasets.pixel_statistics import pixel_statistics
 from kdtheory.errors import InputError
 
 

@@ -1,5 +1,6 @@
 """Reading TFDS folders: a tiny set written by TFDS's own writers, and the real CIFAR-100."""
 
+import functools
 import json
 import os
 import shutil
@@ -256,6 +257,8 @@ def test_a_folder_that_does_not_exist_says_so(tmp_path):
 def test_an_unknown_name_suggests_near_ones(tmp_path):
     with pytest.raises(InputError, match=r"unknown data set 'cifar_100'.*TFDS knows: cifar100"):
         load("cifar_100", data_dir=tmp_path)
+    with pytest.raises(InputError, match=r"unknown data set 'svhn'.*TFDS knows: svhn_cropped"):
+        load("svhn", data_dir=tmp_path)
     with pytest.raises(InputError, match=r"embedded: digits, synthetic.*no similar name"):
         load("qqqqqqqqqq", data_dir=tmp_path)
 
@@ -317,9 +320,72 @@ def test_a_sets_own_validation_split_is_used(tmp_path):
 def test_a_set_without_a_split_to_test_on_is_refused(tmp_path):
     write(tmp_path, file_format="array_record", splits={"train": 9})
     with pytest.raises(
-        InputError, match=r"no labelled split 'test' or 'validation'.*splits: train"
+        InputError, match=r"no labelled split 'test' or 'validation'.*give test_fraction"
     ):
         load("tiny", data_dir=tmp_path)
+
+
+def test_a_set_without_a_split_to_test_on_gets_one_held_out_when_asked(tmp_path):
+    write(tmp_path, file_format="array_record", splits={"train": 30})
+    load_it = functools.partial(load, "tiny", data_dir=tmp_path, test_fraction=0.2)
+    dataset = load_it(validation_size=4)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (20, 4, 6)
+    assert np.bincount(dataset.test.labels).tolist() == [2, 2, 2]
+    every = [image.tobytes() for split in (dataset.train, dataset.validation, dataset.test)
+             for image in split.images]  # fmt: skip
+    assert len(set(every)) == 30
+    # Another seed chooses other training examples, and never one to test on.
+    other = load_it(seed=1)
+    np.testing.assert_array_equal(other.test.images, dataset.test.images)
+    assert not np.array_equal(other.train.images[:20], dataset.train.images)
+    assert dataset.provenance["origins"]["test"] == "6 held out from: train (stratified, seed 0)"
+    for fraction, message in ((0.01, "leaves one side empty"), (1.0, "between 0 and 1")):
+        with pytest.raises(InputError, match=message):
+            load("tiny", data_dir=tmp_path, test_fraction=fraction)
+
+
+def test_a_test_fraction_is_refused_where_there_is_a_test_split(written):
+    with pytest.raises(InputError, match=r"has a split to test on \('test'\): leave test_fraction"):
+        load("tiny", data_dir=written["array_record"], test_fraction=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"),
+    [
+        ("cifar10", (32, 32, 3), ("airplane", "automobile", "bird")),
+        ("cifar100", (32, 32, 3), ("apple", "aquarium_fish", "baby")),
+        ("svhn_cropped", (32, 32, 3), ("0", "1", "2")),
+        ("fashion_mnist", (28, 28, 1), ("T-shirt/top", "Trouser")),
+    ],
+)
+def test_the_usual_sets_are_read_by_name(tmp_path, name, shape, classes):
+    """TFDS's own features and splits of each set, filled with our pixels."""
+    import tensorflow_datasets as tfds
+
+    class Filled(tfds.builder_cls(name), skip_registration=True):
+        def _split_generators(self, dl_manager):
+            names = ["train", "test", *(["extra"] if name == "svhn_cropped" else [])]
+            return {split: self._generate_examples(split) for split in names}
+
+        def _generate_examples(self, split):
+            for index in range(24):
+                image = np.full(shape, index + 100 * (split == "test"), np.uint8)
+                example = {"image": image, "label": index % 4}
+                if name == "cifar100":
+                    example["coarse_label"] = 0
+                yield index, example | ({"id": str(index)} if name.startswith("cifar") else {})
+
+    Filled.name = name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Filled(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    dataset = load(name, data_dir=tmp_path, train_size=20)
+    assert dataset.image_shape == shape
+    assert dataset.class_names[: len(classes)] == classes
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (20, 2, 24)
+    # The label that belongs to the pixels: the fine one, in CIFAR-100.
+    for split, offset in ((dataset.train, 0), (dataset.test, 100)):
+        np.testing.assert_array_equal((split.images[:, 0, 0, 0] - offset) % 4, split.labels)
 
 
 def test_a_set_without_images_is_refused(tmp_path):

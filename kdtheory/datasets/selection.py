@@ -1,0 +1,216 @@
+"""Which of a source's examples a problem is made of: classes, held-out splits, sizes, noise."""
+
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from kdtheory.datasets.sampling import NoiseKind, add_label_noise, generator, stratified_order
+from kdtheory.datasets.source import Source, SourceSplit
+from kdtheory.datasets.tasks import Task, check_task
+from kdtheory.errors import InputError, unknown_name
+
+#: The part of the training split that is held out for validation by default.
+VALIDATION_FRACTION = 0.1
+
+# Second entries of the seeds, so that the choices are independent of each other.
+_SUBSET, _NOISE, _TEST = 0, 1, 2
+# Test and stored validation examples are chosen alike for every `seed`.
+_FIXED_SEED = 0
+
+
+class Selection(NamedTuple):
+    """The chosen examples, labelled by the task's classes; no image is read yet.
+
+    `noisy_labels` are the training split's labels with noise; `train.labels` are clean.
+    """
+
+    train: SourceSplit
+    validation: SourceSplit
+    test: SourceSplit
+    noisy_labels: Int32[np.ndarray, " n"]
+    provenance: dict[str, Any]
+
+
+def check_choices(
+    *,
+    task: str,
+    label_noise: float,
+    noise_kind: str,
+    seed: int,
+    test_fraction: float | None,
+) -> None:
+    """Raise unless the choices make sense, before any file is read.
+
+    Raises:
+        InputError: naming the choice and what is allowed.
+
+    >>> check_choices(task="full", label_noise=0.1, noise_kind="pair", seed=0, test_fraction=None)
+    """
+    if not 0.0 <= label_noise <= 1.0:
+        raise InputError(f"label_noise must be between 0 and 1, got {label_noise}")
+    if noise_kind not in get_args(NoiseKind):
+        raise unknown_name("noise_kind", noise_kind, get_args(NoiseKind))
+    if seed < 0:
+        raise InputError(f"seed must not be negative, got {seed}")
+    if test_fraction is not None and not 0.0 < test_fraction < 1.0:
+        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction}")
+    check_task(task)
+
+
+def select(
+    source: Source,
+    task: Task,
+    *,
+    train_size: int | None,
+    validation_size: int | None,
+    test_size: int | None,
+    label_noise: float,
+    noise_kind: NoiseKind,
+    seed: int,
+    test_fraction: float | None,
+) -> Selection:
+    """Return the examples that `kdtheory.datasets.load` is asked for; its arguments are the same.
+
+    Raises:
+        InputError: sizes above the data, no split to test on, or a test fraction where there is
+            one.
+
+    >>> from kdtheory.datasets.digits import digits_source
+    >>> from kdtheory.datasets.tasks import make_task
+    >>> source = digits_source()
+    >>> chosen = select(source, make_task("classes:3,5", source.class_names), train_size=20,
+    ...                 validation_size=None, test_size=None, label_noise=0.1, noise_kind="pair",
+    ...                 seed=0, test_fraction=None)
+    >>> np.bincount(chosen.train.labels), int((chosen.noisy_labels != chosen.train.labels).sum())
+    (array([10, 10]), 2)
+    """
+    train, test = _test_split(source, test_fraction)
+    train, test = _wanted(train, task), _wanted(test, task)
+    validation = None if source.validation is None else _wanted(source.validation, task)
+
+    train_rows, held_out_rows = _divide(
+        train, source.name, train_size, validation_size, seed, hold_out=validation is None
+    )
+    if validation is None:
+        chosen_validation = train.select(held_out_rows, f"held out from: {train.origin}")
+    else:
+        chosen_validation = _first(validation, "validation_size", validation_size)
+    chosen = [train.select(train_rows, train.origin), chosen_validation]
+    chosen.append(_first(test, "test_size", test_size))
+    train, validation, test = (_relabelled(split, task) for split in chosen)
+    noisy = train.labels
+    if label_noise > 0:
+        noisy = add_label_noise(
+            train.labels,
+            fraction=label_noise,
+            num_classes=len(task.class_names),
+            rng=generator(seed, _NOISE),
+            kind=noise_kind,
+        )
+    splits = {"train": train, "validation": validation, "test": test}
+    provenance = {
+        **source.provenance,
+        "seed": seed,
+        "sizes": {name: len(split.labels) for name, split in splits.items()},
+        "origins": {name: split.origin for name, split in splits.items()},
+        "label_noise": label_noise,
+        "noise_kind": noise_kind,
+        "noisy_labels": int((noisy != train.labels).sum()),
+    }
+    return Selection(train, validation, test, noisy, provenance)
+
+
+def _test_split(source: Source, test_fraction: float | None) -> tuple[SourceSplit, SourceSplit]:
+    """Return the splits to train and to test on; the second is held out where there is none."""
+    if source.test is not None:
+        if test_fraction is not None:
+            raise InputError(
+                f"data set {source.name!r} has a split to test on ({source.test.origin!r}): "
+                "leave test_fraction out"
+            )
+        return source.train, source.test
+    if test_fraction is None:
+        raise InputError(
+            f"data set {source.name!r} has no labelled split 'test' or 'validation' to test on: "
+            "give test_fraction (such as 0.2), the part of 'train' that is held out for it"
+        )
+    available = len(source.train.labels)
+    size = round(test_fraction * available)
+    if not 1 <= size < available:
+        raise InputError(
+            f"test_fraction {test_fraction} of the {available} training examples of "
+            f"{source.name!r} leaves one side empty"
+        )
+    order = stratified_order(source.train.labels, generator(_FIXED_SEED, _TEST))
+    origin, rule = source.train.origin, f"stratified, seed {_FIXED_SEED}"
+    # Sorted, so that both keep the stored order.
+    return (
+        source.train.select(np.sort(order[size:]), f"{origin}, but for {size} to test ({rule})"),
+        source.train.select(np.sort(order[:size]), f"{size} held out from: {origin} ({rule})"),
+    )
+
+
+def _wanted(split: SourceSplit, task: Task) -> SourceSplit:
+    """Return the split without the examples of classes that the task leaves out."""
+    if (task.class_map >= 0).all():
+        return split
+    rows = np.flatnonzero(task.class_map[split.labels] >= 0)
+    if not len(rows):
+        raise InputError(f"no example of the task's classes is stored as {split.origin!r}")
+    return split.select(rows, split.origin)
+
+
+def _relabelled(split: SourceSplit, task: Task) -> SourceSplit:
+    return SourceSplit(
+        split.origin, task.class_map[split.labels], split.read_images, split.random_access
+    )
+
+
+def _divide(
+    train: SourceSplit,
+    name: str,
+    train_size: int | None,
+    validation_size: int | None,
+    seed: int,
+    *,
+    hold_out: bool,
+) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " validation"]]:
+    """Return the rows for training and those held out, both from the source's training split."""
+    available = len(train.labels)
+    if train_size is not None and not 1 <= train_size <= available:
+        raise InputError(
+            f"train_size must be 1 to {available} (the training examples of {name!r}), "
+            f"got {train_size}"
+        )
+    if not hold_out:
+        held_out = 0
+    elif validation_size is None:
+        left = available - (train_size or 1)
+        held_out = min(int(VALIDATION_FRACTION * available), left)
+    else:
+        most = available - (train_size or 1)
+        if not 0 <= validation_size <= most:
+            raise InputError(
+                f"validation_size must be 0 to {most} (of {available} training examples of "
+                f"{name!r}, {train_size or 1} at least for training), got {validation_size}"
+            )
+        held_out = validation_size
+    if train_size is None:
+        train_size = available - held_out
+    order = stratified_order(train.labels, generator(seed, _SUBSET))
+    # Training from one end and validation from the other: the validation examples do not depend
+    # on train_size.
+    return order[:train_size], order[available - held_out :]
+
+
+def _first(split: SourceSplit, argument: str, size: int | None) -> SourceSplit:
+    """Return the first `size` examples of the split's fixed stratified order."""
+    available = len(split.labels)
+    if size is not None and not 1 <= size <= available:
+        raise InputError(
+            f"{argument} must be 1 to {available} (the examples stored as {split.origin!r}), "
+            f"got {size}"
+        )
+    rows = stratified_order(split.labels, generator(_FIXED_SEED))[:size]
+    return split.select(rows, split.origin)

@@ -1,0 +1,78 @@
+"""The data sources by name: embedded, registered by users, image folders, TFDS."""
+
+import os
+from collections.abc import Callable
+
+from kdtheory.datasets.digits import digits_source
+from kdtheory.datasets.image_folder import FOLDER_PREFIX, folder_source
+from kdtheory.datasets.source import Source
+from kdtheory.datasets.synthetic import synthetic_source
+from kdtheory.datasets.tfds import tfds_source
+from kdtheory.errors import InputError
+
+#: The sources by name; `register_source` adds one. "folder:ROOT" is an image folder, and every
+#: other name is looked up in TensorFlow Datasets.
+SOURCES: dict[str, Callable[[], Source]] = {
+    "digits": digits_source,
+    "synthetic": synthetic_source,
+}
+
+
+def register_source(name: str) -> Callable[[Callable[[], Source]], Callable[[], Source]]:
+    """Return a decorator that makes a data set of your own available to `load` under a name.
+
+    The decorated function takes nothing and returns a `Source`; see `SourceSplit.from_arrays`.
+
+    Raises:
+        InputError: if the name is taken.
+
+    >>> import numpy as np
+    >>> from kdtheory.datasets import SourceSplit, load
+    >>> @register_source("two_grey_squares")
+    ... def two_grey_squares():
+    ...     images = np.array([0, 255] * 4, np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
+    ...     split = SourceSplit.from_arrays("made up", images, np.array([0, 1] * 4, np.int32))
+    ...     return Source(name="two_grey_squares", class_names=("dark", "light"), train=split,
+    ...                   test=split, validation=None, provenance={"source": "made up"})
+    >>> load("two_grey_squares", validation_size=0).class_names
+    ('dark', 'light')
+    >>> del SOURCES["two_grey_squares"]
+    """
+
+    def register(make_source: Callable[[], Source]) -> Callable[[], Source]:
+        if name in SOURCES:
+            raise InputError(f"a data set named {name!r} exists already")
+        SOURCES[name] = make_source
+        return make_source
+
+    return register
+
+
+def open_source(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Source:
+    """Return the source of this name, with its labels; images are read when they are asked for.
+
+    The arguments are those of `kdtheory.datasets.load`.
+
+    Raises:
+        InputError: an unknown name, an image size that is not wanted or not positive, or files that
+            are missing or damaged.
+
+    >>> len(open_source("digits").train.labels)
+    1297
+    """
+    if image_size is not None and min(image_size) < 1:
+        raise InputError(f"image_size must be at least 1 by 1, got {image_size}")
+    if name in SOURCES:
+        if image_size is not None:
+            raise InputError(
+                f"data set {name!r} has one image size: image_size is for TFDS sets and folders"
+            )
+        return SOURCES[name]()
+    if name.startswith(FOLDER_PREFIX):
+        return folder_source(name.removeprefix(FOLDER_PREFIX), image_size=image_size)
+    return tfds_source(name, data_dir=data_dir, image_size=image_size)

@@ -1,0 +1,146 @@
+"""Data sets whose training images stay where they are stored, because they do not fit in memory."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int, Int32, UInt8
+
+from kdtheory.datasets.fingerprint import fingerprint
+from kdtheory.datasets.image_dataset import Split
+from kdtheory.datasets.loading import Reading
+from kdtheory.datasets.pixel_statistics import pixel_statistics
+from kdtheory.datasets.sampling import NoiseKind
+from kdtheory.datasets.selection import check_choices, select
+from kdtheory.datasets.source import OnProgress
+from kdtheory.datasets.sources import open_source
+from kdtheory.datasets.tasks import make_task
+from kdtheory.errors import InputError
+
+#: Training images whose pixels give the mean, the deviation and the fingerprint.
+SAMPLE_SIZE = 8192
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamedSplit:
+    """A training split whose images are read by row.
+
+    - `labels`, `clean_labels`: int32 of shape (n,), as in `Split`.
+    - `read_images`: indices of shape (m,) -> uint8 images of shape (m, h, w, c).
+    """
+
+    labels: Int32[np.ndarray, " n"]
+    clean_labels: Int32[np.ndarray, " n"]
+    read_images: Callable[[Int[np.ndarray, " m"]], UInt8[np.ndarray, "m h w c"]]
+
+    def __len__(self) -> int:
+        """Return the number of examples, n."""
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamedDataset:
+    """One image classification problem; an `ImageDataset` but for its training images.
+
+    `validation` and `test` are in host memory. `mean` and `std` are those of the first
+    `SAMPLE_SIZE` training examples.
+    """
+
+    name: str
+    task: str
+    train: StreamedSplit
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: Float32[np.ndarray, " c"]
+    std: Float32[np.ndarray, " c"]
+    provenance: Mapping[str, Any]
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of logits, d: 1 for two classes, otherwise the number of classes."""
+        return 1 if len(self.class_names) == 2 else len(self.class_names)
+
+
+def load_streamed(
+    name: str,
+    *,
+    task: str = "full",
+    data_dir: str | os.PathLike[str] | None = None,
+    train_size: int | None = None,
+    validation_size: int | None = None,
+    test_size: int | None = None,
+    test_fraction: float | None = None,
+    label_noise: float = 0.0,
+    noise_kind: NoiseKind = "symmetric",
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    on_progress: OnProgress | None = None,
+) -> StreamedDataset:
+    """Return the problem that `load` with these arguments gives, without reading it all.
+
+    The examples and their order are those of `load`; `stream` makes batches of them. The mean, the
+    deviation and the fingerprint take in all labels, all validation and test images, and the first
+    `SAMPLE_SIZE` training images (the subset is stratified): all, if there are no more.
+
+    Raises:
+        InputError: as in `load`, and for tfrecord files, which cannot be read at random places.
+
+    >>> dataset = load_streamed("digits", task="even_odd")
+    >>> dataset.image_shape, dataset.num_outputs, dataset.train.read_images(np.array([5, 2])).shape
+    ((8, 8, 1), 1, (2, 8, 8, 1))
+    """
+    check_choices(
+        task=task, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
+        test_fraction=test_fraction,
+    )  # fmt: skip
+    source = open_source(name, data_dir=data_dir, image_size=image_size)
+    if not source.train.random_access:
+        raise InputError(
+            f"data set {name!r} is stored as tfrecord, which is read from front to back: to stream "
+            "it, prepare it as array_record"
+        )
+    mapping = make_task(task, source.class_names)
+    chosen = select(
+        source, mapping, train_size=train_size, validation_size=validation_size,
+        test_size=test_size, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
+        test_fraction=test_fraction,
+    )  # fmt: skip
+
+    sizes = chosen.provenance["sizes"]
+    sampled = min(SAMPLE_SIZE, sizes["train"])
+    reading = Reading(sampled + sizes["validation"] + sizes["test"], on_progress)
+    sample = reading.split(chosen.train.select(np.arange(sampled), chosen.train.origin))
+    validation, test = reading.split(chosen.validation), reading.split(chosen.test)
+    mean, std = pixel_statistics(sample.images)
+    height, width, channels = sample.images.shape[1:]
+
+    def read_images(rows: Int[np.ndarray, " m"]) -> UInt8[np.ndarray, "m h w c"]:
+        return chosen.train.read_images(rows, lambda count: None)
+
+    # All labels, beside images without pixels: only those of the sample are read here.
+    labels = Split(
+        np.zeros((sizes["train"], 0, 0, 0), np.uint8), chosen.noisy_labels, chosen.train.labels
+    )
+    return StreamedDataset(
+        name=name,
+        task=task,
+        train=StreamedSplit(chosen.noisy_labels, chosen.train.labels, read_images),
+        validation=validation,
+        test=test,
+        class_names=mapping.class_names,
+        image_shape=(height, width, channels),
+        mean=mean,
+        std=std,
+        provenance={
+            **chosen.provenance,
+            "name": name,
+            "task": task,
+            "image_size": [height, width, channels],
+            "sampled": sampled,
+            "sha256": fingerprint(sample, labels, validation, test),
+        },
+    )
