@@ -1,0 +1,289 @@
+"""Approximations of the kernel against the exact one, on real networks before and after training.
+
+For each of the three, on networks trained on the digits: random projections and Nystrom, error
+against size and time; the sum-of-logits kernel, error along training and against width.
+"""
+
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from kdtheory import datasets, models, ntk, training
+from kdtheory.distillation import Labels
+from kdtheory.report.figures import render
+from kdtheory.report.writing import write_atomically
+from kdtheory.studies.approximation_report import (
+    Row,
+    csv_text,
+    nystrom_figure,
+    sketch_figure,
+    sum_of_logits_figure,
+    tables,
+)
+from kdtheory.studies.provenance import provenance
+from kdtheory.typing import ApplyFn
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ApproximationsConfig:
+    """What is measured."""
+
+    models: tuple[str, ...] = ("lenet5x1", "resnet8")
+    """Networks of the random projections and Nystrom."""
+    examples: int = 256
+    """n, the first training examples; with ten outputs the kernel has 10 n rows."""
+    epochs: int = 20
+    """Length of their training."""
+    dimensions: tuple[int, ...] = (128, 512, 2048, 8192)
+    """m, columns of the sketches."""
+    keys: int = 3
+    """Repetitions of each random approximation; the median is shown."""
+    landmarks: tuple[int, ...] = (8, 32, 64, 128)
+    """Of Nystrom, in examples."""
+    sum_models: tuple[str, ...] = ("mlp32x2", "mlp128x2", "mlp512x2", "lenet5x1", "lenet5x4")
+    """Networks of the sum of logits: widths of two families."""
+    sum_epochs: tuple[int, ...] = (0, 1, 2, 5, 10, 20, 40)
+    """Points of one training at which the sum of logits is compared."""
+    sum_examples: int = 64
+    """Examples it is compared on."""
+    sum_seeds: int = 3
+    """Initialisations and trainings; the mean is shown."""
+    train_size: int = 1024
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    """Of SGD with momentum 0.9, constant after a short warm-up."""
+    weight_decay: float = 5e-4
+    seed: int = 0
+
+
+#: A run of seconds, whose numbers mean nothing.
+SMOKE = ApproximationsConfig(
+    models=("mlp8x1",),
+    examples=8,
+    epochs=1,
+    dimensions=(16, 64),
+    keys=2,
+    landmarks=(2, 4),
+    sum_models=("mlp4x1", "mlp8x1"),
+    sum_epochs=(0, 1),
+    sum_examples=6,
+    sum_seeds=1,
+    train_size=32,
+    batch_size=16,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """A model with its variables at several epochs of one training."""
+
+    name: str
+    apply: ApplyFn
+    at: dict[int, Any]
+
+
+def run_approximations(
+    out: Path, *, smoke: bool = False, config: ApproximationsConfig | None = None
+) -> dict[str, list[Row]]:
+    """Measure all three approximations; write figures, tables, rows, settings and provenance.
+
+    Args:
+      out: folder; files of the same names are replaced.
+      smoke: run `SMOKE`, in seconds.
+      config: what to measure; default: everything at full size.
+
+    Returns:
+      {"sketch": rows, "nystrom": rows, "sum_of_logits": rows}, as written to the CSV files.
+
+    Raises:
+      InputError: a model that is not known, sizes above the data.
+      RunError: a training that diverges.
+    """
+    config = config or (SMOKE if smoke else ApproximationsConfig())
+    started = time.perf_counter()
+    data = datasets.load("digits", train_size=config.train_size, validation_size=0)
+    rows: dict[str, list[Row]] = {"sketch": [], "nystrom": [], "sum_of_logits": []}
+    for name in config.models:
+        network = _train(config, data, name, (0, config.epochs), seed=config.seed)
+        for kind, row in _compare_to_exact(config, data, network):
+            rows[kind].append(row)
+    for name in config.sum_models:
+        for seed in range(config.sum_seeds):
+            network = _train(config, data, name, config.sum_epochs, seed=config.seed + seed)
+            rows["sum_of_logits"] += _sum_of_logits_rows(config, data, network, seed)
+    figures = {
+        "sketch": sketch_figure(rows["sketch"]),
+        "nystrom": nystrom_figure(rows["nystrom"]),
+        "sum_of_logits": sum_of_logits_figure(rows["sum_of_logits"]),
+    }
+    for name, figure in figures.items():
+        for form in ("png", "svg"):
+            write_atomically(out / f"{name}.{form}", render(figure, form))
+        write_atomically(out / f"{name}.csv", csv_text(rows[name]))
+    write_atomically(out / "table.md", tables(rows, examples=config.examples))
+    record = {
+        "config": dataclasses.asdict(config),
+        "smoke": smoke,
+        "seconds": round(time.perf_counter() - started, 1),
+        "provenance": provenance(),
+    }
+    write_atomically(out / "run.json", json.dumps(record, indent=2) + "\n")
+    return rows
+
+
+def _train(
+    config: ApproximationsConfig,
+    data: datasets.ImageDataset,
+    name: str,
+    epochs: Sequence[int],
+    *,
+    seed: int,
+) -> _Network:
+    """Train on the labels and keep the variables at the given epochs."""
+    model = models.create(name, data.num_outputs)
+    epoch_steps = training.steps_per_epoch(len(data.train), config.batch_size)
+    optimizer = training.make_optimizer(
+        training.OptimizerConfig(
+            learning_rate=config.learning_rate,
+            schedule="constant",
+            weight_decay=config.weight_decay,
+        ),
+        max(epochs) * epoch_steps,
+    )
+    init_key, train_key = jax.random.split(jax.random.key(seed))
+    chunk = training.make_train_chunk(model, optimizer, batch_size=config.batch_size)
+    state = training.init_state(models.init(model, init_key, data.image_shape), optimizer)
+    states = training.run(
+        chunk,
+        state,
+        Labels(data.num_outputs),
+        training.training_data(data.train, mean=data.mean, std=data.std),
+        train_key,
+        stops=[epoch * epoch_steps for epoch in sorted(epochs)],
+        name=name,
+    )
+    kept = {epoch: found.variables for epoch, found in zip(sorted(epochs), states, strict=True)}
+    return _Network(name, model.apply, kept)
+
+
+def _images(data: datasets.ImageDataset, count: int) -> np.ndarray:
+    return np.asarray(datasets.normalize(data.train.images[:count], data.mean, data.std))
+
+
+def _timed(function: Callable[..., Any], *args: Any, **settings: Any) -> tuple[Any, Row]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    value = function(*args, **settings)
+    return value, {
+        "seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+    }
+
+
+def _compare_to_exact(
+    config: ApproximationsConfig, data: datasets.ImageDataset, network: _Network
+) -> Iterator[tuple[str, Row]]:
+    """Yield (approximation, row) for every size, key and point of training."""
+    x = _images(data, config.examples)
+    ntk.gram(network.apply, network.at[0], x)  # compiles
+    for epoch, variables in network.at.items():
+        exact, spent = _timed(ntk.gram, network.apply, variables, x)
+        common: Row = {
+            "model": network.name,
+            "epoch": epoch,
+            "rows": len(exact),
+            **{f"exact_{name}": value for name, value in spent.items()},
+        }
+        for row in _sketch_rows(config, network.apply, variables, x, exact):
+            yield "sketch", {**common, **row}
+        for row in _nystrom_rows(config, network.apply, variables, x, exact):
+            yield "nystrom", {**common, **row}
+
+
+def _sketch_rows(
+    config: ApproximationsConfig, apply_fn: ApplyFn, variables: Any, x: Any, exact: np.ndarray
+) -> Iterator[Row]:
+    norm = float(np.linalg.norm(exact))
+    keys = jax.random.split(jax.random.key(config.seed), config.keys)
+    for dimension in config.dimensions:
+        ntk.sketch(apply_fn, variables, x, dimension=dimension, key=keys[0])  # compiles
+        for index, key in enumerate(keys):
+            found, spent = _timed(ntk.sketch, apply_fn, variables, x, dimension=dimension, key=key)
+            error = found.gram - exact
+            yield {
+                "dimension": found.features.shape[1],
+                "key": index,
+                "error": float(np.linalg.norm(error)) / norm,
+                "stated_error": found.relative_frobenius_error,
+                "within_two_errors": _coverage(error, found.standard_error),
+                **spent,
+            }
+
+
+def _coverage(error: np.ndarray, standard_error: np.ndarray) -> float:
+    """Return the part of the entries that lie within two standard errors; exact ones left out."""
+    random = standard_error > 0
+    if not random.any():
+        return 1.0
+    return float(np.mean(np.abs(error[random]) <= 2 * standard_error[random]))
+
+
+def _nystrom_rows(
+    config: ApproximationsConfig, apply_fn: ApplyFn, variables: Any, x: Any, exact: np.ndarray
+) -> Iterator[Row]:
+    norm = float(np.linalg.norm(exact))
+    keys = jax.random.split(jax.random.key(config.seed), config.keys)
+    for count, selection in itertools.product(config.landmarks, ("uniform", "residual")):
+        for index, key in enumerate(keys):
+            settings = {"landmarks": count, "key": key, "selection": selection}
+            # Compiles, too: the same landmarks as below.
+            stated = ntk.nystrom_gram(
+                apply_fn, variables, x, landmarks=count, key=key, selection=selection
+            ).frobenius_error
+            assert stated is not None
+            found, spent = _timed(ntk.nystrom_gram, apply_fn, variables, x, probes=0, **settings)
+            yield {
+                "selection": selection,
+                "landmarks": count,
+                "rank": found.factor.shape[1],
+                "key": index,
+                "error": float(np.linalg.norm(found.gram - exact)) / norm,
+                "stated_error": stated.value / norm,
+                "stated_standard_error": stated.standard_error / norm,
+                "trace_error": found.relative_trace_error,
+                **spent,
+            }
+
+
+def _sum_of_logits_rows(
+    config: ApproximationsConfig, data: datasets.ImageDataset, network: _Network, seed: int
+) -> list[Row]:
+    x = _images(data, len(data.train))
+    rows: list[Row] = []
+    for epoch, variables in network.at.items():
+        logits = training.predict_logits(
+            network.apply, variables, data.train.images, mean=data.mean, std=data.std
+        )
+        found = ntk.sum_of_logits_error(
+            network.apply,
+            variables,
+            x,
+            key=jax.random.key(config.seed),
+            subset=config.sum_examples,
+        )
+        row: Row = {
+            "model": network.name,
+            "seed": seed,
+            "epoch": epoch,
+            "train_accuracy": float(np.mean(np.argmax(logits, 1) == data.train.labels)),
+        }
+        for name in ("mean_error", "full_error", "best_full_error", "random_signs_error"):
+            row[name], row[f"{name}_se"] = getattr(found, name)
+        rows.append({**row, "scale": found.scale, "cosine": found.cosine})
+    return rows
