@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, augment, default_augmentation
-from kdtheory.datasets.augment import random_crop, random_flip
+from kdtheory.datasets.augment import random_crop, random_cutout, random_flip
 from kdtheory.errors import InputError
 
 compiled_augment = jax.jit(augment, static_argnames="config")
@@ -80,6 +80,40 @@ def test_bad_settings_are_refused():
         AugmentConfig(crop_padding=-1)
     with pytest.raises(InputError, match="one of zero, reflect, got 'wrap'"):
         AugmentConfig(padding_mode="wrap")
+    with pytest.raises(InputError, match="cutout must not be negative"):
+        AugmentConfig(cutout=-1)
+    for alpha in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="mixup must be at least 0 and finite"):
+            AugmentConfig(mixup=alpha)
+
+
+def test_mixup_is_not_silently_left_out():
+    with pytest.raises(InputError, match="mixup is done by train_view"):
+        augment(jax.random.key(0), batch(), config=AugmentConfig(mixup=0.2))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_cutout_is_a_square_clipped_at_the_border(size, dtype):
+    images = batch(64, dtype)  # no zeros in it
+    result = np.asarray(random_cutout(jax.random.key(2), images, size=size))
+    assert result.dtype == dtype
+    hole = (result == 0).all(axis=-1)
+    np.testing.assert_array_equal(np.where(hole[..., None], 0, images), result)
+    for mask in hole:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        # A product of two intervals, each of the full size or touching the border.
+        np.testing.assert_array_equal(mask, np.outer(mask.any(axis=1), mask.any(axis=0)))
+        for side in (rows, columns):
+            assert side[-1] - side[0] + 1 == len(side)
+            assert len(side) == size or side[0] == 0 or side[-1] == 5
+            assert len(side) <= size
+
+
+def test_every_pixel_is_as_likely_to_be_the_centre_of_a_cutout():
+    n = 9 * 2000
+    holes = 1 - np.asarray(random_cutout(jax.random.key(0), jnp.ones((n, 3, 3, 1)), size=1))
+    np.testing.assert_allclose(holes.sum(axis=(0, 3)), 2000, atol=5 * np.sqrt(n * 8 / 81))
 
 
 def test_written_characters_are_not_mirrored():

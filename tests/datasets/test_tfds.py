@@ -350,15 +350,15 @@ def test_a_test_fraction_is_refused_where_there_is_a_test_split(written):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "classes"),
+    ("name", "shape", "num_classes"),
     [
-        ("cifar10", (32, 32, 3), ("airplane", "automobile", "bird")),
-        ("cifar100", (32, 32, 3), ("apple", "aquarium_fish", "baby")),
-        ("svhn_cropped", (32, 32, 3), ("0", "1", "2")),
-        ("fashion_mnist", (28, 28, 1), ("T-shirt/top", "Trouser")),
+        ("cifar10", (32, 32, 3), 10),
+        ("cifar100", (32, 32, 3), 100),
+        ("svhn_cropped", (32, 32, 3), 10),
+        ("fashion_mnist", (28, 28, 1), 10),
     ],
 )
-def test_the_usual_sets_are_read_by_name(tmp_path, name, shape, classes):
+def test_the_usual_sets_are_read_by_name(tmp_path, name, shape, num_classes):
     """TFDS's own features and splits of each set, filled with our pixels."""
     import tensorflow_datasets as tfds
 
@@ -370,10 +370,9 @@ def test_the_usual_sets_are_read_by_name(tmp_path, name, shape, classes):
         def _generate_examples(self, split):
             for index in range(24):
                 image = np.full(shape, index + 100 * (split == "test"), np.uint8)
-                example = {"image": image, "label": index % 4}
-                if name == "cifar100":
-                    example["coarse_label"] = 0
-                yield index, example | ({"id": str(index)} if name.startswith("cifar") else {})
+                others = {"id": str(index), "coarse_label": 0}
+                wanted = {key: others[key] for key in others if key in self.info.features}
+                yield index, {"image": image, "label": index % 4} | wanted
 
     Filled.name = name
     with warnings.catch_warnings():
@@ -381,7 +380,10 @@ def test_the_usual_sets_are_read_by_name(tmp_path, name, shape, classes):
         Filled(data_dir=tmp_path).download_and_prepare(file_format="array_record")
     dataset = load(name, data_dir=tmp_path, train_size=20)
     assert dataset.image_shape == shape
-    assert dataset.class_names[: len(classes)] == classes
+    # TFDS takes CIFAR's class names from the archive; the others' stand in its code.
+    assert dataset.num_classes == num_classes
+    if name == "fashion_mnist":
+        assert dataset.class_names[:2] == ("T-shirt/top", "Trouser")
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (20, 2, 24)
     # The label that belongs to the pixels: the fine one, in CIFAR-100.
     for split, offset in ((dataset.train, 0), (dataset.test, 100)):
