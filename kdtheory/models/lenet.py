@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from kdtheory.errors import InputError
+from kdtheory.models.pooling import max_pool
 from kdtheory.models.registry import register
 
 
@@ -25,14 +26,18 @@ class LeNet5(nn.Module):
         padding = ("VALID" if side >= 32 else "SAME", "VALID" if side >= 28 else "SAME")
         for filters, pad in zip((6, 16), padding, strict=True):
             x = nn.relu(nn.Conv(filters * self.multiplier, (5, 5), padding=pad)(x))
-            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+            x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
         for width in (120, 84):
             x = nn.relu(nn.Dense(width)(x))
         return nn.Dense(self.num_outputs)(x)
 
 
-@register(r"lenet5x(\d+)", examples=("lenet5x1", "lenet5x8"))
+@register(
+    r"lenet5x(\d+)",
+    examples=("lenet5x1", "lenet5x8"),
+    source="LeCun et al. 1998, with ReLU and max pooling",
+)
 def build_lenet5(num_outputs: int, multiplier: str) -> LeNet5:
     """Build "lenet5xM": LeNet-5 with M times the filters."""
     if int(multiplier) < 1:
