@@ -2,11 +2,15 @@
 
 `factorize` is the exact value by Cholesky, in float64, for any number of targets; `eigendecompose`
 says which directions make targets complex and gives whole grids of ridges; `pseudo_inverse` is the
-remedy for singular kernels; `certify` bounds the value from products with the kernel alone.
+remedy for singular kernels; `certify` bounds the value from both sides, from products with the
+kernel or with its factor J alone.
 """
 
-from kdtheory.complexity.certified import CertifiedComplexity, certify
+from kdtheory.complexity.certified import certify
 from kdtheory.complexity.exact import Complexity, Factor, factorize
+from kdtheory.complexity.factored import FactoredKernel, factored
+from kdtheory.complexity.golub_kahan import GolubKahanState
+from kdtheory.complexity.intervals import CertifiedComplexity
 from kdtheory.complexity.kernel_checks import ridge_from_trace
 from kdtheory.complexity.lanczos import LanczosState
 from kdtheory.complexity.nystrom import Preconditioner, nystrom
@@ -23,12 +27,15 @@ __all__ = [
     "Complexity",
     "ComplexityCurve",
     "Factor",
+    "FactoredKernel",
+    "GolubKahanState",
     "LanczosState",
     "Preconditioner",
     "PseudoInverseComplexity",
     "Spectrum",
     "certify",
     "eigendecompose",
+    "factored",
     "factorize",
     "nystrom",
     "pseudo_inverse",

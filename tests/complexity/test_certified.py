@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from kdtheory import models, ntk
 from kdtheory.complexity import certify, factorize
-from kdtheory.complexity.certified import certified_interval
 from kdtheory.complexity.lanczos import Lanczos
+from kdtheory.complexity.primal import certified_interval
 from kdtheory.errors import InputError, KernelError
 
 

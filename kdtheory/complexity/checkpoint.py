@@ -1,0 +1,108 @@
+"""States of an iteration in one file, so that a certificate of hours survives a kill."""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdtheory.complexity.golub_kahan import GolubKahanState
+from kdtheory.complexity.intervals import Route, State
+from kdtheory.complexity.lanczos import LanczosState
+from kdtheory.errors import InputError, RunError
+
+_KINDS: dict[str, type[LanczosState] | type[GolubKahanState]] = {
+    "primal": LanczosState,
+    "dual": GolubKahanState,
+}
+
+
+def fingerprint(route: Route, *arrays: np.ndarray, **settings: float) -> str:
+    """Return a hash of what an iteration depends on besides the kernel's values.
+
+    >>> fingerprint("dual", np.ones(2), ridge=0.1) == fingerprint("dual", np.ones(2), ridge=0.2)
+    False
+    """
+    digest = hashlib.sha256(json.dumps([route, settings], sort_keys=True).encode())
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+class Checkpoint:
+    """A file that holds the states; written whole or not at all, at most once in `seconds`."""
+
+    def __init__(self, path: Path, *, route: Route, fingerprint: str, seconds: float) -> None:
+        self._path, self._route, self._fingerprint = path, route, fingerprint
+        self._seconds = seconds
+        self._saved = time.monotonic()
+
+    def __call__(self, states: Callable[[], Sequence[State]]) -> None:
+        """Store the states if the last time is long enough ago."""
+        if time.monotonic() - self._saved >= self._seconds:
+            self.save(states())
+
+    def save(self, states: Sequence[State]) -> None:
+        """Store the states now.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        arrays: dict[str, Any] = {"fingerprint": np.array(self._fingerprint)}
+        for index, state in enumerate(states):
+            if state is not None:
+                for name, value in state._asdict().items():
+                    arrays[f"{index}/{name}"] = np.asarray(value)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    np.savez(file, **arrays)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(name, self._path)
+            except BaseException:
+                os.unlink(name)
+                raise
+        except OSError as error:
+            raise RunError(f"cannot write {self._path}: {error.strerror or error}") from error
+        self._saved = time.monotonic()
+
+    def load(self, count: int) -> list[State]:
+        """Return the states that the file holds, None for each where there is no file.
+
+        Raises:
+            InputError: the file is damaged, or of another iteration.
+        """
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            return [None] * count
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self._path} is not a whole checkpoint ({error}); remove it to start over"
+            ) from error
+        if str(stored.get("fingerprint")) != self._fingerprint:
+            raise InputError(
+                f"{self._path} belongs to other targets, another ridge, route or preconditioner; "
+                "name another file"
+            )
+        kind = _KINDS[self._route]
+        states: list[State] = []
+        for index in range(count):
+            if f"{index}/basis" not in stored:
+                states.append(None)
+                continue
+            fields = {name: stored[f"{index}/{name}"] for name in kind._fields}
+            # What was a number is one again.
+            states.append(kind(**{name: v if v.ndim else v.item() for name, v in fields.items()}))
+        return states
