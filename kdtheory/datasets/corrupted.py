@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from kdtheory.datasets.image_dataset import ImageDataset, Split
-from kdtheory.datasets.sampling import NoiseKind, add_label_noise, generator
+from kdtheory.datasets.sampling import add_label_noise, generator
 from kdtheory.errors import InputError, unknown_name
 
 #: What a teacher can be trained on; see `teacher_split`.
@@ -18,7 +18,7 @@ _NOISE, _RANDOM, _PERMUTATION = 10, 11, 12
 
 
 def teacher_split(
-    dataset: ImageDataset, kind: TeacherData, *, fraction: float | None = None, seed: int = 0
+    dataset: ImageDataset, kind: str, *, fraction: float | None = None, seed: int = 0
 ) -> Split:
     """Return the split that a teacher is trained on.
 
@@ -49,7 +49,7 @@ def teacher_split(
     """
     if kind not in get_args(TeacherData):
         raise unknown_name("teacher data", kind, get_args(TeacherData))
-    noise: dict[str, NoiseKind] = {"symmetric_noise": "symmetric", "pair_noise": "pair"}
+    noise = {"symmetric_noise": "symmetric", "pair_noise": "pair"}
     if kind not in noise and fraction is not None:
         raise InputError(f"teacher data {kind!r} takes no fraction, got {fraction}")
     train, classes = dataset.train, dataset.num_classes

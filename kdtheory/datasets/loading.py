@@ -7,7 +7,6 @@ import numpy as np
 from kdtheory.datasets.fingerprint import fingerprint
 from kdtheory.datasets.image_dataset import ImageDataset, Split
 from kdtheory.datasets.pixel_statistics import pixel_statistics
-from kdtheory.datasets.sampling import NoiseKind
 from kdtheory.datasets.selection import check_choices, select
 from kdtheory.datasets.source import OnProgress, SourceSplit
 from kdtheory.datasets.sources import open_source
@@ -24,7 +23,7 @@ def load(
     test_size: int | None = None,
     test_fraction: float | None = None,
     label_noise: float = 0.0,
-    noise_kind: NoiseKind = "symmetric",
+    noise_kind: str = "symmetric",
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,

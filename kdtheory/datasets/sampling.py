@@ -55,7 +55,7 @@ def add_label_noise(
     fraction: float,
     num_classes: int,
     rng: np.random.Generator,
-    kind: NoiseKind = "symmetric",
+    kind: str = "symmetric",
 ) -> Int32[np.ndarray, " n"]:
     """Return the labels with round(fraction * n) of them moved to another class.
 

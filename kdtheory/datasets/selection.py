@@ -66,7 +66,7 @@ def select(
     validation_size: int | None,
     test_size: int | None,
     label_noise: float,
-    noise_kind: NoiseKind,
+    noise_kind: str,
     seed: int,
     test_fraction: float | None,
 ) -> Selection:

@@ -100,6 +100,48 @@ def test_noise_is_in_the_training_labels_alone():
     for split in ("validation", "test"):
         np.testing.assert_array_equal(getattr(noisy, split).labels, getattr(clean, split).labels)
     assert noisy.provenance["noisy_labels"] == 20
+    np.testing.assert_array_equal(noisy.train.flipped, noisy.train.labels != clean.train.labels)
+    assert not noisy.test.flipped.any()
+
+
+def test_pair_noise_is_after_the_tasks_mapping():
+    noisy = load("synthetic", train_size=60, task="classes:8,0,4", label_noise=0.5,
+                 noise_kind="pair").train  # fmt: skip
+    assert noisy.flipped.sum() == 30
+    np.testing.assert_array_equal((noisy.labels - noisy.clean_labels) % 3, noisy.flipped)
+
+
+def test_a_subset_task_has_the_examples_of_its_classes_alone():
+    full, some = load("synthetic"), load("synthetic", task="classes:7,2-3")
+    assert some.class_names == ("pattern 7", "pattern 2", "pattern 3")
+    assert (some.num_classes, some.num_outputs) == (3, 3)
+    for name in ("train", "validation", "test"):
+        assert rows(getattr(some, name)) <= rows(full.train) | rows(full.validation) | rows(
+            full.test
+        )
+    wanted = full.test.images[np.isin(full.test.labels, (2, 3, 7))]
+    assert rows(some.test) == {image.tobytes() for image in wanted}
+    label_of = {
+        image.tobytes(): int(label)
+        for image, label in zip(full.test.images, full.test.labels, strict=True)
+    }
+    assert [label_of[image.tobytes()] for image in some.test.images] == [
+        (7, 2, 3)[label] for label in some.test.labels
+    ]
+
+
+def test_two_classes_make_a_binary_task_and_subsets_of_it_are_nested():
+    dataset = load("synthetic", task="classes:5,1", train_size=80)
+    assert dataset.num_outputs == 1
+    assert dataset.class_names == ("pattern 5", "pattern 1")
+    assert np.bincount(dataset.train.labels).tolist() == [40, 40]
+    small = load("synthetic", task="classes:5,1", train_size=20)
+    np.testing.assert_array_equal(small.train.images, dataset.train.images[:20])
+
+
+def test_sizes_of_a_subset_task_are_those_of_its_classes():
+    with pytest.raises(InputError, match=r"train_size must be 1 to 20[56] "):
+        load("synthetic", task="classes:5,1", train_size=300)
 
 
 def test_provenance_is_json_and_tells_where_everything_came_from():
@@ -155,7 +197,10 @@ def test_progress_ends_at_the_number_of_images():
         ({"label_noise": 1.1}, "label_noise must be between 0 and 1, got 1.1"),
         ({"label_noise": float("nan")}, "label_noise must be between 0 and 1"),
         ({"seed": -1}, "seed must not be negative"),
-        ({"task": "halves"}, "unknown task 'halves'; known: even_odd"),
+        ({"task": "halves"}, "unknown task 'halves'; known: even_odd.*or classes:A,B"),
+        ({"noise_kind": "odd"}, "unknown noise_kind 'odd'; known: pair, symmetric"),
+        ({"test_fraction": 0.2}, "has a split to test on"),
+        ({"test_fraction": 1.5}, "test_fraction must lie between 0 and 1, got 1.5"),
         ({"image_size": (4, 4)}, "image_size is for TFDS sets"),
     ],
 )

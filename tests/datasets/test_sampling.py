@@ -79,3 +79,16 @@ def test_more_noise_keeps_the_changes_of_less_noise():
     )
     changed = less != labels
     np.testing.assert_array_equal(less[changed], more[changed])
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_pair_noise_moves_the_same_examples_to_the_next_class(num_classes):
+    labels = np.arange(200, dtype=np.int32) % num_classes
+    symmetric, pair = (
+        add_label_noise(labels, fraction=0.3, num_classes=num_classes, rng=generator(1), kind=kind)
+        for kind in ("symmetric", "pair")
+    )
+    changed = pair != labels
+    assert changed.sum() == 60
+    np.testing.assert_array_equal(changed, symmetric != labels)
+    np.testing.assert_array_equal(pair[changed], (labels[changed] + 1) % num_classes)

@@ -59,6 +59,41 @@ def test_unknown_task_lists_the_known():
         make_task("odd", names(10))
 
 
+@given(st.data(), st.integers(3, 12))
+def test_a_subset_task_maps_the_classes_in_the_order_written(data, k):
+    chosen = data.draw(st.lists(st.integers(0, k - 1), min_size=2, unique=True))
+    words = [data.draw(st.sampled_from([str(index), f"c{index}"])) for index in chosen]
+    task = make_task("classes:" + ",".join(words), names(k))
+    assert task.class_names == tuple(f"c{index}" for index in chosen)
+    for index in range(k):
+        expected = chosen.index(index) if index in chosen else -1
+        assert task.class_map[index] == expected
+
+
+def test_ranges_hold_both_ends_and_names_go_before_indices():
+    np.testing.assert_array_equal(
+        make_task("classes:2-4", names(6)).class_map, [-1, -1, 0, 1, 2, -1]
+    )
+    assert make_task("classes:1, 2", ("2", "1", "0")).class_names == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("0,6", "no class '6'; allowed: indices 0 to 5"),
+        ("4-2", "no class '4-2'"),
+        ("0-99999999999", "no class"),
+        ("0,owl", "no class 'owl'; .* names such as 'c0'"),
+        ("", "no class ''"),
+        ("3", "at least 2 classes"),
+        ("1,0-2", "none of them twice"),
+    ],
+)
+def test_a_bad_subset_gets_one_line(words, message):
+    with pytest.raises(InputError, match=message):
+        make_task(f"classes:{words}", names(6))
+
+
 def test_one_class_is_no_task():
     with pytest.raises(InputError, match="at least 2 classes"):
         make_task("full", names(1))
