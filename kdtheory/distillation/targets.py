@@ -179,6 +179,14 @@ class Teacher:
     alpha: Float[ArrayLike, ""]
     apply_fn: ApplyFn = struct.field(pytree_node=False)
 
+    def aligned(self, length: int) -> "Teacher":
+        """Return the same teacher, prepared for `over`: see `Trajectory.aligned`."""
+        return self.replace(trajectory=self.trajectory.aligned(length))  # type: ignore[attr-defined]
+
+    def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "Teacher":
+        """Return the same teacher for `length` updates from `step` on: see `Trajectory.over`."""
+        return self.replace(trajectory=self.trajectory.over(step, length))  # type: ignore[attr-defined]
+
     def logits(self, step: Int[ArrayLike, ""] | int, examples: Examples) -> Float[jax.Array, "n d"]:
         """Return the teacher's logits g (n, d), before the temperature."""
         return self.apply_fn(self.trajectory.at(step), examples.images)

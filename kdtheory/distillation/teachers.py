@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Int
 
@@ -21,6 +22,9 @@ class Trajectory:
     """The model's variables, each array with a leading axis m."""
     steps: Int[ArrayLike, " m"]
     """t_1 < ... < t_m, int32."""
+    spacing: int = struct.field(pytree_node=False, default=1)
+    """A divisor of all steps, known before compilation, unlike the steps: it tells which updates
+    in a row certainly have one and the same checkpoint. `aligned` sets it."""
 
     def index(self, step: Int[ArrayLike, ""] | int) -> Int[jax.Array, ""]:
         """Return the position of the first checkpoint with t_i >= step; after the last, the last.
@@ -35,6 +39,29 @@ class Trajectory:
         """Return the variables of the checkpoint that serves a student's step."""
         position = self.index(step)
         return jax.tree.map(lambda leaf: leaf[position], self.variables)
+
+    def aligned(self, length: int) -> "Trajectory":
+        """Return the trajectory with `spacing` set to `length` if that divides all its steps.
+
+        Outside of compiled code; `over` then has something to take out of a loop.
+        """
+        even = not np.any(np.asarray(self.steps) % length)
+        return Trajectory(self.variables, self.steps, length if even else 1)
+
+    def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "Trajectory":
+        """Return a trajectory for the updates step, ..., step + length - 1 alone.
+
+        Where they certainly share one checkpoint (`length` divides the spacing, and step - 1 is a
+        multiple of `length`), it holds that checkpoint only; otherwise it is the whole trajectory.
+
+        >>> line = stack([{"params": jnp.float32(i)} for i in (1, 2)], [10, 20])
+        >>> line.aligned(5).over(11, 5).variables["params"].tolist()
+        [2.0]
+        """
+        if self.spacing % length:
+            return self
+        here = jax.tree.map(lambda leaf: leaf[None], self.at(step))
+        return Trajectory(here, jnp.asarray(self.steps)[-1:], self.spacing)
 
     def final(self) -> Any:
         """Return the variables of the last checkpoint."""

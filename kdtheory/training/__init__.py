@@ -1,39 +1,55 @@
 """One compiled training loop for teachers and students, its optimisers and its checkpoints."""
 
+from kdtheory.training.batches import batch_indices, epoch_order, steps_per_epoch
 from kdtheory.training.checkpoints import Checkpoints
+from kdtheory.training.chunk import (
+    Together,
+    TrainChunk,
+    default_steps_per_dispatch,
+    make_train_chunk,
+)
 from kdtheory.training.evaluate import predict_logits
-from kdtheory.training.loop import (
+from kdtheory.training.loop import NonFiniteLossError, default_together, run, run_many
+from kdtheory.training.optimizers import OptimizerConfig, make_optimizer, make_schedule
+from kdtheory.training.packed import packed_convolutions
+from kdtheory.training.precision import ComputeDtype, in_precision
+from kdtheory.training.sharding import data_mesh
+from kdtheory.training.stacking import stack_supervisions
+from kdtheory.training.state import (
     Examples,
     Supervision,
-    TrainChunk,
     TrainingData,
     TrainState,
-    batch_indices,
-    default_steps_per_dispatch,
     init_state,
-    make_train_chunk,
-    run,
-    steps_per_epoch,
     training_data,
 )
-from kdtheory.training.optimizers import OptimizerConfig, make_optimizer, make_schedule
 
 __all__ = [
     "Checkpoints",
+    "ComputeDtype",
     "Examples",
+    "NonFiniteLossError",
     "OptimizerConfig",
     "Supervision",
+    "Together",
     "TrainChunk",
     "TrainState",
     "TrainingData",
     "batch_indices",
+    "data_mesh",
     "default_steps_per_dispatch",
+    "default_together",
+    "epoch_order",
+    "in_precision",
     "init_state",
     "make_optimizer",
     "make_schedule",
     "make_train_chunk",
+    "packed_convolutions",
     "predict_logits",
     "run",
+    "run_many",
+    "stack_supervisions",
     "steps_per_epoch",
     "training_data",
 ]
