@@ -1,4 +1,4 @@
-"""`kdtheory data prepare` and `kdtheory data list`."""
+"""`kdtheory data prepare`, `kdtheory data list` and `kdtheory data show`."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,14 @@ import tyro
 
 @dataclass(frozen=True, kw_only=True)
 class DataPrepare:
-    """Download and prepare a TFDS set, where there is a network."""
+    """Download and prepare a TFDS set or Tiny ImageNet, where there is a network."""
 
     name: tyro.conf.Positional[str]
-    """Name of the set, such as cifar100."""
+    """Name of the set, such as cifar100 or tiny_imagenet."""
     data_dir: str | None = None
     """Folder to prepare it in (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
+    archive: str | None = None
+    """Archive that was downloaded by other means (tiny_imagenet: tiny-imagenet-200.zip)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +25,23 @@ class DataList:
     """Folder to look in (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataShow:
+    """Show a data set's classes, splits and image size, and whether it can be read."""
+
+    name: tyro.conf.Positional[str]
+    """digits, synthetic, folder:ROOT (ROOT/train/CLASS/*.png), or a prepared TFDS set."""
+    data_dir: str | None = None
+    """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
+    image_size: tuple[int, int] | None = None
+    """Height and width to resize to; needed where images differ in size."""
+
+
 def data_prepare(options: DataPrepare) -> None:
     """Run `kdtheory data prepare`."""
     from kdtheory.datasets import prepare
 
-    prepared = prepare(options.name, data_dir=options.data_dir)
+    prepared = prepare(options.name, data_dir=options.data_dir, archive=options.archive)
     print(f"prepared {prepared.full_name} in {prepared.path}")
 
 
@@ -42,3 +56,34 @@ def data_list(options: DataList) -> None:
         print(f"{entry.full_name}    {splits}    {entry.file_format}, {size}    {entry.path}")
     if not found:
         print("no prepared sets; get one with: kdtheory data prepare NAME")
+
+
+def data_show(options: DataShow) -> None:
+    """Run `kdtheory data show`."""
+    import numpy as np
+
+    from kdtheory.datasets.sources import open_source
+
+    source = open_source(options.name, data_dir=options.data_dir, image_size=options.image_size)
+    names = list(source.class_names)
+    listed = ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-2:]])
+    print(f"{source.name}: {source.provenance['source']}")
+    print(f"classes     {len(names)}: {listed}")
+    for role, split in (
+        ("train", source.train), ("validation", source.validation), ("test", source.test),
+    ):  # fmt: skip
+        if split is None:
+            chosen = "by --validation-size" if role == "validation" else "by test_fraction"
+            print(f"{role:<11} none stored: held out from train, {chosen}")
+            continue
+        counts = np.bincount(split.labels, minlength=len(names))
+        print(
+            f"{role:<11} {len(split.labels):,} examples, {counts.min():,} to {counts.max():,} a "
+            f"class, stored as: {split.origin}"
+        )
+    height, width, channels = source.train.read_images(np.arange(1), lambda count: None).shape[1:]
+    pixels = len(source.train.labels) * height * width * channels
+    print(
+        f"images      {height} x {width} x {channels}, training split "
+        f"{pixels / 2**20:,.1f} MiB as uint8"
+    )
