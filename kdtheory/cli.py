@@ -17,10 +17,20 @@ from typing import Any, NamedTuple, TypeVar
 import tyro
 
 from kdtheory.commands.complexity import ComplexityOf, complexity
-from kdtheory.commands.data import DataList, DataPrepare, data_list, data_prepare
+from kdtheory.commands.data import (
+    DataList,
+    DataPrepare,
+    DataShow,
+    data_list,
+    data_prepare,
+    data_show,
+)
 from kdtheory.commands.demo import Demo, demo
 from kdtheory.commands.gram import Gram, gram
+from kdtheory.commands.models import Models, models
 from kdtheory.commands.run import Run, run
+from kdtheory.commands.runs import Runs, runs
+from kdtheory.commands.sweep import Sweep, sweep
 from kdtheory.commands.table import Table, table
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError
@@ -39,12 +49,16 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "demo": Command(Demo, demo),
     "run": Command(Run, run),
+    "sweep": Command(Sweep, sweep),
+    "runs": Command(Runs, runs),
     "table": Command(Table, table),
     "gram": Command(Gram, gram),
     "complexity": Command(ComplexityOf, complexity),
     "validate": Command(Validate, validate),
+    "models": Command(Models, models),
     "data prepare": Command(DataPrepare, data_prepare),
     "data list": Command(DataList, data_list),
+    "data show": Command(DataShow, data_show),
 }
 
 
@@ -132,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         goes_on = "; the same command, without --fresh, continues where it was"
-        print(f"\ninterrupted{goes_on if name in ('demo', 'run') else ''}", file=sys.stderr)
+        resumes = name in ("demo", "run", "sweep")
+        print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`): nothing left to say.

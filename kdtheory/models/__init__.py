@@ -1,16 +1,42 @@
 """Flax (linen) models by name: `create(name, num_outputs)`; add one with `register`."""
 
-from kdtheory.models import lenet, mlp, resnet
-from kdtheory.models.initialize import init, num_params
+# In the order in which the families are listed; resnet_four_stages after resnet, whose pattern
+# also fits two of its names.
+from kdtheory.models import (  # isort: skip
+    mlp,
+    lenet,
+    resnet,
+    resnet_four_stages,
+    wide_resnet,
+    vgg,
+    mobilenet_v2,
+    mobilenet_v3,
+    shufflenet_v2,
+    densenet,
+    vit,
+)
+from kdtheory.models.catalogue import ModelSummary, summarize
+from kdtheory.models.initialize import abstract_variables, init, num_params
 from kdtheory.models.registry import create, known_models, register
 
 __all__ = [
+    "ModelSummary",
+    "abstract_variables",
     "create",
+    "densenet",
     "init",
     "known_models",
     "lenet",
     "mlp",
+    "mobilenet_v2",
+    "mobilenet_v3",
     "num_params",
     "register",
     "resnet",
+    "resnet_four_stages",
+    "shufflenet_v2",
+    "summarize",
+    "vgg",
+    "vit",
+    "wide_resnet",
 ]

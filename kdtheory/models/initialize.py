@@ -35,6 +35,25 @@ def _init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dic
     return dict(model.init(key, jnp.zeros((1, *image_shape))))
 
 
+def abstract_variables(model: nn.Module, image_shape: tuple[int, ...]) -> Variables:
+    """Return the shapes and dtypes of a model's variables, without computing or compiling anything.
+
+    Args:
+      model: a Flax module that maps (n, h, w, c) to logits.
+      image_shape: (h, w, c).
+
+    Returns:
+      As `init`, with jax.ShapeDtypeStruct in the arrays' places.
+
+    >>> from kdtheory.models import create
+    >>> num_params(abstract_variables(create("resnet56", 100), (32, 32, 3)))
+    861620
+    """
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    key = jax.eval_shape(jax.random.key, 0)
+    return dict(jax.eval_shape(model.init, key, images))
+
+
 def num_params(variables: Variables) -> int:
     """Return the number of parameters P (batch statistics are not parameters).
 

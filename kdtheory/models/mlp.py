@@ -24,7 +24,9 @@ class MLP(nn.Module):
         return nn.Dense(self.num_outputs)(x)
 
 
-@register(r"mlp(?:(\d+)x(\d+))?", examples=("mlp", "mlp128x3"))
+@register(
+    r"mlp(?:(\d+)x(\d+))?", examples=("mlp", "mlp128x3"), source="two hidden layers of 256, or WxL"
+)
 def build_mlp(num_outputs: int, width: str | None, depth: str | None) -> MLP:
     """Build "mlp" (two hidden layers of 256) or "mlpWxL" (L hidden layers of W)."""
     if width is None or depth is None:

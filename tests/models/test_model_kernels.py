@@ -1,0 +1,111 @@
+"""Every family's kernel is computed layer by layer, and exactly.
+
+The families' blocks are numerically compared with neural-tangents in their narrowest form. Whole
+networks by name are looked at abstractly: each layer must take a form of its own, since the general
+way is one vector-Jacobian product an example.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kdtheory import models
+from kdtheory.models.densenet import DenseNet
+from kdtheory.models.mobilenet_v2 import MobileNetV2
+from kdtheory.models.mobilenet_v3 import Bottleneck, InvertedResidual
+from kdtheory.models.resnet_four_stages import FourStageResNet
+from kdtheory.models.shufflenet_v2 import ShuffleNetV2
+from kdtheory.models.vgg import VGG
+from kdtheory.models.vit import VisionTransformer
+from kdtheory.models.wide_resnet import PreactivationBlock
+from kdtheory.ntk import gram
+from kdtheory.ntk.interception import find_layers
+from kdtheory.ntk.layer_gradients import layer_kind
+from kdtheory.ntk.methods import make_engine
+
+
+def noisy(variables, seed=1):
+    """Parameters and statistics away from their special initial values (zeros and ones)."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda v: np.asarray(v + 0.3 * rng.random(v.shape), v.dtype), variables)
+
+
+class Pooled(nn.Module):
+    """Blocks, global pooling and logits."""
+
+    blocks: tuple[nn.Module, ...]
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        for block in self.blocks:
+            x = block(x, train)
+        return nn.Dense(2)(x.mean(axis=(1, 2)))
+
+
+MOBILE_V3 = Pooled(
+    (
+        InvertedResidual(Bottleneck(3, 16, 8, True, False, 2), 0.5),
+        InvertedResidual(Bottleneck(5, 16, 8, True, True, 1)),
+    )
+)
+
+NARROW = {
+    "resnet_four_stages": FourStageResNet(2, blocks=(1, 1), bottleneck=True, filters=(2, 3)),
+    "wide_resnet": Pooled((PreactivationBlock(2), PreactivationBlock(3, stride=2))),
+    "vgg": VGG(2, convolutions=(1, 2), filters=(2, 3)),
+    "mobilenet_v2": MobileNetV2(2, width=0.002, stages=((2, 1024, 2, 1), (2, 1500, 1, 2))),
+    "mobilenet_v3": MOBILE_V3,
+    "shufflenet_v2": ShuffleNetV2(2, channels=(4, 5), units=(1,), stem=2),
+    "densenet": DenseNet(2, layers=(1, 1), growth=2),
+    "vit": VisionTransformer(2, patch=4, width=4, depth=1, heads=2),
+}
+
+
+@pytest.mark.parametrize("family", NARROW)
+def test_narrow_networks_are_exact_and_examples_do_not_interact(family):
+    model = NARROW[family]
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 2)).astype(np.float32)
+    variables = noisy(models.init(model, jax.random.key(0), x.shape[1:]))
+    kernel, expected = (
+        gram(model.apply, variables, x, method=method, dtype="float64")
+        for method in ("layerwise", "neural_tangents")
+    )
+    assert np.abs(kernel - expected).max() <= 1e-11 * np.abs(expected).max()
+    assert np.linalg.matrix_rank(expected) == len(expected)  # not a comparison of zeros
+    logits = jax.jit(model.apply)(variables, x)
+    alone = jnp.concatenate([model.apply(variables, x[i : i + 1]) for i in range(3)])
+    np.testing.assert_allclose(logits, alone, rtol=1e-4, atol=1e-5)
+
+
+def kinds(name):
+    model = models.create(name, 2)
+    x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    variables = models.abstract_variables(model, x.shape[1:])
+    calls = find_layers(model.apply, variables, x)
+    return [type(call.module).__name__ for call in calls if layer_kind(call) == "general"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mlp", "lenet5x1", "resnet20", "resnet8x4", "resnet18", "resnet50", "resnet18_imagenet",
+     "wrn16_2", "vgg16", "mobilenet_v2_x0.5", "mobilenet_v3_small", "mobilenet_v3_large_x0.35",
+     "shufflenet_v2", "densenet121"],
+)  # fmt: skip
+def test_every_layer_takes_its_cheap_form(name):
+    assert kinds(name) == []
+
+
+def test_a_transformers_token_and_positions_go_the_general_way():
+    assert kinds("vit_tiny_p4") == ["ClassToken", "PositionEmbedding"]
+
+
+@pytest.mark.parametrize("name", ["resnet8", "vgg8", "vit_tiny_p8"])
+def test_auto_chooses_layerwise(name):
+    model = models.create(name, 2)
+    x = np.zeros((2, 16, 16, 3), np.float32)
+    variables = models.abstract_variables(model, x.shape[1:])
+    engine = make_engine(model.apply, variables, x, outputs="full", method="auto")
+    assert engine.method == "layerwise"
+    assert engine.reason == "every parameter enters through a layer"
