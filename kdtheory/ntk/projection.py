@@ -200,7 +200,7 @@ def project(projections: list[Projection], shares: list[Share]) -> Float[jax.Arr
         gradients = _formed(share)
         if isinstance(projection, CountSketch):
             # One fused loop of reads, signs and sums: the permuted gradients are never stored.
-            gradients = (gradients[:, :, projection.order] * projection.signs).sum(-1)
+            gradients = (gradients[:, :, projection.order] * projection.signs[None, None]).sum(-1)
         columns.append(gradients)
     return jnp.concatenate(columns, axis=-1)
 
