@@ -18,6 +18,10 @@ from kdtheory.complexity.intervals import Bounds, Keep, OnProduct
 from kdtheory.errors import InputError, KernelError
 
 
+#: Relative size below which singular values count as 0 in the choice of the dual point.
+_CUT = 1e-12
+
+
 class Certificate(NamedTuple):
     """lower <= Y^T (J J^T + ridge I)^-1 Y <= upper; `rounding` is the bound of ||fl(J) - J||."""
 
@@ -112,11 +116,11 @@ def _points(
     penalty = eps * state.norm * math.hypot(0.1 * state.norm, root)
     rows = np.concatenate([lower.T @ right, root * right, penalty * np.eye(steps + 1)])
     scale = np.linalg.norm(rows, axis=0)
-    factor = np.linalg.qr(rows / scale, mode="r")
-    # Energy x^T S^T S x and overlap b^T x: the maximum is at S^T S x = b.
-    overlap = (right.T @ target) / scale
-    half = scipy.linalg.solve_triangular(factor, overlap, trans=1, check_finite=False)
-    solution = scipy.linalg.solve_triangular(factor, half, check_finite=False) / scale
+    # Energy ||S x||^2 and overlap b^T x are best at S^T S x = b, which is least squares in S: b is
+    # S^T t. Directions that rounding leaves of the space are cut off.
+    goal = np.zeros(len(rows))
+    goal[steps + 1] = betas[0] / root
+    solution = scipy.linalg.lstsq(rows / scale, goal, cond=_CUT, check_finite=False)[0] / scale
     solution *= state.betas[0] / np.linalg.norm(solution)
     return primal, float(solution[0]), solution[1:]
 

@@ -1,0 +1,141 @@
+"""A certified supervision complexity of all of CIFAR-100: 50,000 images, 100 outputs, LeNet-5x1.
+
+    KDTHEORY_DATA_DIR=... python experiments/certified_cifar100.py [--out DIR] [--n 4096] [--gap 1e-4]
+
+K has n d = 5,000,000 rows (100 TB as float32) and rank at most P = 69,656, so it is
+never formed: `complexity.certify` on `ntk.operator`, route "dual", one pass over the data an
+iteration. The network is at initialisation, the targets are the one-hot labels less the mean of
+each output, the ridge is --ridge-fraction times the mean of K's diagonal on --diagonal-n images.
+Killed and called again with the same --out, it goes on where it was.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import numpy as np
+import tyro
+
+from kdtheory import models
+from kdtheory.complexity import certify
+from kdtheory.datasets import encode_labels, load, normalize
+from kdtheory.ntk import operator
+from kdtheory.studies.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is certified, and how far."""
+
+    n: int = 50_000
+    """Training images."""
+    model: str = "lenet5x1"
+    """Taken at its initialisation."""
+    seed: int = 0
+    """Of the initialisation and of the order of the images."""
+    ridge_fraction: float = 1.0
+    """The ridge, in units of the mean of K's diagonal."""
+    diagonal_n: int = 512
+    """Images that this mean is computed on."""
+    gap: float = 1e-3
+    """Relative gap to stop at."""
+    max_products: int = 400
+    """Iterations at most."""
+    dtype: str = "float32"
+    """Of the products with J; the recurrences are in float64."""
+    out: Path = Path("runs/certified_cifar100")
+    """Folder of result.json and of the checkpoint."""
+
+
+def main(config: Config) -> None:
+    """Certify, and write result.json."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    data = load("cifar100", train_size=config.n, validation_size=0, test_size=1, seed=config.seed)
+    images = np.asarray(normalize(data.train.images, data.mean, data.std))
+    targets = np.asarray(encode_labels(data.train.labels, data.num_outputs), np.float64)
+    targets -= targets.mean(axis=0)
+    model = models.create(config.model, data.num_outputs)
+    variables = models.init(model, jax.random.key(config.seed), data.image_shape)
+
+    sample = operator(model.apply, variables, images[: config.diagonal_n], dtype=config.dtype)
+    rows = sample.diagonal().sum(axis=1, dtype=np.float64) / data.num_outputs
+    mean, error = float(rows.mean()), float(rows.std(ddof=1) / np.sqrt(len(rows)))
+    ridge = config.ridge_fraction * mean
+    kernel = operator(model.apply, variables, images, dtype=config.dtype)
+    inference = inference_seconds(model, variables, images)
+    print(f"n d = {kernel.shape[0]:,}, P = {kernel.jacobian.shape[1]:,}, ridge {ridge:.4g}")
+    print(f"an inference pass (batches of 64): {inference[0]:.2f} s, CPU {inference[1]:.2f} s")
+
+    history: list[dict[str, float]] = []
+    began, began_cpu = time.perf_counter(), time.process_time()
+
+    def note(_: int, products: int, lower: float, upper: float) -> None:
+        seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+        history.append(
+            {"products": products, "gauss": lower, "radau": upper, "seconds": seconds, "cpu": cpu}
+        )
+        gap = (upper - lower) / lower
+        print(f"{seconds:7.0f} s  {products:4d}  {lower:.8g} .. {upper:.8g}  {gap:.2e}", flush=True)
+
+    result = certify(
+        kernel,
+        targets,
+        ridge=ridge,
+        relative_gap=config.gap,
+        max_products=config.max_products,
+        checkpoint=config.out / "state.npz",
+        on_product=note,
+    )
+    # Of this call's own steps: a resumed one begins with some done.
+    steps = max(history[-1]["products"] - history[0]["products"], 1)
+    wall = (history[-1]["seconds"] - history[0]["seconds"]) / steps
+    cpu = (history[-1]["cpu"] - history[0]["cpu"]) / steps
+    square = float((targets**2).sum())
+    adjusted = result.adjusted(trace=mean * kernel.shape[0], num_examples=config.n)
+    content = {
+        "config": {**asdict(config), "out": str(config.out)},
+        "rows": kernel.shape[0],
+        "parameters": kernel.jacobian.shape[1],
+        "mean_diagonal": mean,
+        "mean_diagonal_standard_error": error,
+        "ridge": ridge,
+        "squared_targets": square,
+        "lower": result.lower,
+        "upper": result.upper,
+        "relative_gap": result.relative_gap,
+        "share_left_over": [result.lower * ridge / square, result.upper * ridge / square],
+        "adjusted": adjusted,
+        "iterations": result.products,
+        "stopped": result.stopped,
+        "route": result.route,
+        "seconds_an_iteration": wall,
+        "cpu_seconds_an_iteration": cpu,
+        "seconds_an_inference_pass": inference[0],
+        "cpu_seconds_an_inference_pass": inference[1],
+        "inference_passes_an_iteration": cpu / inference[1],
+        "history": history,
+        "provenance": provenance(),
+    }
+    (config.out / "result.json").write_text(json.dumps(content, indent=1) + "\n")
+    print(
+        f"{result.lower:.8g} <= C <= {result.upper:.8g} (gap {result.relative_gap:.2e}, "
+        f"{result.stopped}), {result.products} iterations of {wall:.1f} s (CPU {cpu:.1f} s, "
+        f"{cpu / inference[1]:.2f} inference passes)"
+    )
+
+
+def inference_seconds(model: nn.Module, variables: dict, images: np.ndarray) -> tuple[float, float]:
+    """Return (seconds, CPU seconds) of an inference pass in batches of 64, after one to warm up."""
+    apply = jax.jit(model.apply)
+    apply(variables, images[:64]).block_until_ready()
+    wall, cpu = time.perf_counter(), time.process_time()
+    parts = [apply(variables, images[i : i + 64]) for i in range(0, len(images) - 63, 64)]
+    jax.block_until_ready(parts)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
