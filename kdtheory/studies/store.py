@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +29,10 @@ from kdtheory.studies.config import RunConfig, extended, read_config, to_json
 from kdtheory.studies.provenance import provenance
 
 Row = dict[str, Any]
+
+
+class FolderBusyError(RunError):
+    """Another process works in the folder."""
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -151,7 +156,8 @@ def locked_folder(out: Path) -> Iterator[None]:
 
     Raises:
       InputError: it is a file.
-      RunError: another process works there, or it cannot be written.
+      FolderBusyError: another process works there.
+      RunError: it cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out must name a folder")
@@ -161,10 +167,17 @@ def locked_folder(out: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"cannot write to {out}: {error.strerror}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"another process is working in {out}; wait for it to end") from error
+        for last in (False, False, True):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if last:
+                    raise FolderBusyError(
+                        f"another process is working in {out}; wait for it to end"
+                    ) from error
+                # `kdtheory runs` holds a lock for an instant, to see whether there is one.
+                time.sleep(0.05)
         yield
 
 

@@ -1,0 +1,90 @@
+"""`kdtheory sweep`."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Carry out many runs that differ in some settings, described by a file; one table of all.
+
+    The file (.toml or .json) has a table [base] of a run's settings, a table [grid] of lists whose
+    every combination becomes a run, and [[cases]] for single runs. The same command again carries
+    out what is missing; two sweeps of one folder share the work.
+    """
+
+    file: tyro.conf.Positional[Path]
+    """The sweep's description, such as sweep.toml."""
+    out: Path = Path("runs/sweep")
+    """Folder of the sweep: a folder for each run, the table of all, the jobs' logs."""
+    launcher: Literal["inline", "local", "slurm"] = "inline"
+    """inline: one after another; local: as processes on this machine; slurm: as a cluster's jobs
+    (the last two need pip install 'kdtheory[sweep]')."""
+    workers: int = 1
+    """Runs at a time."""
+    slurm: dict[str, str] = field(default_factory=dict)
+    """Settings of the Slurm jobs as submitit names them: --slurm slurm_partition gpu timeout_min
+    120 gpus_per_node 1."""
+    list: bool = False
+    """Only say which runs the file describes."""
+
+
+def sweep(options: Sweep) -> None:
+    """Run `kdtheory sweep`."""
+    from kdtheory.studies.launch import launch
+    from kdtheory.studies.sweep import Outcome, read_sweep, write_failures, write_sweep
+
+    cases = read_sweep(options.file, options.out)
+    if options.list:
+        for case in cases:
+            print(case.name)
+        return
+
+    def tell(outcome: Outcome, done: int, total: int) -> None:
+        how = "done" if outcome.error is None else f"FAILED: {outcome.error}"
+        print(f"[{done}/{total}] {outcome.name}: {how}", file=sys.stderr, flush=True)
+
+    write_sweep(cases, options.out)
+    outcomes = launch(
+        cases,
+        options.out,
+        launcher=options.launcher,
+        workers=options.workers,
+        slurm={name: _number(value) for name, value in options.slurm.items()},
+        on_end=tell,
+    )
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    write_failures(failed, options.out)
+    complete = [options.out / outcome.name for outcome in outcomes if outcome.error is None]
+    if complete:
+        _report(options, complete)
+    for outcome in failed:
+        where = "" if outcome.log is None else f" (log: {outcome.log})"
+        print(f"error: {outcome.name}: {outcome.error}{where}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} of {len(cases)} runs failed", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _number(text: str) -> Any:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _report(options: Sweep, folders: list[Path]) -> None:
+    """Write and print the table of all complete runs."""
+    from kdtheory.report import print_table, read_rows, stdout_console, write_all
+
+    rows = read_rows(*folders).rows
+    write_all(
+        rows,
+        options.out,
+        config={"sweep": str(options.file), "runs": [str(folder) for folder in folders]},
+        provenance={},
+        title=f"kdtheory sweep: {options.file.name}",
+    )
+    print_table(rows, stdout_console())
+    print(f"report: {options.out}/report.html    table: {options.out}/table.md")
