@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import dacite
 
+from kdtheory.datasets import NoiseKind
 from kdtheory.distillation import Form, check_alpha, check_temperature
 from kdtheory.errors import InputError, unknown_name
-from kdtheory.training import OptimizerConfig
+from kdtheory.training import ComputeDtype, OptimizerConfig
 
 ArmName = Literal["labels", "offline", "online", "self"]
 Kernel = Literal["full", "trace"]
@@ -42,9 +43,11 @@ class RunConfig:
     """Train a teacher and students on every arm; measure the complexity of each supervision."""
 
     dataset: str = "digits"
-    """digits, synthetic, or any TFDS image classification set (cifar10, cifar100, ...)."""
+    """digits, synthetic, folder:ROOT (ROOT/train/CLASS/*.png), or any TFDS image classification
+    set (cifar10, cifar100, ...)."""
     task: str = "full"
-    """full (all classes), or binary: first_half, odd_even, even_odd."""
+    """full (all classes), binary: first_half, odd_even, even_odd, or some of the classes, by index,
+    range or name: classes:3,5,8-11."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     train_size: int | None = None
@@ -53,8 +56,14 @@ class RunConfig:
     """Examples held out of the training split (default: a tenth, or what is left)."""
     test_size: int | None = None
     """Test examples (default: all)."""
+    test_fraction: float | None = None
+    """Part of the training split that is held out for testing, for sets without a test split."""
+    image_size: tuple[int, int] | None = None
+    """Height and width to resize to; needed where images differ in size."""
     label_noise: float = 0.0
     """Fraction of the training labels that are replaced by another class."""
+    noise_kind: NoiseKind = "symmetric"
+    """symmetric (a random other class) or pair (the next class)."""
     data_seed: int = 0
     """Seed of the subsample and of the label noise, the same for every training seed."""
 
@@ -87,6 +96,9 @@ class RunConfig:
     """The teacher's optimiser and learning-rate schedule."""
     steps_per_dispatch: int | None = None
     """Training steps in one compiled program (default: chosen for the backend)."""
+    compute_dtype: ComputeDtype = "float32"
+    """Precision of the products in training; parameters, statistics and losses stay float32, and
+    everything is measured in float32."""
     seeds: int = 3
     """Number of repetitions, with seeds 0, 1, 2, ..."""
 
@@ -114,6 +126,10 @@ class RunConfig:
 
     out: str = "runs/run"
     """Folder of the run; a second call continues what is there."""
+    save_seconds: float = 30.0
+    """While a network trains, its state is saved as often, besides at its measuring points."""
+    compilation_cache: bool = False
+    """Keep compiled programs in $XDG_CACHE_HOME/kdtheory/xla (~/.cache) for the next run."""
 
     def __post_init__(self) -> None:
         for arm in self.arms:
@@ -134,8 +150,10 @@ class RunConfig:
         check_alpha(self.alpha)
         for name, choices in (
             ("kernel", get_args(Kernel)),
+            ("noise_kind", get_args(NoiseKind)),
             ("target_form", get_args(Form)),
             ("ntk_dtype", ("float32", "float64")),
+            ("compute_dtype", get_args(ComputeDtype)),
         ):
             if getattr(self, name) not in choices:
                 raise unknown_name(name, getattr(self, name), choices)
@@ -150,6 +168,8 @@ class RunConfig:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         if not 0 <= self.label_noise <= 1:
             raise InputError(f"label_noise must lie in [0, 1], got {self.label_noise}")
+        if not self.save_seconds >= 0:
+            raise InputError(f"save_seconds must be at least 0, got {self.save_seconds}")
         if not 0 <= self.ridge < float("inf"):
             raise InputError(f"ridge must be at least 0 and finite, got {self.ridge}")
 
@@ -176,7 +196,7 @@ class RunConfig:
         More seeds or arms extend a run; where it lies and where the data lies do not matter (the
         store compares the data themselves).
         """
-        varying = ("seeds", "arms", "out", "data_dir")
+        varying = ("seeds", "arms", "out", "data_dir", "save_seconds", "compilation_cache")
         return {key: value for key, value in to_json(self).items() if key not in varying}
 
 

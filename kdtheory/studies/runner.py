@@ -21,7 +21,7 @@ from kdtheory.studies.student import (
     train_student,
 )
 from kdtheory.studies.teacher import teacher_points, train_teacher
-from kdtheory.training import training_data
+from kdtheory.training import enable_compilation_cache, handle_sigterm, training_data
 
 LABELS = Arm("labels", None)
 
@@ -39,7 +39,10 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
         train_size=config.train_size,
         validation_size=config.validation_size,
         test_size=config.test_size,
+        test_fraction=config.test_fraction,
+        image_size=config.image_size,
         label_noise=config.label_noise,
+        noise_kind=config.noise_kind,
         seed=config.data_seed,
         on_progress=None if progress is None else progress.reading,
     )
@@ -142,7 +145,7 @@ def run_seed(
         progress.network(
             f"seed {seed}: student {config.student}, {arm.slug}", student_trainer.total_steps
         )
-        arm_rows, state = train_student(
+        arm_rows, variables = train_student(
             arm,
             store.unit(seed, arm.slug),
             context,
@@ -153,7 +156,7 @@ def run_seed(
         )
         progress.network_done()
         if arm == LABELS and "self" in config.arms:
-            self_teacher = earlier_round(state, context)
+            self_teacher = earlier_round(variables, context)
         rows += arm_rows
     return rows
 
@@ -197,8 +200,11 @@ def run_study(
     Raises:
       InputError: data or configuration that cannot be used; nothing stored is changed.
       RunError: a non-finite loss, a damaged store, a full disk; what was stored stays.
+      Terminated: SIGTERM; the state of the training is saved.
     """
-    with RunProgress(quiet=quiet) as progress:
+    if config.compilation_cache:
+        enable_compilation_cache()
+    with handle_sigterm(), RunProgress(quiet=quiet) as progress:
         dataset = load_dataset(config, progress)
         trainers = {
             "teacher": Trainer(
