@@ -22,7 +22,7 @@ def main(
         out: folder of the results.
         smoke: everything at a size of seconds; the numbers mean nothing.
     """
-    run_approximations(out, smoke=smoke)
+    run_approximations(out, smoke=smoke, on_network=print)
     print(f"table: {out}/table.md    figures: {out}/*.png    every measurement: {out}/*.csv")
 
 

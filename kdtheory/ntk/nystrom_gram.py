@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.ntk.gram import gram
-from kdtheory.ntk.operator import Estimate, operator
+from kdtheory.ntk.operator import Estimate, NtkOperator, operator
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
 _OUTPUTS = ("full", "sum")
@@ -44,6 +44,30 @@ class NystromGram(NamedTuple):
         """Return K_hat, (rows, rows)."""
         kernel: np.ndarray = self.factor @ self.factor.T
         return kernel
+
+    def estimate_frobenius_error(
+        self, kernel: NtkOperator, key: jax.Array, *, probes: int = 8
+    ) -> Estimate:
+        """Return an estimate of ||K - K_hat||_F: the root mean square of |(K - K_hat) z|, z = +-1.
+
+        Args:
+          kernel: K, the operator of the same model, inputs and outputs.
+          key: PRNG key of the signs z.
+          probes: how many, at least 2; one product with K each.
+
+        Raises:
+          InputError: fewer than 2 probes, a kernel of another size.
+        """
+        if probes < 2:
+            raise InputError(f"probes must be at least 2 (for an error bar); got {probes}")
+        values = []
+        for one in jax.random.split(key, probes):
+            z = np.asarray(jax.random.rademacher(one, (len(self.factor),), np.int32)).astype(float)
+            error = (kernel @ z).astype(np.float64) - self.factor @ (self.factor.T @ z)
+            values.append(float(error @ error))
+        norm = float(np.sqrt(np.mean(values)))
+        spread = float(np.std(values, ddof=1) / np.sqrt(probes))
+        return Estimate(norm, spread / (2 * norm) if norm > 0 else 0.0)
 
 
 def nystrom_gram(
@@ -140,14 +164,18 @@ def nystrom_gram(
         residual = np.maximum(residual - np.square(step).sum(1).reshape(n, d), 0.0)
         chosen = np.concatenate([chosen, new])
     trace_error = float(residual.sum())
-    return NystromGram(
+    found = NystromGram(
         factor=factor,
         landmarks=chosen,
         residual=residual.ravel(),
         trace_error=trace_error,
         relative_trace_error=trace_error / float(diagonal.sum()) if diagonal.any() else 0.0,
-        frobenius_error=_frobenius(kernel, factor, probe_key, probes) if probes else None,
+        frobenius_error=None,
     )
+    if probes == 0:
+        return found
+    error = found.estimate_frobenius_error(kernel, probe_key, probes=probes)
+    return found._replace(frobenius_error=error)
 
 
 def _choose(
@@ -168,18 +196,6 @@ def _choose(
     if size == 0:
         return np.zeros(0, np.int64)
     return rng.choice(len(weights), size, replace=False, p=weights / weights.sum())
-
-
-def _frobenius(kernel: Any, factor: np.ndarray, key: jax.Array, probes: int) -> Estimate:
-    """Return ||K - F F^T||_F: the root of the mean of |(K - F F^T) z|^2 over z = +-1."""
-    values = []
-    for one in jax.random.split(key, probes):
-        z = np.asarray(jax.random.rademacher(one, (kernel.shape[0],), np.int32)).astype(np.float64)
-        error = (kernel @ z).astype(np.float64) - factor @ (factor.T @ z)
-        values.append(float(error @ error))
-    norm = float(np.sqrt(np.mean(values)))
-    spread = float(np.std(values, ddof=1) / np.sqrt(probes))
-    return Estimate(norm, spread / (2 * norm) if norm > 0 else 0.0)
 
 
 def _check(n: int, landmarks: int, outputs: str, selection: str, rounds: int, probes: int) -> None:

@@ -156,10 +156,10 @@ def csv_text(rows: Sequence[Row]) -> str:
     return polars.DataFrame(rows).write_csv()
 
 
-def tables(rows: dict[str, list[Row]], *, examples: int) -> str:
+def tables(rows: dict[str, list[Row]]) -> str:
     """Return the Markdown page: medians over keys, and for the sum of logits means over seeds."""
-    sections = [f"# Approximations of the kernel: digits, n = {examples}, ten outputs\n"]
-    sections.append("## Random projections (medians over keys)\n")
+    sections = ["# Approximations of the kernel: digits, ten outputs\n"]
+    sections.append(f"## Random projections ({_rows_title(rows['sketch'])}; medians over keys)\n")
     sections.append(
         _table(
             ["model", "training", "columns", "error", "stated", "within 2 s.e. (%)", "CPU s",
@@ -173,7 +173,7 @@ def tables(rows: dict[str, list[Row]], *, examples: int) -> str:
             ],
         )
     )  # fmt: skip
-    sections.append("## Nystrom (medians over keys)\n")
+    sections.append(f"## Nystrom ({_rows_title(rows['nystrom'])}; medians over keys)\n")
     sections.append(
         _table(
             ["model", "training", "landmarks", "chosen by", "error", "stated", "trace error",

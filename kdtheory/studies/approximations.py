@@ -37,15 +37,18 @@ class ApproximationsConfig:
 
     models: tuple[str, ...] = ("lenet5x1", "resnet8")
     """Networks of the random projections and Nystrom."""
-    examples: int = 256
-    """n, the first training examples; with ten outputs the kernel has 10 n rows."""
+    sketch_examples: int = 256
+    """n of the random projections, the first training examples; with ten outputs the kernel has
+    10 n rows."""
+    nystrom_examples: int = 128
+    """n of Nystrom."""
     epochs: int = 20
     """Length of their training."""
     dimensions: tuple[int, ...] = (128, 512, 2048, 8192)
     """m, columns of the sketches."""
     keys: int = 3
     """Repetitions of each random approximation; the median is shown."""
-    landmarks: tuple[int, ...] = (8, 32, 64, 128)
+    landmarks: tuple[int, ...] = (4, 16, 32, 64)
     """Of Nystrom, in examples."""
     sum_models: tuple[str, ...] = ("mlp32x2", "mlp128x2", "mlp512x2", "lenet5x1", "lenet5x4")
     """Networks of the sum of logits: widths of two families."""
@@ -66,7 +69,8 @@ class ApproximationsConfig:
 #: A run of seconds, whose numbers mean nothing.
 SMOKE = ApproximationsConfig(
     models=("mlp8x1",),
-    examples=8,
+    sketch_examples=8,
+    nystrom_examples=8,
     epochs=1,
     dimensions=(16, 64),
     keys=2,
@@ -90,7 +94,11 @@ class _Network:
 
 
 def run_approximations(
-    out: Path, *, smoke: bool = False, config: ApproximationsConfig | None = None
+    out: Path,
+    *,
+    smoke: bool = False,
+    config: ApproximationsConfig | None = None,
+    on_network: Callable[[str], None] | None = None,
 ) -> dict[str, list[Row]]:
     """Measure all three approximations; write figures, tables, rows, settings and provenance.
 
@@ -98,6 +106,7 @@ def run_approximations(
       out: folder; files of the same names are replaced.
       smoke: run `SMOKE`, in seconds.
       config: what to measure; default: everything at full size.
+      on_network: called with a line about each network when it is done.
 
     Returns:
       {"sketch": rows, "nystrom": rows, "sum_of_logits": rows}, as written to the CSV files.
@@ -114,10 +123,12 @@ def run_approximations(
         network = _train(config, data, name, (0, config.epochs), seed=config.seed)
         for kind, row in _compare_to_exact(config, data, network):
             rows[kind].append(row)
+        _say(on_network, f"{name}: random projections and Nystrom", started)
     for name in config.sum_models:
         for seed in range(config.sum_seeds):
             network = _train(config, data, name, config.sum_epochs, seed=config.seed + seed)
             rows["sum_of_logits"] += _sum_of_logits_rows(config, data, network, seed)
+        _say(on_network, f"{name}: sum of logits", started)
     figures = {
         "sketch": sketch_figure(rows["sketch"]),
         "nystrom": nystrom_figure(rows["nystrom"]),
@@ -127,7 +138,7 @@ def run_approximations(
         for form in ("png", "svg"):
             write_atomically(out / f"{name}.{form}", render(figure, form))
         write_atomically(out / f"{name}.csv", csv_text(rows[name]))
-    write_atomically(out / "table.md", tables(rows, examples=config.examples))
+    write_atomically(out / "table.md", tables(rows))
     record = {
         "config": dataclasses.asdict(config),
         "smoke": smoke,
@@ -136,6 +147,11 @@ def run_approximations(
     }
     write_atomically(out / "run.json", json.dumps(record, indent=2) + "\n")
     return rows
+
+
+def _say(on_network: Callable[[str], None] | None, what: str, started: float) -> None:
+    if on_network is not None:
+        on_network(f"{what} ({time.perf_counter() - started:.0f} s)")
 
 
 def _train(
@@ -190,31 +206,41 @@ def _compare_to_exact(
     config: ApproximationsConfig, data: datasets.ImageDataset, network: _Network
 ) -> Iterator[tuple[str, Row]]:
     """Yield (approximation, row) for every size, key and point of training."""
-    x = _images(data, config.examples)
-    ntk.gram(network.apply, network.at[0], x)  # compiles
-    for epoch, variables in network.at.items():
-        exact, spent = _timed(ntk.gram, network.apply, variables, x)
-        common: Row = {
-            "model": network.name,
-            "epoch": epoch,
-            "rows": len(exact),
-            **{f"exact_{name}": value for name, value in spent.items()},
-        }
-        for row in _sketch_rows(config, network.apply, variables, x, exact):
-            yield "sketch", {**common, **row}
-        for row in _nystrom_rows(config, network.apply, variables, x, exact):
-            yield "nystrom", {**common, **row}
+    for kind, measure, count in (
+        ("sketch", _sketch_rows, config.sketch_examples),
+        ("nystrom", _nystrom_rows, config.nystrom_examples),
+    ):
+        x = _images(data, count)
+        ntk.gram(network.apply, network.at[0], x)  # compiles
+        for epoch, variables in network.at.items():
+            exact, spent = _timed(ntk.gram, network.apply, variables, x)
+            common: Row = {
+                "model": network.name,
+                "epoch": epoch,
+                "rows": len(exact),
+                **{f"exact_{name}": value for name, value in spent.items()},
+            }
+            compiled = epoch != min(network.at)
+            for row in measure(config, network.apply, variables, x, exact, compiled):
+                yield kind, {**common, **row}
 
 
 def _sketch_rows(
-    config: ApproximationsConfig, apply_fn: ApplyFn, variables: Any, x: Any, exact: np.ndarray
+    config: ApproximationsConfig,
+    apply_fn: ApplyFn,
+    variables: Any,
+    x: np.ndarray,
+    exact: np.ndarray,
+    compiled: bool,
 ) -> Iterator[Row]:
     norm = float(np.linalg.norm(exact))
     keys = jax.random.split(jax.random.key(config.seed), config.keys)
     for dimension in config.dimensions:
-        ntk.sketch(apply_fn, variables, x, dimension=dimension, key=keys[0])  # compiles
+        settings: Any = {"dimension": dimension}
+        if not compiled:
+            ntk.sketch(apply_fn, variables, x, key=keys[0], **settings)
         for index, key in enumerate(keys):
-            found, spent = _timed(ntk.sketch, apply_fn, variables, x, dimension=dimension, key=key)
+            found, spent = _timed(ntk.sketch, apply_fn, variables, x, key=key, **settings)
             error = found.gram - exact
             yield {
                 "dimension": found.features.shape[1],
@@ -235,19 +261,23 @@ def _coverage(error: np.ndarray, standard_error: np.ndarray) -> float:
 
 
 def _nystrom_rows(
-    config: ApproximationsConfig, apply_fn: ApplyFn, variables: Any, x: Any, exact: np.ndarray
+    config: ApproximationsConfig,
+    apply_fn: ApplyFn,
+    variables: Any,
+    x: np.ndarray,
+    exact: np.ndarray,
+    compiled: bool,
 ) -> Iterator[Row]:
     norm = float(np.linalg.norm(exact))
+    kernel = ntk.operator(apply_fn, variables, x)
     keys = jax.random.split(jax.random.key(config.seed), config.keys)
     for count, selection in itertools.product(config.landmarks, ("uniform", "residual")):
+        settings: Any = {"landmarks": count, "selection": selection, "probes": 0}
+        if not compiled:
+            ntk.nystrom_gram(apply_fn, variables, x, key=keys[0], **settings)
         for index, key in enumerate(keys):
-            settings = {"landmarks": count, "key": key, "selection": selection}
-            # Compiles, too: the same landmarks as below.
-            stated = ntk.nystrom_gram(
-                apply_fn, variables, x, landmarks=count, key=key, selection=selection
-            ).frobenius_error
-            assert stated is not None
-            found, spent = _timed(ntk.nystrom_gram, apply_fn, variables, x, probes=0, **settings)
+            found, spent = _timed(ntk.nystrom_gram, apply_fn, variables, x, key=key, **settings)
+            stated = found.estimate_frobenius_error(kernel, key)
             yield {
                 "selection": selection,
                 "landmarks": count,
