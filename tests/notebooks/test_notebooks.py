@@ -49,6 +49,64 @@ show(2.0, 1)  # what goes wrong in drawing is raised here, and swallowed by the 
 
 assert trained_kernels["validity"].to_list() == ["certificate", "diagnostic", "certificate"]
 """,
+    "02_bounds": """
+# The norm identity, and its end: the labels' own complexity.
+np.testing.assert_allclose(identity, distance, rtol=1e-6)
+assert np.all(np.diff(distance) > 0)
+assert 0.8 < distance[-1] / final <= 1 + 1e-6
+
+# The true risk, against labels that are drawn and counted.
+check_x, check_labels = draw(np.random.default_rng(1), 40_000)
+counted = np.mean(decisions(bayes_logit(check_x)) != check_labels)
+assert abs(counted - scipy.special.ndtr(-DISTANCE)) < 0.004
+assert abs(estimate - counted) < 5 * standard_error + 0.004
+
+# The closed form at a long time is the interpolant, at a short one tK/n Y.
+target = soft(teacher_logit(inputs[:N], 0.9), 2.0)
+direct = factorize(kernel[:N, :N])
+predictions, squared_norm, on_fresh = stopped_student(target, 1e12)
+np.testing.assert_allclose(predictions, target, atol=1e-6)
+np.testing.assert_allclose(squared_norm, direct.complexity(target).complexity, rtol=1e-6)
+np.testing.assert_allclose(on_fresh, cross[:, :N] @ direct.solve(target), rtol=1e-3, atol=1e-4)
+early, _, _ = stopped_student(target, 1e-9)
+np.testing.assert_allclose(early, 1e-9 * kernel[:N, :N] @ target / N, rtol=1e-4, atol=1e-14)
+
+# Each slider's function: terms that sum, and what each slider must move.
+def at(**setting):
+    point = update(**DEFAULT | setting)
+    np.testing.assert_allclose(point["bound"], sum(point[name] for name in PARTS))
+    assert point["validity"] == "certificate"
+    np.testing.assert_allclose(point["delta"], 0.06)
+    assert point["risk"] <= point["bound"]
+    assert point["risk_error"] > 0
+    assert scipy.special.ndtr(-DISTANCE) - 0.02 < point["risk"] < 1
+    return point
+
+for accuracy in (0.7, 0.8, 0.9):
+    point = at(accuracy=accuracy)
+    np.testing.assert_allclose(1 - point["teacher_risk"], accuracy, atol=0.02)
+    assert point["teacher_error"] > 1 - accuracy - 0.1
+by_accuracy = [at(accuracy=accuracy)["teacher_error"] for accuracy in (0.65, 0.8, 0.95)]
+assert by_accuracy == sorted(by_accuracy, reverse=True), by_accuracy
+norms = [at(temperature=tau)["squared_norm"] for tau in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)]
+assert norms == sorted(norms, reverse=True), norms
+norms = [at(time=t)["squared_norm"] for t in (0.01, 0.1, 1.0, 10.0, 1000.0)]
+assert norms == sorted(norms), norms
+for name, (slider, table) in sweeps.items():
+    assert table.height == len(VALUES[slider]), name
+
+# The sliders are those of the callback; what goes wrong in drawing is swallowed by the widget.
+import inspect
+assert list(sliders) == list(DEFAULT) == list(inspect.signature(update).parameters)
+assert list(sliders) == list(inspect.signature(show).parameters)
+assert {name: slider.value for name, slider in sliders.items()} == DEFAULT
+show(0.8, 2.0, 10.0)
+
+assert falsified["is a"].to_list() == ["diagnostic", "certificate", "diagnostic"]
+assert falsified["broken premise"].str.len_chars().cast(bool).to_list() == [True, False, True]
+assert falsified["true risk"].min() > 0.9
+assert falsified["holds"][1]
+""",
 }
 
 
