@@ -19,6 +19,7 @@ SMALL = {
             "--ntk-size", "8", "--seeds", "1", "--teacher-checkpoints", "2", "--arms", "labels",
             "online", "--dataset", "synthetic", "--no-augment"],
     "gram": ["--ntk-size", "12", "--model", "mlp8x1"],
+    "sweep": ["--list"],  # tests/studies/test_sweep.py carries sweeps out
 }  # fmt: skip
 
 
@@ -37,8 +38,10 @@ def commands(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_commands(path, tmp_path, monkeypatch):
-    """In the order in which they stand, in one folder."""
+    """In the order in which they stand, in one folder, with the files that the page shows."""
     monkeypatch.chdir(tmp_path)
+    for block in blocks(path, "toml"):
+        (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     for command in commands(path):
         words = shlex.split(command, comments=True)[1:]
         main([*words, *SMALL.get(words[0], [])])
