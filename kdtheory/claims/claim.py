@@ -36,6 +36,7 @@ class Claim:
     - `check`: (quick, seed) -> Outcome. Further keywords, with the premises as defaults, break a
       premise: then the check must fail.
     - `draw`: draws an outcome into matplotlib axes.
+    - `caveat`: what does not hold as it is often stated, and what does.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Claim:
     varied: str
     check: Callable[..., Outcome]
     draw: "Callable[[Outcome, matplotlib.axes.Axes], Any]"
+    caveat: str = ""
 
 
 def decided(margin: float, detail: str, **series: Any) -> Outcome:

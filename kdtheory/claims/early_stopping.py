@@ -77,4 +77,8 @@ CLAIM = Claim(
     varied="training time over five decades",
     check=check,
     draw=draw,
+    caveat=(
+        "Only for the kernel that made the predictions: another kernel can find half-learnt "
+        "predictions harder than learnt ones."
+    ),
 )

@@ -32,7 +32,7 @@ def check(*, quick: bool = False, seed: int = 0, start: float = 0.0) -> Outcome:
             span = np.linalg.svd(x, full_matrices=False)[2]
             offset = rng.normal(size=dimension)
             offset -= span.T @ (span @ offset)
-            student = _distil(x, x @ teacher, start * offset)
+            student = distil(x, x @ teacher, start * offset)
             predicted = span.T @ (span @ teacher)
             errors[i, j] = np.linalg.norm(student - predicted) / np.linalg.norm(teacher)
             cosine = student @ teacher / (np.linalg.norm(student) * np.linalg.norm(teacher))
@@ -52,11 +52,19 @@ def check(*, quick: bool = False, seed: int = 0, start: float = 0.0) -> Outcome:
     )
 
 
-def _distil(x: np.ndarray, logits: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Newton's method in the span of the inputs: the limit of gradient descent from `start`.
+def distil(x: np.ndarray, logits: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the weights at which gradient descent from `start` on the soft labels' loss ends.
+
+    Args:
+        x: inputs, shape (n, d).
+        logits: the teacher's, shape (n,).
+        start: weights, shape (d,).
 
     Every gradient is a combination of the inputs, so gradient descent stays in start + span, where
-    the cross-entropy with soft targets is strictly convex.
+    the cross-entropy with soft targets is strictly convex: Newton's method finds the one minimum.
+
+    >>> distil(np.array([[1.0, 0.0]]), np.array([2.0]), np.zeros(2)).round(9)
+    array([2., 0.])
     """
     u, singular, span = np.linalg.svd(x, full_matrices=False)
     features = u * singular
@@ -68,7 +76,10 @@ def _distil(x: np.ndarray, logits: np.ndarray, start: np.ndarray) -> np.ndarray:
         curvature = features.T @ (features * (output * (1 - output))[:, None])
         step = np.linalg.solve(curvature, gradient)
         # Long steps of Newton's method can overshoot where the sigmoid is flat.
-        coordinates = coordinates - step / max(1.0, float(np.linalg.norm(step)))
+        length = float(np.linalg.norm(step))
+        coordinates = coordinates - step / max(1.0, length)
+        if length <= 1e-13 * (1 + float(np.linalg.norm(coordinates))):
+            break
     return start + coordinates @ span
 
 

@@ -67,4 +67,8 @@ CLAIM = Claim(
     varied="checkpoint of the teacher; inputs and labels",
     check=check,
     draw=draw,
+    caveat=(
+        "It is no theorem: a teacher that learns first what the student can only learn last "
+        "is, on the way, far more complex than at the end."
+    ),
 )

@@ -74,4 +74,8 @@ CLAIM = Claim(
     varied="decay of the kernel's spectrum, from flat",
     check=check,
     draw=draw,
+    caveat=(
+        "The adjusted complexity of random labels is at least 1 in root mean square, not in "
+        "every draw."
+    ),
 )

@@ -91,4 +91,8 @@ CLAIM = Claim(
     varied="rounds; weight of the true labels 0 and 0.3",
     check=check,
     draw=draw,
+    caveat=(
+        "With a weight of the true labels the contrast between directions need not grow in "
+        "every round; complexity falls all the same. Without a ridge a round changes nothing."
+    ),
 )

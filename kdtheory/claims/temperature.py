@@ -71,4 +71,10 @@ CLAIM = Claim(
     varied="temperature from 1 to 64",
     check=check,
     draw=draw,
+    caveat=(
+        "Not for every teacher: where its decisions agree and only the sizes of its logits "
+        "vary, complexity rises with the temperature. And a fall of complexity alone says "
+        "little: the margin falls with it, and sqrt(complexity) / margin, which is what the "
+        "bound holds, may stay as it is."
+    ),
 )

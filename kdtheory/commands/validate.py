@@ -18,18 +18,20 @@ class Validate:
     seed: int = 0
     """Seed of all draws."""
     out: Path | None = None
-    """Folder for each claim's figure and JSON."""
+    """Folder for each claim's figure and JSON, and a page of all claims that have them there."""
 
 
 def validate(options: Validate) -> None:
     """Run `kdtheory validate`."""
-    from kdtheory.claims import CLAIMS, run_claims, select_claims
+    from kdtheory.claims import CLAIMS, run_claims, select_claims, write_page
 
     failed = 0
     chosen = select_claims(CLAIMS, options.claims)
     for validation in run_claims(chosen, quick=options.quick, seed=options.seed, out=options.out):
         print(validation.line, flush=True)
         failed += not validation.outcome.holds
+    if options.out is not None:
+        write_page(options.out, CLAIMS)
     if failed:
         print(f"{failed} of {len(chosen)} claims failed", file=sys.stderr)
         raise SystemExit(1)

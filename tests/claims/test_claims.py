@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from kdtheory.claims import CLAIMS, run_claims, select_claims
+from kdtheory.claims import CLAIMS, run_claims, select_claims, write_page
 from kdtheory.claims.claim import Claim, decided
 from kdtheory.errors import InputError
 
@@ -20,6 +20,10 @@ BROKEN_PREMISES = {
     "infinite_width": {"weight_scale": 1.2},
     "linearised_training": {"output_exponent": 1.0},
     "true_labels": {"shuffled": 1.0},
+    "transfer_risk": {"start": 2.0},
+    "parameter_displacement": {"teacher_noise": 1.0},
+    "data_inefficiency": {"teacher_noise": 2.0},
+    "imperfect_teacher": {"teacher_bias": 0.0},
 }
 
 
@@ -73,3 +77,32 @@ def test_a_failing_claim_is_reported_and_the_others_still_run(tmp_path):
     assert [r.outcome.holds for r in results] == [False, False, True]
     assert "FAILS" in results[0].line
     assert json.loads((tmp_path / "bad.json").read_text())["holds"] is False
+
+
+def test_page_shows_every_claim_that_ran_and_what_failed(tmp_path):
+    def claim(name, margin, caveat=""):
+        return Claim(
+            name=name, statement=f"statement of {name}", source="S", varied="v",
+            check=lambda *, quick, seed: decided(margin, f"detail of {name}", x=[1.0, 2.0]),
+            draw=lambda outcome, axes: axes.plot(outcome.series["x"]), caveat=caveat,
+        )  # fmt: skip
+
+    claims = [claim("good", 1.0, caveat="but not always"), claim("bad", -1.0), claim("later", 1.0)]
+    list(run_claims(claims[:2], quick=True, seed=3, out=tmp_path))
+    text = write_page(tmp_path, claims).read_text()
+    assert "1 of 2 hold (seed 3, quick" in text
+    assert "| [bad](#bad) | **fails** | -1 | detail of bad |" in text
+    assert "statement of good" in text
+    assert "- **good**: but not always" in text
+    assert "later" not in text
+    for name in ("good", "bad"):
+        assert f"![{name}]({name}.png)" in text
+        assert (tmp_path / f"{name}.png").exists()
+
+
+def test_page_without_files_or_with_damaged_ones_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no claim's file"):
+        write_page(tmp_path, CLAIMS)
+    (tmp_path / "temperature.json").write_text("{")
+    with pytest.raises(InputError, match="cannot read"):
+        write_page(tmp_path, CLAIMS)
