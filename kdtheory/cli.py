@@ -33,7 +33,7 @@ from kdtheory.commands.runs import Runs, runs
 from kdtheory.commands.sweep import Sweep, sweep
 from kdtheory.commands.table import Table, table
 from kdtheory.commands.validate import Validate, validate
-from kdtheory.errors import InputError, KdtheoryError
+from kdtheory.errors import InputError, KdtheoryError, Terminated
 from kdtheory.studies.config import read_config
 
 Options = TypeVar("Options")
@@ -141,9 +141,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         command = COMMANDS[name]
         command.function(parse(name, command.options, rest))
+    except Terminated as order:
+        print(f"\n{order}; the same command continues where it was", file=sys.stderr)
+        raise SystemExit(order.exit_code) from None
     except KdtheoryError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         goes_on = "; the same command, without --fresh, continues where it was"
         resumes = name in ("demo", "run", "sweep")

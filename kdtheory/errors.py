@@ -7,8 +7,10 @@ class KdtheoryError(Exception):
     """Base of every error that is the input's fault and not the program's.
 
     The message is one line: what was wrong, what is allowed. The command line prints it without a
-    traceback and exits with code 2.
+    traceback and exits with `exit_code`.
     """
+
+    exit_code = 2
 
 
 class InputError(KdtheoryError, ValueError):
@@ -21,6 +23,12 @@ class KernelError(KdtheoryError, ValueError):
 
 class RunError(KdtheoryError, RuntimeError):
     """A run that cannot go on: a damaged store, a non-finite loss, a differing configuration."""
+
+
+class Terminated(BaseException):
+    """The process was told to end (SIGTERM); the message says what was saved."""
+
+    exit_code = 143
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -1,6 +1,5 @@
 """One network trained in a unit of a run's store, from wherever an earlier call left it."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,20 +18,19 @@ from kdtheory.errors import InputError
 from kdtheory.studies.config import RunConfig
 from kdtheory.studies.store import Unit
 from kdtheory.training import (
-    Checkpoints,
     OptimizerConfig,
+    Pause,
     TrainingData,
     TrainState,
     default_steps_per_dispatch,
     init_state,
     make_optimizer,
     make_train_chunk,
+    resumable,
     run,
     steps_per_epoch,
 )
-
-#: Between two points, the state is saved at the first epoch's end after this many seconds.
-SAVE_INTERVAL = 30.0
+from kdtheory.typing import Variables
 
 
 def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
@@ -75,6 +73,7 @@ class Trainer:
         self.epoch_steps = steps_per_epoch(len(dataset.train), config.batch_size)
         self.length = config.steps_per_dispatch or default_steps_per_dispatch(self.epoch_steps)
         self._image_shape = dataset.image_shape
+        self._save_seconds = config.save_seconds
         self._optimizer: optax.GradientTransformation = make_optimizer(
             optimizer, epochs * self.epoch_steps
         )
@@ -85,6 +84,7 @@ class Trainer:
             batch_size=config.batch_size,
             augmentation=augmentation_of(config, dataset),
             length=self.length,
+            compute_dtype=config.compute_dtype,
         )
 
     @property
@@ -115,8 +115,8 @@ class Trainer:
         points: Sequence[int],
         label: str,
         on_step: Callable[[int, float], None] | None = None,
-    ) -> Iterator[tuple[int, TrainState]]:
-        """Train, and yield (step, state) at every point; stored states are read, not made again.
+    ) -> Iterator[tuple[int, Variables]]:
+        """Train, and yield (step, variables) at every point; stored ones are read, not made again.
 
         Args:
           unit: where checkpoints lie.
@@ -128,43 +128,14 @@ class Trainer:
           label: what is being trained, for error messages.
           on_step: called with (step, loss) after each dispatch.
         """
-        checkpoints = Checkpoints(unit.folder)
-        try:
-            initial = self.initial_state(init_key)
-            stored = checkpoints.steps()
-            start = initial
-            remaining = list(points)
-            while remaining and remaining[0] in stored:
-                point = remaining.pop(0)
-                start = checkpoints.restore(point, initial)
-                yield point, start
-            if not remaining:
-                return
-            between = [step for step in stored if int(start.step) < step < remaining[0]]
-            if between:
-                start = checkpoints.restore(between[-1], initial)
-            # Every epoch's end, so that a long run can be saved between points.
-            first = int(start.step) // self.epoch_steps
-            stops = range(first * self.epoch_steps, remaining[-1] + 1, self.epoch_steps)
-            saved = time.monotonic()
-            for state in run(
-                self._chunk, start, supervision, data, train_key,
-                stops=stops, name=label, on_chunk=on_step,
-            ):  # fmt: skip
-                step = int(state.step)
-                if step in remaining:
-                    checkpoints.save(step, state)
-                    yield step, state
-                elif time.monotonic() - saved > SAVE_INTERVAL:
-                    checkpoints.save(step, state)
-                    between.append(step)
-                else:
-                    continue
-                checkpoints.wait()
-                saved = time.monotonic()
-                # What was saved between two points has served once something later is stored.
-                for passed in [other for other in between if other < step]:
-                    checkpoints.remove(passed)
-                    between.remove(passed)
-        finally:
-            checkpoints.close()
+
+        def train(state: TrainState, stops: Sequence[int], pause: Pause) -> Iterator[TrainState]:
+            return run(
+                self._chunk, state, supervision, data, train_key,
+                stops=stops, name=label, on_chunk=on_step, pause=pause,
+            )  # fmt: skip
+
+        yield from resumable(
+            train, self.initial_state(init_key), folder=unit.folder, points=points, name=label,
+            save_seconds=self._save_seconds,
+        )  # fmt: skip

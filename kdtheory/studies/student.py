@@ -29,7 +29,7 @@ from kdtheory.studies.measure import StudentKernel, measure_supervisions, studen
 from kdtheory.studies.network import Trainer, evenly_spaced_epochs
 from kdtheory.studies.store import Row, Unit
 from kdtheory.studies.teacher import SplitLogits, TrainedTeacher, accuracies, split_logits
-from kdtheory.training import Examples, TrainingData, TrainState
+from kdtheory.training import Examples, TrainingData, in_precision
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the arms share them.
@@ -100,7 +100,8 @@ class SelfTeacher:
 def provider_of(arm: Arm, context: SeedContext, self_teacher: SelfTeacher | None) -> TargetProvider:
     """Return the target provider that trains an arm's student."""
     teacher, alpha = context.teacher, context.config.alpha
-    apply_teacher = context.teacher_trainer.model.apply
+    dtype = context.config.compute_dtype
+    apply_teacher = in_precision(context.teacher_trainer.model.apply, dtype)
     if arm.temperature is None:
         return Labels(context.dataset.num_outputs)
     if arm.name == "offline":
@@ -110,7 +111,7 @@ def provider_of(arm: Arm, context: SeedContext, self_teacher: SelfTeacher | None
         return online(apply_teacher, teacher.trajectory, temperature=arm.temperature, alpha=alpha)
     assert self_teacher is not None
     return self_distillation(
-        context.student_trainer.model.apply,
+        in_precision(context.student_trainer.model.apply, dtype),
         self_teacher.variables,
         temperature=arm.temperature,
         alpha=alpha,
@@ -191,7 +192,7 @@ def _centred_similarity(student: np.ndarray, teacher: np.ndarray) -> float | Non
 def measure(
     arm: Arm,
     step: int,
-    state: TrainState,
+    variables: Variables,
     initial_logits: Float[np.ndarray, "n d"],
     context: SeedContext,
     self_teacher: SelfTeacher | None,
@@ -206,13 +207,13 @@ def measure(
         "epoch": step // trainer.epoch_steps, "final": final,
     }  # fmt: skip
     logits = split_logits(
-        trainer, state.variables, dataset, label=f"{student_label(arm, context)}, step {step}"
+        trainer, variables, dataset, label=f"{student_label(arm, context)}, step {step}"
     )
     kernel = context.kernels_at_init.get("kernel") if step == 0 else None
     if kernel is None:
         kernel = student_kernel(
             trainer.model.apply,
-            state.variables,
+            variables,
             np.asarray(context.ntk_examples.images),
             config,
             dataset.num_outputs,
@@ -276,7 +277,7 @@ def train_student(
     measured: bool = True,
     on_step: Callable[[int, float], None] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
-) -> tuple[list[Row], TrainState]:
+) -> tuple[list[Row], Variables]:
     """Train and measure one student, or read what an earlier call stored.
 
     Every arm of a seed starts from the same parameters and sees the same batches, so that arms are
@@ -292,37 +293,37 @@ def train_student(
       on_tile: called with (done, total) after each tile of a kernel.
 
     Returns:
-      Its rows in order (none if not measured), and its final state.
+      Its rows in order (none if not measured), and its final variables.
     """
     trainer, config = context.student_trainer, context.config
     points = student_points(trainer, config.points)
     initial_logits: np.ndarray | None = None
-    state: TrainState | None = None
-    for step, state in trainer.train(
+    variables: Variables | None = None
+    for step, variables in trainer.train(
         unit, provider_of(arm, context, self_teacher), context.data,
         init_key=jax.random.fold_in(context.key, 1), train_key=jax.random.fold_in(context.key, 2),
         points=points, label=student_label(arm, context), on_step=on_step,
     ):  # fmt: skip
         if initial_logits is None:
             examples = context.ntk_examples
-            initial_logits = np.asarray(trainer.model.apply(state.variables, examples.images))
+            initial_logits = np.asarray(trainer.model.apply(variables, examples.images))
         if measured and not unit.has_rows(step):
             final = step == points[-1]
             rows = measure(
-                arm, step, state, initial_logits, context, self_teacher, final=final,
+                arm, step, variables, initial_logits, context, self_teacher, final=final,
                 on_tile=on_tile,
             )  # fmt: skip
             unit.write_rows(step, rows)
-    assert state is not None
-    return unit.read_rows(points) if measured else [], state
+    assert variables is not None
+    return unit.read_rows(points) if measured else [], variables
 
 
-def earlier_round(state: TrainState, context: SeedContext) -> SelfTeacher:
+def earlier_round(variables: Variables, context: SeedContext) -> SelfTeacher:
     """Return a trained student as the teacher of its next round."""
     logits = split_logits(
         context.student_trainer,
-        state.variables,
+        variables,
         context.dataset,
         label=student_label(Arm("labels", None), context),
     )
-    return SelfTeacher(state.variables, logits)
+    return SelfTeacher(variables, logits)

@@ -126,12 +126,12 @@ def train_teacher(
     init_key, train_key = jax.random.split(key)
     points = teacher_points(trainer, checkpoints)
     variables, logits, rows = [], [], []
-    for step, state in trainer.train(
+    for step, checkpoint in trainer.train(
         unit, Labels(dataset.num_outputs), data, init_key=init_key, train_key=train_key,
         points=points, label=label, on_step=on_step,
     ):  # fmt: skip
-        variables.append(state.variables)
-        logits.append(_stored_logits(unit, step, trainer, state.variables, dataset, label))
+        variables.append(checkpoint)
+        logits.append(_stored_logits(unit, step, trainer, checkpoint, dataset, label))
         loss = np.mean(cross_entropy(logits[-1]["train"], dataset.train.labels))
         rows.append({
             **context, "kind": "teacher", "step": step, "epoch": step // trainer.epoch_steps,

@@ -8,11 +8,13 @@ from kdtheory.training.chunk import (
     default_steps_per_dispatch,
     make_train_chunk,
 )
+from kdtheory.training.compilation_cache import enable_compilation_cache
 from kdtheory.training.evaluate import predict_logits
-from kdtheory.training.loop import NonFiniteLossError, default_together, run, run_many
+from kdtheory.training.loop import NonFiniteLossError, Pause, default_together, run, run_many
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer, make_schedule
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import ComputeDtype, in_precision
+from kdtheory.training.resumable import resumable
 from kdtheory.training.sharding import data_mesh
 from kdtheory.training.stacking import stack_supervisions
 from kdtheory.training.state import (
@@ -23,6 +25,7 @@ from kdtheory.training.state import (
     init_state,
     training_data,
 )
+from kdtheory.training.termination import handle_sigterm
 
 __all__ = [
     "Checkpoints",
@@ -30,6 +33,7 @@ __all__ = [
     "Examples",
     "NonFiniteLossError",
     "OptimizerConfig",
+    "Pause",
     "Supervision",
     "Together",
     "TrainChunk",
@@ -39,7 +43,9 @@ __all__ = [
     "data_mesh",
     "default_steps_per_dispatch",
     "default_together",
+    "enable_compilation_cache",
     "epoch_order",
+    "handle_sigterm",
     "in_precision",
     "init_state",
     "make_optimizer",
@@ -47,6 +53,7 @@ __all__ = [
     "make_train_chunk",
     "packed_convolutions",
     "predict_logits",
+    "resumable",
     "run",
     "run_many",
     "stack_supervisions",

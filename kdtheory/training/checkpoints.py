@@ -1,23 +1,60 @@
 """Training states on disk, by orbax: written atomically, read back bit for bit."""
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from kdtheory.errors import RunError
 
 Tree = TypeVar("Tree")
 
+#: The entry of a packed state that says what it is a state of.
+_STRUCTURE = "structure"
+
+
+def _structure(tree: Any) -> np.ndarray:
+    """Return a fingerprint (32,), uint8, of a pytree's names, shapes and dtypes."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    text = "\n".join(f"{jax.tree_util.keystr(p)} {x.shape} {x.dtype}" for p, x in leaves)
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+
+
+@jax.jit
+def _pack(tree: Any) -> dict[str, jax.Array]:
+    """Return all of a pytree's numbers as one flat array a dtype."""
+    by_dtype: dict[str, list[jax.Array]] = {}
+    for leaf in jax.tree.leaves(tree):
+        by_dtype.setdefault(str(leaf.dtype), []).append(jnp.ravel(leaf))
+    return {dtype: jnp.concatenate(leaves) for dtype, leaves in by_dtype.items()}
+
+
+def _unpack(packed: dict[str, np.ndarray], like: Tree) -> Tree:
+    used = dict.fromkeys(packed, 0)
+
+    def take(leaf: Any) -> jax.Array:
+        dtype = str(leaf.dtype)
+        start, size = used[dtype], int(np.prod(leaf.shape, dtype=np.int64))
+        used[dtype] += size
+        return jnp.asarray(packed[dtype][start : start + size].reshape(leaf.shape))
+
+    return jax.tree.map(take, like)
+
 
 class Checkpoints:
-    """The states of one training, in a folder with one entry a step.
+    """States, or any pytrees of arrays, in a folder with one entry a step.
 
     Saving is asynchronous: `wait` returns when everything is on disk. An entry appears under its
     name only when it is whole, so a killed process leaves either all of a state or none.
+
+    A state's numbers are stored as one flat array a dtype: orbax takes about 0.03 s of CPU time for
+    the variables of a ResNet-56 (3.5 MB) and reads them in 0.05 s; as 285 arrays 0.3 s and 1.6 s.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +63,8 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._orbax = ocp.StandardCheckpointer()
 
-    def _path(self, step: int) -> Path:
+    def path(self, step: int) -> Path:
+        """Return the folder of an entry."""
         return self._folder / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
@@ -41,7 +79,8 @@ class Checkpoints:
           RunError: it cannot be written (a full disk).
         """
         with self._writing():
-            self._orbax.save(self._path(step), state, force=True)
+            packed = {**_pack(state), _STRUCTURE: _structure(state)}
+            self._orbax.save(self.path(step), packed, force=True)
 
     def wait(self) -> None:
         """Return when everything saved is on disk.
@@ -62,19 +101,32 @@ class Checkpoints:
         Raises:
           RunError: the entry is damaged or has another structure; the message names its folder.
         """
-        abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
-        path = self._path(step)
+        sizes: dict[str, int] = {}
+        for leaf in jax.tree.leaves(like):
+            sizes[str(leaf.dtype)] = sizes.get(str(leaf.dtype), 0) + leaf.size
+        structure = _structure(like)
+        abstract = {
+            name: jax.ShapeDtypeStruct((size,), jnp.dtype(name)) for name, size in sizes.items()
+        }
+        abstract[_STRUCTURE] = jax.ShapeDtypeStruct(structure.shape, structure.dtype)
+        path = self.path(step)
         try:
-            return self._orbax.restore(path, abstract)
+            stored = self._orbax.restore(path, abstract)
+            packed = {name: np.asarray(values) for name, values in stored.items()}
         except Exception as error:  # orbax raises many kinds for a damaged entry
-            raise RunError(
-                f"checkpoint {path} cannot be read ({_first_line(error)}); "
-                "remove that folder to compute it again, or start over with --fresh"
-            ) from error
+            raise _unreadable(path, _first_line(error)) from error
+        if not np.array_equal(packed.pop(_STRUCTURE), structure):
+            raise _unreadable(path, "it holds another model's or optimiser's state")
+        return _unpack(packed, like)
 
     def remove(self, step: int) -> None:
         """Delete an entry."""
-        shutil.rmtree(self._path(step), ignore_errors=True)
+        shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def keep_last(self, count: int) -> None:
+        """Delete all but the last entries; `wait` first, so that the last one is whole."""
+        for step in self.steps()[:-count]:
+            self.remove(step)
 
     def close(self) -> None:
         """Wait, and release orbax's threads."""
@@ -89,6 +141,13 @@ class Checkpoints:
             raise RunError(
                 f"cannot write a checkpoint in {self._folder}: {_first_line(error)}"
             ) from error
+
+
+def _unreadable(path: Path, why: str) -> RunError:
+    return RunError(
+        f"checkpoint {path} cannot be read ({why}); "
+        "remove that folder to compute it again, or start over with --fresh"
+    )
 
 
 def _first_line(error: Exception) -> str:
