@@ -81,7 +81,8 @@ class DenseNet(nn.Module):
             x = NormRelu()(x, train)
             if block < len(self.layers) - 1:
                 x = _conv(x.shape[-1] // 2, (1, 1))(x)
-                x = nn.avg_pool(x, (2, 2), strides=(2, 2))
+                # Flax's avg_pool divides by an integer array, which strict promotion forbids.
+                x = nn.pool(x, 0.0, jax.lax.add, (2, 2), (2, 2), "VALID") / 4
         x = x.mean(axis=(1, 2))
         return nn.Dense(self.num_outputs, kernel_init=torch_kernel)(x)
 

@@ -29,7 +29,7 @@ def scaled(channels: int, width: float) -> int:
     return max(1, int(channels * width))
 
 
-def divisible(channels: float, divisor: int = 8) -> int:
+def divisible(channels: int | float, divisor: int = 8) -> int:
     """Return the multiple of a divisor nearest to a number of channels, losing at most a tenth.
 
     The rounding of the MobileNet papers' implementations.
