@@ -53,11 +53,12 @@ def train_view(
     - `dtype`: of the images. Arithmetic is in float32 (float64 if `dtype` is); the mixture is
       rounded to `dtype` once.
 
-    >>> images = jnp.zeros((4, 8, 8, 3), jnp.uint8)
-    >>> view = train_view(jax.random.key(0), images, mean=jnp.zeros(3), std=jnp.ones(3),
-    ...                   config=AugmentConfig(crop_padding=1, mixup=0.2))
-    >>> view.images.shape, view.partner.shape, view.weight.shape
-    ((4, 8, 8, 3), (4,), ())
+    >>> images = jnp.full((1, 2, 2, 1), 255, jnp.uint8)
+    >>> config = AugmentConfig(crop_padding=0, flip=False, cutout=1)
+    >>> view = train_view(jax.random.key(0), images, mean=jnp.zeros(1), std=jnp.ones(1),
+    ...                   config=config)
+    >>> sorted(view.images.ravel().tolist()), view.partner, view.weight
+    ([0.0, 1.0, 1.0, 1.0], None, None)
     """
     working = jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
     seen = normalize(crop_and_flip(key, images, config=config), mean, std, working)

@@ -92,8 +92,9 @@ def test_mixup_is_not_silently_left_out():
         augment(jax.random.key(0), batch(), config=AugmentConfig(mixup=0.2))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 20])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    ("size", "dtype"), [(1, np.float32), (2, np.uint8), (3, np.float32), (20, np.float32)]
+)
 def test_a_cutout_is_a_square_clipped_at_the_border(size, dtype):
     images = batch(64, dtype)  # no zeros in it
     result = np.asarray(random_cutout(jax.random.key(2), images, size=size))
