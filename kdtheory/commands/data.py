@@ -73,12 +73,12 @@ def data_show(options: DataShow) -> None:
         ("train", source.train), ("validation", source.validation), ("test", source.test),
     ):  # fmt: skip
         if split is None:
-            chosen = "by --validation-size" if role == "validation" else "by test_fraction"
+            chosen = "by --validation-size" if role == "validation" else "by --test-fraction"
             print(f"{role:<11} none stored: held out from train, {chosen}")
             continue
         counts = np.bincount(split.labels, minlength=len(names))
         print(
-            f"{role:<11} {len(split.labels):,} examples, {counts.min():,} to {counts.max():,} a "
+            f"{role:<11} {len(split.labels):,} examples, {np.min(counts):,} to {np.max(counts):,} a "
             f"class, stored as: {split.origin}"
         )
     height, width, channels = source.train.read_images(np.arange(1), lambda count: None).shape[1:]
