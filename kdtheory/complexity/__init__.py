@@ -9,6 +9,12 @@ kernel or with its factor J alone.
 from kdtheory.complexity.certified import certify
 from kdtheory.complexity.exact import Complexity, Factor, factorize
 from kdtheory.complexity.factored import FactoredKernel, factored
+from kdtheory.complexity.fitted import (
+    RitzEnergy,
+    condition_estimate,
+    fitted_values,
+    ritz_energy,
+)
 from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import CertifiedComplexity
 from kdtheory.complexity.kernel_checks import ridge_from_trace
@@ -32,12 +38,16 @@ __all__ = [
     "LanczosState",
     "Preconditioner",
     "PseudoInverseComplexity",
+    "RitzEnergy",
     "Spectrum",
     "certify",
+    "condition_estimate",
     "eigendecompose",
     "factored",
     "factorize",
+    "fitted_values",
     "nystrom",
     "pseudo_inverse",
     "ridge_from_trace",
+    "ritz_energy",
 ]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Real
@@ -50,7 +50,7 @@ def certify(
     product_error: float | None = None,
     preconditioner: Preconditioner | None = None,
     states: Sequence[State] | None = None,
-    route: Literal["auto", "primal", "dual", "mixed"] = "auto",
+    route: str = "auto",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
     on_product: OnProduct | None = None,
@@ -81,7 +81,8 @@ def certify(
         preconditioner: from `nystrom` for the same kernel and ridge: fewer products where the
             kernel has few large eigenvalues. `smallest_eigenvalue` is not used then.
         states: `states` of an earlier result for the same kernel, ridge, targets, route and
-            preconditioner: goes on from there.
+            preconditioner: goes on from there. Those of the route "dual" serve every ridge: a
+            further one costs its certificate, and more steps only where it is smaller.
         route: how; the result says which was taken.
 
             - "primal": Lanczos on K, below. Any kernel.
@@ -188,10 +189,12 @@ def certify(
     store = None
     if checkpoint is not None:
         parts = () if preconditioner is None else (preconditioner.eigenvalues,)
+        # Golub-Kahan does not know the ridge: its states serve every one.
+        own = {} if taken == "dual" else {"ridge": float(ridge)}
         store = Checkpoint(
             checkpoint,
             route=taken,
-            fingerprint=fingerprint(taken, stack.columns, *parts, ridge=ridge),
+            fingerprint=fingerprint(taken, stack.columns, *parts, **own),
             seconds=checkpoint_seconds,
         )
         if states is None:

@@ -83,7 +83,8 @@ class Checkpoint:
             InputError: the file is damaged, or of another iteration.
         """
         try:
-            with np.load(self._path, allow_pickle=False) as file:
+            # Opened here: np.load leaves a damaged file open.
+            with self._path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 stored = {name: file[name] for name in file.files}
         except FileNotFoundError:
             return [None] * count

@@ -17,7 +17,6 @@ from kdtheory.complexity.golub_kahan import GolubKahan, GolubKahanState
 from kdtheory.complexity.intervals import Bounds, Keep, OnProduct
 from kdtheory.errors import InputError, KernelError
 
-
 #: Relative size below which singular values count as 0 in the choice of the dual point.
 _CUT = 1e-12
 
@@ -63,7 +62,8 @@ def certificate(
     dtype, eps = jacobian.dtype, float(np.finfo(jacobian.dtype).eps)
     fine = float(np.finfo(np.float64).eps) * (start.size + state.basis.shape[1])
     steps = len(state.alphas) - 1
-    primal, weight, dual = _points(state, ridge=ridge, eps=eps)
+    primal = primal_point(state, ridge=ridge)
+    weight, dual = _dual_point(state, ridge=ridge, eps=eps)
     a = (primal @ state.basis[:steps]).astype(dtype)
     image = jacobian.matvec(a).astype(np.float64)
     left = start.astype(dtype)
@@ -89,27 +89,32 @@ def certificate(
     return Certificate(lower, upper, delta)
 
 
-def _points(
-    state: GolubKahanState, *, ridge: float, eps: float
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return (p, c, q): the primal point V^T p and the dual point c Y + J V^T q.
+def primal_point(state: GolubKahanState, *, ridge: float) -> Float[np.ndarray, " k"]:
+    """Return p for which a = V^T p minimises ||Y - J a||^2 + ridge ||a||^2 in the state's space.
 
-    Both are least squares in the bidiagonal matrices, by orthogonal factors, in float64.
+    Least squares in the bidiagonal matrix, by orthogonal factors, in float64.
     """
+    steps = len(state.alphas) - 1
+    if not steps:
+        return np.zeros(0)
+    # B: J V_k = U_{k+1} B.
+    bidiagonal = np.diag(state.betas[1:], -1)[:, :steps]
+    bidiagonal += np.eye(steps + 1, steps) * state.alphas[:-1]
+    target = np.zeros(2 * steps + 1)
+    target[0] = state.betas[0]
+    stacked = np.concatenate([bidiagonal, math.sqrt(ridge) * np.eye(steps)])
+    return scipy.linalg.lstsq(stacked, target, check_finite=False)[0]
+
+
+def _dual_point(
+    state: GolubKahanState, *, ridge: float, eps: float
+) -> tuple[float, Float[np.ndarray, " k"]]:
+    """Return (c, q) for which z = c Y + J V^T q is the best dual point in the state's space."""
     alphas, betas = state.alphas, state.betas
     steps = len(alphas) - 1
     root = math.sqrt(ridge)
-    # B: J V_k = U_{k+1} B. Columns of [||Y|| e_1, B], upper bidiagonal: Y, J v_1, ..., J v_k in U.
+    # Columns of [||Y|| e_1, B], upper bidiagonal: Y, J v_1, ..., J v_k in U.
     right = np.diag(betas) + np.diag(alphas[:-1], 1)
-    bidiagonal = right[:, 1:]
-    target = np.zeros(steps + 1)
-    target[0] = betas[0]
-    primal = np.zeros(0)
-    if steps:
-        stacked = np.concatenate([bidiagonal, root * np.eye(steps)])
-        primal = scipy.linalg.lstsq(
-            stacked, np.concatenate([target, np.zeros(steps)]), check_finite=False
-        )[0]
     # Maximise (Y^T z)^2 / (||J^T z||^2 + ridge ||z||^2) over z = U R x; J^T U = V L^T. The last
     # rows weigh what rounding of J V q, with its own unit eps ||J||, would add.
     lower = np.diag(alphas) + np.diag(betas[1:], -1)
@@ -122,7 +127,7 @@ def _points(
     goal[steps + 1] = betas[0] / root
     solution = scipy.linalg.lstsq(rows / scale, goal, cond=_CUT, check_finite=False)[0] / scale
     solution *= state.betas[0] / np.linalg.norm(solution)
-    return primal, float(solution[0]), solution[1:]
+    return float(solution[0]), solution[1:]
 
 
 def _go(

@@ -82,7 +82,7 @@ class FactoredKernel:
         return self.jacobian.matvec(self.jacobian.rmatvec(vector))
 
 
-def factored(jacobian: Real[ArrayLike, "N P"]) -> FactoredKernel:
+def factored(jacobian: Real[ArrayLike, "..."]) -> FactoredKernel:
     """Return the kernel K = J J^T of features J, for `certify` and its route "dual".
 
     Args:

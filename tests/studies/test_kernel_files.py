@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kdtheory.cli import main
 from kdtheory.errors import InputError, KernelError
 from kdtheory.studies import kernel_files
-from kdtheory.studies.kernel_files import complexity_of_files, load_array, save_gram, tile_bar
+from kdtheory.studies.complexity_files import complexity_of_files
+from kdtheory.studies.kernel_files import load_array, save_gram, tile_bar
 
 SETTINGS = {
     "dataset": "synthetic", "task": "full", "data_dir": None, "model": "mlp8x1", "ntk_size": 6,

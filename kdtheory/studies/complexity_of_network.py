@@ -1,0 +1,178 @@
+"""Complexity of targets for a network's tangent kernel, from the network and the data."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from kdtheory import models
+from kdtheory.complexity.intervals import OnProduct
+from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
+from kdtheory.errors import InputError, RunError
+from kdtheory.ntk import gram, operator
+from kdtheory.ntk.memory import available
+from kdtheory.studies.kernel_files import load_array
+from kdtheory.studies.kernel_values import KernelValues, dense_values, operator_values
+
+
+def values_of_network(
+    *,
+    dataset: str,
+    task: str,
+    data_dir: str | None,
+    model: str,
+    checkpoint: Path | None,
+    seed: int,
+    ntk_size: int,
+    outputs: str,
+    targets: str,
+    ridge: float | None,
+    ridge_fraction: float | None,
+    relative_gap: float,
+    max_products: int,
+    matrix_free: bool,
+    dtype: str,
+    spectrum: bool,
+    on_tile: Callable[[int, int], None] | None = None,
+    on_product: OnProduct | None = None,
+) -> KernelValues:
+    """Return the complexity of targets for the NTK of a model on training examples.
+
+    Args:
+      dataset: as for `kdtheory.datasets.load`.
+      task: likewise.
+      data_dir: likewise.
+      model: name.
+      checkpoint: folder of a stored training state (step-...), None for the initialisation.
+      seed: of the subsample, the initialisation and random targets.
+      ntk_size: number of training examples.
+      outputs: "full" or "sum".
+      targets: "labels" (one-hot less each output's mean, or +-1), "random" (labels drawn at random,
+        encoded likewise), or a .npy file: (n, d), (n,), or a stack.
+      ridge: in the kernel's unit, or
+      ridge_fraction: in units of the mean of the kernel's diagonal; 0.001 if neither is given.
+      relative_gap: of the certified interval.
+      max_products: of the iteration.
+      matrix_free: never form K; done in any case where K does not fit in memory.
+      dtype: of K or of the products.
+      spectrum: also return the spectrum.
+      on_tile: called with (tiles done, tiles in all) of a dense kernel.
+      on_product: called with the narrowing bounds.
+
+    Raises:
+      InputError: unknown names, sizes or files that do not fit.
+      KernelError: a kernel whose inverse cannot be trusted.
+      RunError: a checkpoint that cannot be read.
+    """
+    if ridge is not None and ridge_fraction is not None:
+        raise InputError("give --ridge or --ridge-fraction, not both")
+    data = _load(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
+    network = models.create(model, data.num_outputs)
+    variables = models.init(network, jax.random.key(seed), data.image_shape)
+    if checkpoint is not None:
+        variables = _restore(checkpoint, variables)
+    images = np.asarray(normalize(data.train.images, data.mean, data.std))
+    values = _targets(targets, data, outputs=outputs, seed=seed)
+    size = ntk_size * (data.num_outputs if outputs == "full" else 1)
+    # K, the copy that is factorised, and as much again to work with.
+    fits = 3 * size**2 * 8 <= available()
+    if fits and not matrix_free:
+        kernel = gram(
+            network.apply, variables, images, outputs=outputs, dtype=dtype, on_tile=on_tile
+        )
+        mean = float(np.mean(np.diagonal(kernel), dtype=np.float64))
+        return dense_values(
+            kernel,
+            values,
+            ridge=_ridge(ridge, ridge_fraction, mean),
+            num_outputs=data.num_outputs if outputs == "full" else 1,
+            spectrum=spectrum,
+        )
+    products = operator(network.apply, variables, images, outputs=outputs, dtype=dtype)
+    if ridge is None:
+        # Of some examples, which tell it to a few per cent: all would take d backward passes.
+        few = operator(
+            network.apply, variables, images[:256], outputs=outputs, dtype=dtype
+        ).diagonal()
+        ridge = _ridge(None, ridge_fraction, float(few.mean(dtype=np.float64)))
+    return operator_values(
+        products,
+        values,
+        ridge=ridge,
+        relative_gap=relative_gap,
+        max_products=max_products,
+        seed=seed,
+        on_product=on_product,
+    )
+
+
+def _ridge(ridge: float | None, fraction: float | None, mean: float) -> float:
+    if ridge is not None:
+        return ridge
+    fraction = 1e-3 if fraction is None else fraction
+    if not (math.isfinite(fraction) and fraction > 0):
+        raise InputError(f"--ridge-fraction must be finite and > 0, got {fraction}")
+    return fraction * mean
+
+
+def _load(
+    dataset: str, *, task: str, data_dir: str | None, ntk_size: int, seed: int
+) -> ImageDataset:
+    try:
+        return load(
+            dataset, task=task, data_dir=data_dir, train_size=ntk_size, validation_size=0, seed=seed
+        )
+    except InputError as error:
+        # The argument of `load` is this command's --ntk-size.
+        if str(error).startswith("train_size "):
+            raise InputError(str(error).replace("train_size", "--ntk-size", 1)) from error
+        raise
+
+
+def _targets(name: str, data: ImageDataset, *, outputs: str, seed: int) -> np.ndarray:
+    d = data.num_outputs if outputs == "full" else 1
+    n = len(data.train)
+    if name not in ("labels", "random"):
+        path = Path(name)
+        if path.suffix != ".npy":
+            raise InputError(f"--targets must be labels, random or a .npy file, got {name!r}")
+        values = load_array(path)
+        # Read here, so that a wrong shape costs no kernel.
+        if values.shape not in ((n * d,), (n, d)) and values.shape[1:] not in ((n, d), (n * d,)):
+            raise InputError(
+                f"{path} has shape {values.shape}; allowed: ({n}, {d}), ({n * d},), or a stack of "
+                "such"
+            )
+        return values
+    if d != data.num_outputs:
+        raise InputError(
+            f"--targets {name} has {data.num_outputs} outputs an example, --outputs {outputs} one; "
+            "give a .npy file, or --outputs full"
+        )
+    labels = np.asarray(data.train.labels)
+    if name == "random":
+        drawn = np.random.default_rng(seed).integers(0, max(d, 2), size=n)
+        labels = drawn.astype(labels.dtype)
+    encoded = np.asarray(encode_labels(labels, d), np.float64)
+    return encoded if d == 1 else encoded - encoded.mean(axis=0)
+
+
+def _restore(folder: Path, like: Any) -> Any:
+    """Return the variables of a training state that `kdtheory run` stored."""
+    import orbax.checkpoint as ocp
+
+    if not folder.is_dir():
+        raise InputError(f"--checkpoint must name a folder step-..., {folder} is none")
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            stored = checkpointer.restore(folder.absolute())
+        variables = {"params": stored["params"], **(stored["model_state"] or {})}
+    except Exception as error:  # orbax raises many kinds for a damaged entry
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise RunError(f"checkpoint {folder} cannot be read ({line})") from error
+    if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, dict(like)):
+        raise InputError(f"checkpoint {folder} is of another model, or of other outputs")
+    return variables

@@ -1,0 +1,160 @@
+"""`kdtheory complexity` on files, and on a model and data, dense and matrix-free."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kdtheory.cli import main
+from kdtheory.complexity import eigendecompose, factorize
+
+NETWORK = [
+    "complexity", "--dataset", "synthetic", "--model", "mlp8x1", "--ntk-size", "12", "--json",
+]  # fmt: skip
+
+
+def run(capsys, *words):
+    main([str(word) for word in words])
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """K, Y and their files."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(12, 30))
+    kernel, targets = features @ features.T, rng.normal(size=(6, 2))
+    np.save(tmp_path / "K.npy", kernel)
+    np.save(tmp_path / "Y.npy", targets)
+    return kernel, targets, tmp_path
+
+
+def test_files_give_the_exact_value_and_the_margins_of_the_predictor(saved, capsys):
+    kernel, targets, folder = saved
+    values = run(
+        capsys, "complexity", "--gram", folder / "K.npy", "--targets", folder / "Y.npy",
+        "--ridge", 40, "--json",
+    )  # fmt: skip
+    exact = factorize(kernel, ridge=40.0).complexity(targets)
+    assert values["complexity"] == pytest.approx(exact.complexity)
+    assert values["adjusted"] == pytest.approx(exact.adjusted)
+    fitted = (kernel @ np.linalg.solve(kernel + 40 * np.eye(12), targets.ravel())).reshape(6, 2)
+    decided = targets.argmax(axis=1)
+    margins = fitted[np.arange(6), decided] - fitted[np.arange(6), 1 - decided]
+    assert values["smallest_margin"] == pytest.approx(margins.min())
+    assert values["mean_margin"] == pytest.approx(margins.mean())
+    assert values["errors"] == pytest.approx(np.mean(margins <= 0))
+
+
+@pytest.mark.parametrize("targets", ["labels", "random"])
+def test_the_interval_holds_the_value(capsys, targets):
+    ridge = ["--ridge-fraction", "0.01", "--targets", targets]
+    dense = run(capsys, *NETWORK, *ridge)
+    free = run(
+        capsys, *NETWORK, "--matrix-free", "--ridge", dense["ridge"], "--targets", targets,
+        "--relative-gap", 1e-6,
+    )  # fmt: skip
+    assert free["lower"] <= dense["complexity"] <= free["upper"]
+    assert free["relative_gap"] <= 1e-6
+    assert free["stopped"] == "gap"
+    assert free["adjusted_lower"] <= dense["adjusted"] <= free["adjusted_upper"]
+    assert free["smallest_margin"] == pytest.approx(dense["smallest_margin"], abs=2e-3)
+    assert free["mean_margin"] == pytest.approx(dense["mean_margin"], abs=2e-3)
+    assert free["condition"] >= dense["condition"] * 0.1
+
+
+def test_what_does_not_fit_is_bounded(capsys, monkeypatch):
+    monkeypatch.setattr("kdtheory.studies.complexity_of_network.available", lambda: 1000)
+    values = run(capsys, *NETWORK, "--relative-gap", 0.5)
+    assert values["route"] in ("primal", "dual")
+    assert 0 < values["lower"] <= values["upper"]
+
+
+def test_random_labels_are_drawn_by_the_seed(capsys):
+    labels = run(capsys, *NETWORK, "--ridge", 1)
+    drawn = [run(capsys, *NETWORK, "--ridge", 1, "--targets", "random") for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0]["complexity"] != labels["complexity"]
+    assert drawn[0]["trace"] == labels["trace"]
+
+
+def test_targets_from_a_file_are_a_teachers(capsys, tmp_path):
+    labels = run(capsys, *NETWORK)
+    n, d = labels["n"], labels["num_outputs"]
+    np.save(tmp_path / "Y.npy", np.random.default_rng(0).normal(size=(3, n, d)))
+    values = run(capsys, *NETWORK, "--targets", tmp_path / "Y.npy")
+    assert np.shape(values["complexity"]) == (3,)
+    np.save(tmp_path / "Y.npy", np.ones((n, d + 1)))
+    error = refused(capsys, *NETWORK, "--targets", tmp_path / "Y.npy")
+    assert f"has shape ({n}, {d + 1}); allowed: ({n}, {d})" in error
+
+
+@pytest.mark.parametrize("free", [[], ["--matrix-free", "--relative-gap", "0.1"]])
+def test_the_spectrum_is_drawn(capsys, tmp_path, free):
+    path = tmp_path / "figure.png"
+    run(capsys, *NETWORK, *free, "--plot", path)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_spectrum_drawn_is_the_kernels(saved, capsys, tmp_path, monkeypatch):
+    kernel, targets, folder = saved
+    drawn = []
+    monkeypatch.setattr(
+        "kdtheory.studies.complexity_figure.save_spectrum",
+        lambda path, lines, ridge: drawn.append((lines, ridge)),
+    )
+    run(
+        capsys, "complexity", "--gram", folder / "K.npy", "--targets", folder / "Y.npy",
+        "--ridge", 0.5, "--plot", tmp_path / "figure.svg", "--json",
+    )  # fmt: skip
+    lines, ridge = drawn[0]
+    spectrum = eigendecompose(kernel)
+    assert (ridge, lines.exact) == (0.5, True)
+    np.testing.assert_allclose(lines.eigenvalues, spectrum.eigenvalues)
+    np.testing.assert_allclose(lines.energy[0], spectrum.energy(targets))
+
+
+def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
+    main([
+        "run", "--dataset", "synthetic", "--teacher", "mlp8x1", "--student", "mlp8x1",
+        "--train-size", "24", "--batch-size", "8", "--epochs", "1", "--arms", "labels",
+        "--seeds", "1", "--ntk-size", "4", "--out", str(tmp_path / "run"),
+    ])  # fmt: skip
+    capsys.readouterr()
+    stored = sorted((tmp_path / "run").rglob("step-*"))
+    assert stored
+    initial = run(capsys, *NETWORK, "--ridge", 1)
+    first = run(capsys, *NETWORK, "--ridge", 1, "--checkpoint", stored[-1])
+    assert first["complexity"] != initial["complexity"]
+    error = refused(capsys, *NETWORK, "--checkpoint", stored[-1], "--model", "mlp16x1")
+    assert "is of another model" in error
+    assert "must name a folder" in refused(capsys, *NETWORK, "--checkpoint", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--gram", "K.npy"], "--gram needs --targets"),
+        (["--gram", "K.npy", "--targets", "Y.npy", "--ntk-size", "3"], "--ntk-size is for a model"),
+        (["--num-outputs", "2"], "--num-outputs is for --gram"),
+        (["--ridge", "1", "--ridge-fraction", "1"], "--ridge or --ridge-fraction, not both"),
+        (["--ridge-fraction", "-1"], "--ridge-fraction must be finite and > 0"),
+        (["--targets", "teacher"], "labels, random or a .npy file, got 'teacher'"),
+        (["--outputs", "sum", "--dataset", "synthetic"], "give a .npy file, or --outputs full"),
+        (["--plot", "figure.txt"], "--plot must end in .pdf, .png or .svg"),
+        (["--ntk-size", "1000000"], "--ntk-size must be 1 to"),
+        (["--model", "lenet"], "unknown model 'lenet'"),
+        (["--matrix-free", "--ridge", "0", "--ntk-size", "4"], "upper bound needs ridge > 0"),
+    ],
+)
+def test_bad_flags_are_one_line(capsys, words, message):
+    assert message in refused(capsys, "complexity", *words)
