@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdtheory.errors import InputError
-from kdtheory.ntk import gram, nystrom_gram
+from kdtheory.ntk import gram, nystrom_gram, operator
 
 
 class Net(nn.Module):
@@ -136,3 +136,15 @@ def test_float32_entries_give_a_float64_factor(problem):
 def test_bad_settings_get_one_clear_line(problem, settings, message):
     with pytest.raises(InputError, match=message):
         nystrom_gram(*problem, **{"landmarks": 3, "key": jax.random.key(0), **settings})
+
+
+def test_the_frobenius_error_may_be_asked_for_later(problem):
+    found = nystrom_gram(*problem, landmarks=4, key=jax.random.key(1), probes=0, dtype="float64")
+    kernel = operator(*problem, dtype="float64")
+    stated = found.estimate_frobenius_error(kernel, jax.random.key(0), probes=64)
+    truth = np.linalg.norm(gram(*problem, dtype="float64") - found.gram)
+    assert abs(stated.value - truth) < 4 * stated.standard_error
+    with pytest.raises(InputError, match="probes must be at least 2"):
+        found.estimate_frobenius_error(kernel, jax.random.key(0), probes=1)
+    with pytest.raises(InputError, match="shape"):
+        found.estimate_frobenius_error(operator(*problem[:2], problem[2][:5]), jax.random.key(0))
