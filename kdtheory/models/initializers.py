@@ -1,6 +1,7 @@
 """Initialisers of the published implementations that Flax does not have by name."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,7 +29,7 @@ def torch_bias(fan_in: int) -> nn.initializers.Initializer:
     """
     bound = fan_in**-0.5
 
-    def initializer(key: jax.Array, shape: tuple[int, ...], dtype: type = jnp.float32) -> jax.Array:
+    def initializer(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return initializer
