@@ -5,7 +5,9 @@ beside the other on the host. A method is a `TileEngine`: what to keep of a bloc
 the tile of the kernel that two such blocks make.
 """
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,10 +16,18 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.errors import InputError, KernelError, unknown_name
+from kdtheory.ntk.blockwise import Blockwise, Progress
 from kdtheory.ntk.engines import OUTPUTS, TileEngine
+from kdtheory.ntk.fingerprint import identity
 from kdtheory.ntk.inputs import as_inputs, cast, settings
+from kdtheory.ntk.memory import parse_bytes
+from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.methods import METHODS, make_engine
-from kdtheory.ntk.tiling import blocks, fill
+from kdtheory.ntk.processes import Team
+from kdtheory.ntk.schedule import all_tiles
+from kdtheory.ntk.spill import Spill
+from kdtheory.ntk.store import FILE_BYTES, TileStore
+from kdtheory.ntk.tiling import Assembly, blocks
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
 
@@ -31,7 +41,12 @@ def gram(
     method: str = "auto",
     batch_size: int | None = None,
     dtype: Any = None,
+    memory_budget: str | int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    distributed: bool = False,
     on_tile: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Float[np.ndarray, "..."]:
     r"""Return the Gram matrix of the empirical neural tangent kernel, exact up to rounding.
 
@@ -56,19 +71,34 @@ def gram(
         "sum": (n1, n2), the kernel of the sum of the outputs divided by sqrt(d).
       method: "layerwise", "neural_tangents" (its Jacobian contraction),
         "neural_tangents_vector_products", or "auto" (see `choose_method`).
-      batch_size: examples in a block of rows; None chooses one from n, d and P. It does not change
-        the result beyond rounding.
+      batch_size: examples in a block of rows; None chooses one from n, d, P and memory_budget. It
+        does not change the result beyond rounding.
       dtype: "float32" or "float64"; None keeps the parameters' (float32 for lower precision).
         "float64" holds whatever JAX's own flag says, and casts floating variables and inputs.
-      on_tile: called with (tiles done, tiles in all) after each tile.
+      memory_budget: memory to compute in besides the matrix itself, such as "4GiB" or a number of
+        bytes; on accelerators it is theirs, all devices of the mesh together. Features of blocks of
+        examples that do not fit are spilled to a temporary file (in `store`, else in $TMPDIR), or
+        computed again where that is quicker. None uses half of what is free; block sizes, and so
+        the rounding, never depend on what is free.
+      store: a folder for finished tiles. A call that was killed goes on when it is made again, and
+        returns the same matrix bit for bit; damaged tiles are computed again, with a warning.
+      mesh: devices of this process to split the examples over, along all axes together.
+      distributed: share the tiles among the processes of `jax.distributed`, all of which must make
+        the same call; each returns the whole matrix. They exchange tiles through `store`, a folder
+        that all of them see, or without one by an all-gather.
+      on_tile: called with (tiles done, tiles in all) after each tile of this process.
+      on_progress: called with a `Progress` after each tile: the same, and the seconds left.
 
     Returns:
       A NumPy array on the host, of the dtype asked for.
 
     Raises:
       InputError: an unknown method, outputs or dtype, variables without "params", inputs that do
-        not match, logits that are not (n, d), a model that `method="layerwise"` does not cover.
+        not match, logits that are not (n, d), a model that `method="layerwise"` does not cover, a
+        budget that cannot be met, a store of another kernel, a mesh with devices of other
+        processes.
       KernelError: the kernel has entries that are not finite; the message names the likely cause.
+      RunError: the store cannot be written, or another process was lost.
 
     >>> import jax, flax.linen as nn
     >>> model, x = nn.Dense(1), np.eye(3, 2, dtype=np.float32)
@@ -79,6 +109,15 @@ def gram(
            [1., 1., 1.]], dtype=float32)
     """
     _check_names(outputs, method, batch_size)
+    budget = None if memory_budget is None else parse_bytes(memory_budget)
+    placement = Placement(mesh)
+
+    def tell(progress: Progress) -> None:
+        if on_tile is not None:
+            on_tile(progress.done, progress.total)
+        if on_progress is not None:
+            on_progress(progress)
+
     with settings(dtype, variables) as result_dtype:
         variables = cast(variables, result_dtype)
         x1 = as_inputs("x1", x1, result_dtype)
@@ -88,8 +127,26 @@ def gram(
                 f"x1 and x2 must be alike but for their length; got {x1.dtype}{x1.shape} and "
                 f"{x2.dtype}{x2.shape}"
             )
-        engine = make_engine(apply_fn, variables, x1, outputs=outputs, method=method)
-        kernel = _tiled(engine, variables, x1, x2, batch_size, on_tile)
+        engine = make_engine(
+            apply_fn,
+            variables,
+            x1,
+            outputs=outputs,
+            method=method,
+            budget=budget,
+            placement=placement,
+        )
+        kernel = _assembled(
+            apply_fn,
+            engine,
+            variables,
+            x1,
+            x2,
+            batch_size=batch_size,
+            folder=None if store is None else Path(store),
+            distributed=distributed,
+            tell=tell,
+        )
         if kernel.dtype != result_dtype:
             # A model with a computation dtype of its own.
             kernel = kernel.astype(result_dtype)
@@ -124,56 +181,61 @@ def choose_method(apply_fn: ApplyFn, variables: Variables, x: ArrayLike) -> tupl
     return engine.method, engine.reason
 
 
-def _tiled(
+def _assembled(
+    apply_fn: ApplyFn,
     engine: TileEngine,
     variables: Variables,
     x1: np.ndarray,
     x2: np.ndarray | None,
+    *,
     batch_size: int | None,
-    on_tile: Callable[[int, int], None] | None,
+    folder: Path | None,
+    distributed: bool,
+    tell: Callable[[Progress], None],
 ) -> np.ndarray:
-    """Compute the kernel block by block, keeping the row block's features while they serve."""
+    """Compute the tiles that are this process' and not stored yet, and put all together."""
     other = x1 if x2 is None else x2
-    variables = jax.device_put(variables)
-    row_size = engine.block_size(x1.shape[0], batch_size)
-    column_size = engine.block_size(other.shape[0], batch_size)
-    rows, columns = blocks(x1.shape[0], row_size), blocks(other.shape[0], column_size)
-    places = [(i, j) for i in range(len(rows)) for j in range(i if x2 is None else 0, len(columns))]
-    keeps = engine.keeps(len(columns), column_size)
-    kept: dict[int, Any] = {}
-
-    def column_features(j: int) -> Any:
-        """Features of a block of columns, kept for later rows where they fit in memory."""
-        if j in kept:
-            return kept[j]
-        value = engine.features(variables, other[columns[j]], column_size)
-        if keeps:
-            kept[j] = value
-        return value
-
-    kernel: np.ndarray | None = None
-    row_features: Any = None
-    for done, (i, j) in enumerate(places, 1):
-        row, column = rows[i], columns[j]
-        if done == 1 or i != places[done - 2][0]:
-            if x2 is None:
-                row_features = column_features(i)
-                kept.pop(i, None)
+    n1, n2 = x1.shape[0], other.shape[0]
+    plan = engine.plan(variables, n1, n2, batch_size)
+    rows, columns = blocks(n1, plan.rows), blocks(n2, plan.columns)
+    matrix = Assembly(engine.shape(n1, n2), engine.outputs, rows, columns, symmetric=x2 is None)
+    every = all_tiles(len(rows), len(columns), symmetric=x2 is None)
+    team = Team(share=distributed)
+    mine = team.share_of(every)
+    store: TileStore | None = None
+    if folder is not None or team.count > 1:
+        names = identity(engine, plan, apply_fn, variables, x1, x2)
+        if folder is None:
+            team.check_alike(names)
+        else:
+            store = TileStore(folder, names, file_bytes=_pending_bytes(engine))
+            for place, tile in store.read():
+                matrix.put(place, tile)
+    wanted = [place for place in mine if place not in matrix.placed]
+    work = Blockwise(engine, plan, variables, x1, x2, rows, columns)
+    done = len(mine) - len(wanted)
+    if done:
+        tell(Progress(done, len(mine), None))
+    with Spill(folder) as spill:
+        for place, tile, seconds_left in work.tiles(wanted, spill):
+            if not np.isfinite(matrix.put(place, tile)).all():
+                raise _not_finite(variables, x1, x2)
+            if store is None:
+                team.keep(place, tile)
             else:
-                row_features = engine.features(variables, x1[row], row_size)
-        on_diagonal = x2 is None and i == j
-        tile = np.asarray(
-            engine.tile(variables, row_features, None if on_diagonal else column_features(j))
-        )
-        if kernel is None:
-            kernel = np.empty(engine.shape(x1.shape[0], other.shape[0]), tile.dtype)
-        written = fill(kernel, tile, row, column, engine.outputs, symmetric=x2 is None)
-        if not np.isfinite(written).all():
-            raise _not_finite(variables, x1, x2)
-        if on_tile is not None:
-            on_tile(done, len(places))
-    assert kernel is not None
-    return kernel
+                store.add(place, tile)
+            done += 1
+            tell(Progress(done, len(mine), seconds_left))
+    if store is not None:
+        store.flush()
+    if team.count > 1:
+        team.complete(matrix, every, store)
+    return matrix.whole()
+
+
+def _pending_bytes(engine: TileEngine) -> int:
+    """Return how much may wait in memory to be stored."""
+    return FILE_BYTES if engine.budget is None else min(FILE_BYTES, engine.budget // 32)
 
 
 def _check_names(outputs: str, method: str, batch_size: int | None) -> None:

@@ -16,10 +16,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from kdtheory.ntk.contractions import Flat, Share, contract, join_narrow, squared_norms
-from kdtheory.ntk.engines import WORKING_MEMORY, TileEngine, even_size
+from kdtheory.ntk.engines import (
+    WORKING_MEMORY,
+    Plan,
+    TileEngine,
+    abstract,
+    even_size,
+    rounded_up,
+    too_small,
+    tree_bytes,
+    used_bytes,
+)
 from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
 from kdtheory.ntk.layer_gradients import contributions, layer_kind
-from kdtheory.ntk.memory import available
+from kdtheory.ntk.memory import available, total
+from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.tiling import padded
 from kdtheory.typing import ApplyFn, Variables
 
@@ -33,6 +44,12 @@ _SMALLEST_CHUNK = 8
 #: Rows of the kernel, examples times outputs, in a block: products this large run at full speed.
 _BLOCK_ROWS = 256
 
+#: Within a budget, blocks are made smaller until this many fit: each streamed block serves them.
+_RESIDENT = 6
+
+#: Passes that are under way at a time at most, where memory is counted.
+_IN_FLIGHT = 32
+
 
 class Compiled(NamedTuple):
     """The compiled functions of one model, and what sizes are chosen by.
@@ -42,14 +59,16 @@ class Compiled(NamedTuple):
       join: gradients of several chunks as those of one block.
       tile: the tile of two blocks.
       norms: squared norms of a block's gradients.
+      example_features: shapes and dtypes of one example's gradients.
       feature_bytes: memory of one example's gradients.
       pass_bytes: memory of one example's forward and backward pass, gradients included.
     """
 
-    features: Callable[[Variables, Any], list[Share]]
+    features: Any
     join: Callable[[list[list[Share]]], list[Share]]
-    tile: Callable[[list[Share], list[Share]], jax.Array]
+    tile: Any
     norms: Callable[[list[Share]], jax.Array]
+    example_features: list[Share]
     feature_bytes: int
     pass_bytes: int
 
@@ -107,59 +126,136 @@ class LayerwiseEngine(TileEngine):
     """
 
     def __init__(
-        self, apply_fn: ApplyFn, variables: Variables, x: np.ndarray, d: int, **names: str
+        self, apply_fn: ApplyFn, variables: Variables, x: np.ndarray, d: int, **names: Any
     ) -> None:
         super().__init__(d=d, **names)
-        abstract = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), dict(variables))
-        leaves, structure = jax.tree.flatten(abstract)
+        leaves, structure = jax.tree.flatten(abstract(variables))
+        self._example = (x.shape[1:], x.dtype)
         self._compiled = _compiled(
             apply_fn,
             self.outputs,
             structure,
             tuple((leaf.shape, leaf.dtype) for leaf in leaves),
-            (x.shape[1:], x.dtype),
+            self._example,
             d,
+            self.placement,
         )
         self._rows = 1 if self.outputs == "sum" else d
-        budget = _PASSES_CPU if jax.default_backend() == "cpu" else WORKING_MEMORY
+        passes = _PASSES_CPU if jax.default_backend() == "cpu" else WORKING_MEMORY
         # A power of two, which splits evenly where a layer works on parts of a chunk.
         self._chunk = max(
-            _SMALLEST_CHUNK, 1 << (budget // self._compiled.pass_bytes).bit_length() >> 1
+            _SMALLEST_CHUNK, 1 << (passes // self._compiled.pass_bytes).bit_length() >> 1
         )
-        self._memory = available() // 2
+        # Passes that may be under way at a time; None for as many as JAX likes.
+        self._window: int | None = None
 
     def block_size(self, n: int, batch_size: int | None) -> int:
-        """Return a size for which products are large, and gradients of two blocks fit."""
-        if batch_size is not None:
-            return min(n, batch_size)
-        each = max(1, self._compiled.feature_bytes)
-        if n * each <= self._memory:
-            largest = max(1, _BLOCK_ROWS // self._rows)
-        else:
-            # Blocks whose gradients are computed anew for each tile: as few as fit.
-            largest = max(1, self._memory // (2 * each))
-        chunk = min(n, largest, self._chunk)
-        return min(n, -(-even_size(n, largest) // chunk) * chunk)
+        """Return a size for which products are large."""
+        return self._block(n, batch_size, max(1, _BLOCK_ROWS // self._rows))
 
-    def keeps(self, count: int, size: int) -> bool:
-        """Return whether the gradients of all blocks fit in memory together."""
-        return count * size * self._compiled.feature_bytes <= self._memory
+    def _block(self, n: int, batch_size: int | None, largest: int) -> int:
+        """Return a size of at most `largest` examples a device that chunks fill."""
+        count = self.placement.count
+        if batch_size is not None:
+            return rounded_up(min(n, batch_size), count)
+        step = min(-(-n // count), largest, self._chunk) * count
+        return min(rounded_up(n, count), rounded_up(even_size(n, largest * count), step))
+
+    def plan(self, variables: Variables, n1: int, n2: int, batch_size: int | None) -> Plan:
+        """Return blocks for fast products; smaller ones where few of them would fit."""
+        largest = max(1, _BLOCK_ROWS // self._rows)
+        if self.budget is None:
+            # Sizes by the whole memory, which does not change; what stays by what is free.
+            largest = min(largest, max(1, total() // (4 * max(1, self._compiled.feature_bytes))))
+            rows, columns = (self._block(n, batch_size, largest) for n in (n1, n2))
+            each = max(1, max(rows, columns) * self._compiled.feature_bytes)
+            return Plan(rows, columns, self._chunk, max(1, available() // 2 // each))
+        # A first guess without the compiler, so that few programs are compiled in vain.
+        limit = self.budget // (4 * self.placement.count * self._compiled.pass_bytes)
+        self._chunk = 1 << max(1, min(self._chunk, limit)).bit_length() - 1
+        while True:
+            rows, columns = (self._block(n, batch_size, largest) for n in (n1, n2))
+            count = max(-(-n1 // rows), -(-n2 // columns))
+            last = batch_size is not None or largest == 1
+            resident, needed = self._within_budget(variables, rows, columns, last)
+            if resident >= (1 if last else min(_RESIDENT, count)):
+                return Plan(rows, columns, self._chunk, min(count, resident))
+            if last:
+                raise too_small(self.budget, needed, batch_size)
+            largest = -(-largest // 2)
+
+    def _within_budget(
+        self, variables: Variables, rows: int, columns: int, last: bool
+    ) -> tuple[int, int]:
+        """Return how many blocks may stay in memory, and the memory that one alone takes.
+
+        The last candidate takes smaller chunks where that is what it needs.
+        """
+        assert self.budget is not None
+        devices, larger = self.placement.count, max(rows, columns)
+        while True:
+            chunk = min(larger // devices, self._chunk) * devices
+            block = rounded_up(larger, chunk) * self._compiled.feature_bytes
+            # The parameters, here and on every device, and beside the blocks that stay: one in
+            # parts and joined, or one that every device has as a whole.
+            fixed = tree_bytes(variables) * (1 + devices)
+            fixed += block * (2 if devices == 1 else devices + 1)
+            if fixed > self.budget and not last:
+                return 0, fixed
+            passes = self._pass_bytes(variables, chunk)
+            working = fixed + max(passes, self._tile_bytes(rows, columns))
+            resident = max(0, self.budget - working) // max(1, block)
+            if resident >= 1 or not last or self._chunk == 1:
+                spare = self.budget - working - resident * block
+                self._window = max(1, min(_IN_FLIGHT, 1 + spare // passes))
+                return resident, working + block
+            self._chunk //= 2
+
+    def _pass_bytes(self, variables: Variables, chunk: int) -> int:
+        """Return the memory of one pass over a chunk on all devices, by the compiler's account."""
+        shape, dtype = self._example
+        x = self.placement.abstract((chunk, *shape), dtype, rows=True)
+        return self.placement.count * used_bytes(self._compiled.features, abstract(variables), x)
+
+    def _tile_bytes(self, rows: int, columns: int) -> int:
+        """Return the memory of making one tile on all devices, and of copying it to the host."""
+        first = [
+            self.placement.abstract((rows, *leaf.shape[1:]), leaf.dtype, rows=True)
+            for leaf in jax.tree.leaves(self._compiled.example_features)
+        ]
+        second = [
+            self.placement.abstract((columns, *leaf.shape[1:]), leaf.dtype, rows=False)
+            for leaf in jax.tree.leaves(self._compiled.example_features)
+        ]
+        structure = jax.tree.structure(self._compiled.example_features)
+        tile = used_bytes(
+            self._compiled.tile,
+            jax.tree.unflatten(structure, first),
+            jax.tree.unflatten(structure, second),
+        )
+        return 2 * self.placement.count * tile
 
     def features(self, variables: Variables, x: np.ndarray, size: int) -> Any:
         """Return the per-layer gradients of the examples."""
-        chunk = min(size, self._chunk)
-        x = padded(x, -(-size // chunk) * chunk)
+        count = self.placement.count
+        each = size // count
+        chunk = min(each, self._chunk)
+        each = rounded_up(each, chunk)
+        # Each device's examples are consecutive in the block, so that parts join where they are.
+        x = padded(x, each * count).reshape(count, each, *x.shape[1:])
         # Calls one after another, not a compiled loop: in a loop XLA's convolutions on CPU use
         # one thread and are many times slower.
-        parts = [
-            self._compiled.features(variables, jax.device_put(x[start : start + chunk]))
-            for start in range(0, x.shape[0], chunk)
-        ]
+        parts: list[Any] = []
+        for start in range(0, each, chunk):
+            part = x[:, start : start + chunk].reshape(count * chunk, *x.shape[2:])
+            if self._window is not None and len(parts) >= self._window:
+                jax.block_until_ready(parts[-self._window])
+            parts.append(self._compiled.features(variables, self.placement.rows(part)))
         return parts[0] if len(parts) == 1 else self._compiled.join(parts)
 
     def tile(self, variables: Variables, first: Any, second: Any | None) -> Any:
         """Return the tile of kept gradients: matrix products only."""
-        return self._compiled.tile(first, first if second is None else second)
+        return self._compiled.tile(first, self.as_columns(first) if second is None else second)
 
     def squared_norms(self, variables: Variables, x: np.ndarray) -> np.ndarray:
         """Return the squared norms of the per-example gradients."""
@@ -173,23 +269,33 @@ def _join(parts: list[list[Share]]) -> list[Share]:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(
-    apply_fn: ApplyFn, outputs: str, structure: Any, leaves: Any, inputs: Any, d: int
+    apply_fn: ApplyFn,
+    outputs: str,
+    structure: Any,
+    leaves: Any,
+    inputs: Any,
+    d: int,
+    placement: Placement,
 ) -> Compiled:
     """Return the compiled functions; kept, so that a later call need not compile again."""
-    abstract = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+    variables = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     shape, dtype = inputs
-    layers = find_layers(apply_fn, abstract, jax.ShapeDtypeStruct((1, *shape), dtype))
+    layers = find_layers(apply_fn, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
     for call in layers:
         layer_kind(call)  # a BatchNorm in training mode is refused here
     function = functools.partial(layer_features, plain(apply_fn), layers, outputs=outputs)
-    one = jax.eval_shape(function, abstract, jax.ShapeDtypeStruct((1, *shape), dtype))
-    feature_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+    one = jax.eval_shape(function, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
+    feature_bytes = tree_bytes(one)
     output_bytes = sum(call.output.size * call.output.dtype.itemsize for call in layers)
+    out_axis = 1 if outputs == "diagonal" else 0
     return Compiled(
-        features=jax.jit(function),
-        join=jax.jit(_join),
-        tile=jax.jit(functools.partial(contract, outputs=outputs)),
+        features=placement.jit(function, False, True),
+        join=placement.jit(_join, True),
+        tile=placement.jit(
+            functools.partial(contract, outputs=outputs), True, False, out_axis=out_axis
+        ),
         norms=jax.jit(squared_norms),
+        example_features=one,
         feature_bytes=feature_bytes,
         # Inputs and outputs of the layers, and the outputs' cotangents.
         pass_bytes=feature_bytes + (2 + (1 if outputs == "sum" else d)) * output_bytes,

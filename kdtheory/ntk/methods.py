@@ -41,9 +41,17 @@ def _comparable(apply_fn: ApplyFn) -> ApplyFn:
 
 
 def make_engine(
-    apply_fn: ApplyFn, variables: Variables, x: np.ndarray, *, outputs: str, method: str
+    apply_fn: ApplyFn,
+    variables: Variables,
+    x: np.ndarray,
+    *,
+    outputs: str,
+    method: str,
+    **resources: Any,
 ) -> TileEngine:
     """Check the model on abstract inputs and return the engine for the method.
+
+    `resources` are `TileEngine`'s budget and placement.
 
     Raises:
       InputError: logits that are not (n, d), or a model that the method does not cover.
@@ -54,8 +62,9 @@ def make_engine(
         reason = "every parameter enters through a layer" if method == "auto" else "asked for"
         try:
             return LayerwiseEngine(
-                apply_fn, variables, x, d, method="layerwise", reason=reason, outputs=outputs
-            )
+                apply_fn, variables, x, d, method="layerwise", reason=reason, outputs=outputs,
+                **resources,
+            )  # fmt: skip
         except NotLayerwiseError as error:
             if method == "layerwise":
                 raise
@@ -63,7 +72,7 @@ def make_engine(
     else:
         reason = "asked for"
     return NeuralTangentsEngine(
-        apply_fn, variables, x, d, method=method, reason=reason, outputs=outputs
+        apply_fn, variables, x, d, method=method, reason=reason, outputs=outputs, **resources
     )
 
 

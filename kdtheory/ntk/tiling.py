@@ -1,6 +1,10 @@
 """Blocks of rows and the places of tiles in a Gram matrix."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from kdtheory.ntk.schedule import Tile
 
 
 def blocks(n: int, size: int) -> list[slice]:
@@ -75,3 +79,61 @@ def fill(
         if symmetric:
             kernel[mirrored] = transposed
     return tile
+
+
+class Assembly:
+    """A Gram matrix that grows tile by tile, on the host.
+
+    Args:
+      shape: of the whole matrix.
+      outputs: as for `gram`.
+      rows: the blocks of rows.
+      columns: the blocks of columns.
+      symmetric: each tile is written twice.
+
+    >>> half = [slice(0, 1), slice(1, 2)]
+    >>> matrix = Assembly((2, 2), "trace", half, half, symmetric=True)
+    >>> for place in [(0, 0), (0, 1), (1, 1)]:
+    ...     _ = matrix.put(place, np.full((1, 1), sum(place)))
+    >>> matrix.whole()
+    array([[0, 1],
+           [1, 2]])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        outputs: str,
+        rows: Sequence[slice],
+        columns: Sequence[slice],
+        *,
+        symmetric: bool,
+    ) -> None:
+        self._shape, self._outputs, self._symmetric = shape, outputs, symmetric
+        self._rows, self._columns = rows, columns
+        self._kernel: np.ndarray | None = None
+        self.placed: set[Tile] = set()
+
+    def put(self, place: Tile, tile: np.ndarray) -> np.ndarray:
+        """Write a tile; return its entries without padding."""
+        if self._kernel is None:
+            self._kernel = np.empty(self._shape, tile.dtype)
+        self.placed.add(place)
+        return fill(
+            self._kernel,
+            tile,
+            self._rows[place[0]],
+            self._columns[place[1]],
+            self._outputs,
+            symmetric=self._symmetric,
+        )
+
+    def whole(self) -> np.ndarray:
+        """Return the matrix, which every tile must have been put into."""
+        if self._symmetric:
+            count = len(self._rows) * (len(self._rows) + 1) // 2
+        else:
+            count = len(self._rows) * len(self._columns)
+        assert self._kernel is not None
+        assert len(self.placed) == count
+        return self._kernel

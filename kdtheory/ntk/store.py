@@ -1,0 +1,216 @@
+"""Finished tiles of a Gram matrix in a folder, so that a killed computation goes on.
+
+    store/manifest.json        what the kernel's entries depend on
+    store/tiles-....npz        tiles "i-j", a few at a time
+
+A file of tiles is a NumPy archive, whose members carry a checksum each. Files are written under
+another name, flushed to the disk and renamed, so a process killed at any moment leaves whole files
+only; and what a disk damages later is noticed when it is read.
+"""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import struct
+import time
+import uuid
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from kdtheory.errors import InputError, RunError
+from kdtheory.ntk.schedule import Tile
+
+FORMAT = 1
+
+#: Tiles are gathered to files of this many bytes, or for this many seconds.
+FILE_BYTES = 16 * 2**20
+FILE_SECONDS = 5.0
+
+#: What reading damaged archives raises, besides errors of the system.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, NotImplementedError,
+    RuntimeError, OverflowError, SyntaxError, OSError,
+)  # fmt: skip
+
+#: Left by a killed process: older than this, in seconds, nobody is writing it any more.
+_STALE = 3600.0
+
+
+class TileStore:
+    """A folder of tiles. Several processes may write into it at the same time.
+
+    Args:
+      folder: made if missing.
+      identity: what the kernel's entries depend on, of JSON's types.
+      file_bytes: tiles gathered in memory before they are written.
+
+    Raises:
+      InputError: the folder holds tiles of another kernel, or files that are no store's.
+      RunError: it cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        identity: Mapping[str, Any],
+        *,
+        file_bytes: int = FILE_BYTES,
+    ) -> None:
+        self.folder = folder
+        self._file_bytes = file_bytes
+        self._pending: dict[str, np.ndarray] = {}
+        self._since = time.monotonic()
+        self._read: set[str] = set()
+        with _reported(folder):
+            _open(folder, {"format": FORMAT, **identity})
+
+    def read(self) -> Iterator[tuple[Tile, np.ndarray]]:
+        """Yield the tiles in files that were not read yet; damaged ones are left out, and deleted.
+
+        Warns:
+          UserWarning: a file is damaged; its tiles that can be read are kept, and the others will
+            be computed again.
+        """
+        with _reported(self.folder):
+            paths = sorted(self.folder.glob("tiles-*.npz"))
+        for path in paths:
+            if path.name in self._read:
+                continue
+            self._read.add(path.name)
+            tiles, damaged = _read_file(path)
+            if damaged is not None:
+                warnings.warn(
+                    f"{path} is damaged ({damaged}); what it lost is computed again", stacklevel=2
+                )
+                for (i, j), tile in tiles.items():
+                    self._pending[f"{i}-{j}"] = tile
+                self.flush()
+                with _reported(path):
+                    path.unlink(missing_ok=True)
+            yield from tiles.items()
+
+    def add(self, place: Tile, tile: np.ndarray) -> None:
+        """Store a tile: soon, or at the next `flush`.
+
+        Raises:
+          RunError: it cannot be written (a full disk).
+        """
+        self._pending[f"{place[0]}-{place[1]}"] = tile
+        size = sum(pending.nbytes for pending in self._pending.values())
+        if size >= self._file_bytes or time.monotonic() - self._since >= FILE_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the tiles that are gathered in memory.
+
+        Raises:
+          RunError: they cannot be written.
+        """
+        if self._pending:
+            path = self.folder / f"tiles-{uuid.uuid4().hex}.npz"
+            tiles = self._pending
+            _write_whole(path, lambda file: np.savez(file, **tiles))  # type: ignore[arg-type]
+            self._read.add(path.name)
+        self._pending = {}
+        self._since = time.monotonic()
+
+
+def _open(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
+    """Make a store, or check that the one there is of the same kernel."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"store {folder} is a file; it must be a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "manifest.json"
+    if not path.exists():
+        others = [entry.name for entry in folder.iterdir() if not _ours(entry.name)]
+        if others:
+            raise InputError(
+                f"store {folder} holds files but no manifest.json ({min(others)}); choose another"
+            )
+        text = json.dumps(manifest, indent=2) + "\n"
+        _write_whole(path, lambda file: file.write(text.encode()), if_missing=True)
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        differing = [name for name in manifest if stored.get(name) != manifest[name]]
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"store {folder}: manifest.json is damaged ({error}); delete the folder"
+        ) from error
+    if differing:
+        if differing == ["block_sizes"]:
+            raise InputError(
+                f"store {folder} holds tiles of other block sizes ({stored['block_sizes']} there, "
+                f"{manifest['block_sizes']} asked); give the memory_budget and batch_size that it "
+                "was begun with, or choose another"
+            )
+        which = "; ".join(
+            f"{name}: {stored.get(name)} there, {manifest[name]} asked" for name in differing
+        )
+        raise InputError(f"store {folder} holds tiles of another kernel ({which}); choose another")
+    for entry in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat().st_mtime > _STALE:
+                entry.unlink()
+
+
+def _ours(name: str) -> bool:
+    return name.startswith(("tiles-", ".tiles-", ".manifest.json"))
+
+
+def _read_file(path: pathlib.Path) -> tuple[dict[Tile, np.ndarray], str | None]:
+    """Return the tiles of a file that are whole, and what is wrong with the others."""
+    tiles: dict[Tile, np.ndarray] = {}
+    damaged: str | None = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                try:
+                    # Read to the end, which is where the checksum is compared.
+                    content = io.BytesIO(archive.read(name))
+                    i, _, j = name.removesuffix(".npy").partition("-")
+                    tiles[int(i), int(j)] = np.load(content, allow_pickle=False)
+                except _DAMAGE as error:
+                    damaged = str(error) or type(error).__name__
+    except FileNotFoundError:
+        pass  # another process found it damaged
+    except PermissionError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except _DAMAGE as error:
+        damaged = str(error) or type(error).__name__
+    return tiles, damaged
+
+
+def _write_whole(
+    path: pathlib.Path, write: Callable[[IO[bytes]], object], *, if_missing: bool = False
+) -> None:
+    """Write a file whole or not at all, and not before its content is on the disk."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with _reported(path):
+        try:
+            with temporary.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if if_missing:
+                # Of several processes that start together the first one's stands.
+                with contextlib.suppress(FileExistsError):
+                    os.link(temporary, path)
+            else:
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _reported(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot use the store at {path}: {error.strerror or error}") from error
