@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from kdtheory.models.initializers import he_fan_out
+from kdtheory.models.pooling import max_pool
 from kdtheory.models.registry import register
 from kdtheory.models.sizes import per_stage, require_side, width_from
 
@@ -43,7 +44,7 @@ class VGG(nn.Module):
                 x = nn.Conv(filters, (3, 3), padding=1, kernel_init=he_fan_out)(x)
                 x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
             if stage < pooled_stages:
-                x = nn.max_pool(x, (2, 2), strides=(2, 2))
+                x = max_pool(x)
         x = x.mean(axis=(1, 2))
         return nn.Dense(self.num_outputs, kernel_init=nn.initializers.normal(0.01))(x)
 
