@@ -10,6 +10,7 @@ from kdtheory.training.chunk import (
 )
 from kdtheory.training.compilation_cache import enable_compilation_cache
 from kdtheory.training.evaluate import predict_logits
+from kdtheory.training.fit import EpochRecord, FitResult, fit
 from kdtheory.training.loop import NonFiniteLossError, Pause, default_together, run, run_many
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer, make_schedule
 from kdtheory.training.packed import packed_convolutions
@@ -30,7 +31,9 @@ from kdtheory.training.termination import handle_sigterm
 __all__ = [
     "Checkpoints",
     "ComputeDtype",
+    "EpochRecord",
     "Examples",
+    "FitResult",
     "NonFiniteLossError",
     "OptimizerConfig",
     "Pause",
@@ -45,6 +48,7 @@ __all__ = [
     "default_together",
     "enable_compilation_cache",
     "epoch_order",
+    "fit",
     "handle_sigterm",
     "in_precision",
     "init_state",

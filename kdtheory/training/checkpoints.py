@@ -18,6 +18,8 @@ Tree = TypeVar("Tree")
 #: The entry of a packed state that says what it is a state of.
 _STRUCTURE = "structure"
 
+_OTHER = "it holds another model's or optimiser's state"
+
 
 def _structure(tree: Any) -> np.ndarray:
     """Return a fingerprint (32,), uint8, of a pytree's names, shapes and dtypes."""
@@ -111,12 +113,19 @@ class Checkpoints:
         abstract[_STRUCTURE] = jax.ShapeDtypeStruct(structure.shape, structure.dtype)
         path = self.path(step)
         try:
-            stored = self._orbax.restore(path, abstract)
-            packed = {name: np.asarray(values) for name, values in stored.items()}
+            described = self._orbax.metadata(path).item_metadata.tree
+            shapes = {name: tuple(entry.shape) for name, entry in described.items()}
         except Exception as error:  # orbax raises many kinds for a damaged entry
             raise _unreadable(path, _first_line(error)) from error
+        if shapes != {name: entry.shape for name, entry in abstract.items()}:
+            raise _unreadable(path, _OTHER)
+        try:
+            stored = self._orbax.restore(path, abstract)
+            packed = {name: np.asarray(values) for name, values in stored.items()}
+        except Exception as error:
+            raise _unreadable(path, _first_line(error)) from error
         if not np.array_equal(packed.pop(_STRUCTURE), structure):
-            raise _unreadable(path, "it holds another model's or optimiser's state")
+            raise _unreadable(path, _OTHER)
         return _unpack(packed, like)
 
     def remove(self, step: int) -> None:

@@ -49,6 +49,6 @@ def predict_logits(
         padding = batch_size - len(batch)
         if padding:
             batch = np.concatenate([batch, np.zeros((padding, *batch.shape[1:]), batch.dtype)])
-        logits = _logits(apply_fn, variables, jnp.asarray(batch), mean, std)
-        outputs.append(np.asarray(logits)[: batch_size - padding])
-    return np.concatenate(outputs)
+        outputs.append(_logits(apply_fn, variables, jnp.asarray(batch), mean, std))
+    # Fetched when all are dispatched: an accelerator need not wait for the host between batches.
+    return np.concatenate([np.asarray(logits) for logits in outputs])[:count]

@@ -1,9 +1,10 @@
 """Data-parallel training: the devices that share a batch."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -27,4 +28,17 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
 
     With several processes, each gives the same values, and holds its own devices' copies.
     """
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    if everywhere.is_fully_addressable:
+        return jax.device_put(tree, everywhere)
+
+    def place(leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array) and leaf.sharding == everywhere:
+            return leaf
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            implementation = jax.random.key_impl(leaf)
+            return jax.random.wrap_key_data(place(jax.random.key_data(leaf)), impl=implementation)
+        values = np.asarray(leaf)
+        return jax.make_array_from_callback(values.shape, everywhere, lambda index: values[index])
+
+    return jax.tree.map(place, tree)
