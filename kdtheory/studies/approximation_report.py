@@ -36,6 +36,7 @@ def sketch_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
         exact = _median(mine, "exact_cpu_seconds")
         right.axvline(exact, color=color, linestyle="--", linewidth=1)
     _decorate(left, "columns m of the sketch", "relative Frobenius error", "error against size")
+    _ticks(left, sorted({row["dimension"] for row in rows}))
     left.plot([], [], color="#555555", linestyle=":", linewidth=2.5, label="stated by the sketch")
     _decorate(right, "CPU seconds", "", "error against time (dashed: the exact kernel)")
     left.legend(fontsize=8, frameon=False)
@@ -82,6 +83,7 @@ def nystrom_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
             right.axvline(exact, color=_COLORS[index], linestyle="--", linewidth=1)
         _decorate(left, "landmark examples", "relative Frobenius error", f"{model}: against size")
         _decorate(right, "CPU seconds", "", f"{model}: against time (dashed: the exact kernel)")
+        _ticks(left, [m for (m,) in _distinct(mine, "landmarks")])
         left.legend(fontsize=7, frameon=False)
     figure.suptitle(f"Nystrom approximation, {_rows_title(rows)}", fontsize=12, fontweight="bold")
     return figure
@@ -141,8 +143,8 @@ def sum_of_logits_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
     axes[0, 0].legend(fontsize=8, frameon=False)
     seeds = len(_distinct(rows, "seed"))
     figure.suptitle(
-        f"The sum-of-logits kernel along training, digits (mean and range of {seeds} seed"
-        f"{'s' if seeds > 1 else ''})",
+        "The sum-of-logits kernel along training, digits "
+        f"({f'mean and range of {seeds} seeds' if seeds > 1 else 'one seed'})",
         fontsize=12,
         fontweight="bold",
     )
@@ -232,6 +234,12 @@ def _decorate(axis: "matplotlib.axes.Axes", x: str, y: str, title: str) -> None:
     axis.set_ylabel(y)
     axis.set_title(title, fontsize=10)
     axis.grid(True, color="#DDDDDD", linewidth=0.6)
+
+
+def _ticks(axis: "matplotlib.axes.Axes", sizes: Iterable[Any]) -> None:
+    """Mark the sizes that were measured, and nothing between."""
+    axis.set_xticks([float(size) for size in sizes], [f"{size:,}" for size in sizes])
+    axis.xaxis.minorticks_off()
 
 
 def _state(epoch: Any) -> str:
