@@ -1,7 +1,10 @@
 """Complexity of targets for a network's tangent kernel, from the network and the data."""
 
+import contextlib
+import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
 from kdtheory.errors import InputError, RunError
 from kdtheory.ntk import gram, operator
 from kdtheory.ntk.memory import available
+from kdtheory.studies.config import RunConfig, read_config
 from kdtheory.studies.kernel_files import load_array
 from kdtheory.studies.kernel_values import KernelValues, dense_values, operator_values
+from kdtheory.training import Checkpoints, OptimizerConfig, TrainState, init_state, make_optimizer
 
 
 def values_of_network(
@@ -65,7 +70,6 @@ def values_of_network(
     Raises:
       InputError: unknown names, sizes or files that do not fit.
       KernelError: a kernel whose inverse cannot be trusted.
-      RunError: a checkpoint that cannot be read.
     """
     if ridge is not None and ridge_fraction is not None:
         raise InputError("give --ridge or --ridge-fraction, not both")
@@ -161,18 +165,33 @@ def _targets(name: str, data: ImageDataset, *, outputs: str, seed: int) -> np.nd
 
 
 def _restore(folder: Path, like: Any) -> Any:
-    """Return the variables of a training state that `kdtheory run` stored."""
-    import orbax.checkpoint as ocp
-
-    if not folder.is_dir():
-        raise InputError(f"--checkpoint must name a folder step-..., {folder} is none")
+    """Return the variables of a state that `kdtheory run` stored, read as its config.json says."""
+    if not folder.is_dir() or not folder.name.startswith("step-"):
+        raise InputError(f"--checkpoint must name a folder step-..., got {folder}")
+    written = (parent / "config.json" for parent in folder.absolute().parents)
+    config_path = next((path for path in written if path.is_file()), None)
+    if config_path is None:
+        raise InputError(f"--checkpoint {folder} lies in no run: no config.json above it")
+    config = read_config(config_path)
+    checkpoints = Checkpoints(folder.parent)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            stored = checkpointer.restore(folder.absolute())
-        variables = {"params": stored["params"], **(stored["model_state"] or {})}
-    except Exception as error:  # orbax raises many kinds for a damaged entry
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise RunError(f"checkpoint {folder} cannot be read ({line})") from error
-    if jax.tree.map(np.shape, variables) != jax.tree.map(np.shape, dict(like)):
-        raise InputError(f"checkpoint {folder} is of another model, or of other outputs")
-    return variables
+        for form in _stored_forms(config, like):
+            with contextlib.suppress(RunError):
+                state = checkpoints.restore(int(folder.name[5:]), form)
+                return state.variables if isinstance(state, TrainState) else state
+    finally:
+        checkpoints.close()
+    raise InputError(
+        f"--checkpoint {folder} cannot be read: it is of another --model, of other outputs, or "
+        "damaged"
+    )
+
+
+def _stored_forms(config: RunConfig, variables: Any) -> Iterator[Any]:
+    """Yield what a run may have stored of these variables: themselves, or with an optimiser."""
+    yield variables
+    for field in dataclasses.fields(config):
+        optimizer = getattr(config, field.name)
+        if isinstance(optimizer, OptimizerConfig):
+            made = make_optimizer(optimizer, 1000)
+            yield jax.eval_shape(functools.partial(init_state, optimizer=made), variables)

@@ -136,8 +136,10 @@ def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
     first = run(capsys, *NETWORK, "--ridge", 1, "--checkpoint", stored[-1])
     assert first["complexity"] != initial["complexity"]
     error = refused(capsys, *NETWORK, "--checkpoint", stored[-1], "--model", "mlp16x1")
-    assert "is of another model" in error
-    assert "must name a folder" in refused(capsys, *NETWORK, "--checkpoint", tmp_path / "none")
+    assert "is of another --model" in error
+    assert "must name a folder step-" in refused(
+        capsys, *NETWORK, "--checkpoint", tmp_path / "none"
+    )
 
 
 @pytest.mark.parametrize(
