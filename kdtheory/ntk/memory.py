@@ -6,13 +6,18 @@ import math
 import pathlib
 import re
 import sys
+from typing import Any
 
 import jax
+import numpy as np
 
 from kdtheory.errors import InputError
 
 #: Where the machine does not tell, plan for this much, in bytes.
 FALLBACK = 4 * 2**30
+
+#: XLA on CPU uses host memory where it lies if it begins at a multiple of this.
+_XLA_ALIGNMENT = 64
 
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", 1):
@@ -94,6 +99,18 @@ def total() -> int:
             limits.append(int(text) if text.isdigit() else None)
     known = [limit for limit in limits if limit is not None]
     return min(known, default=FALLBACK)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return an array of unset entries that begins where XLA on CPU wants its arrays to begin.
+
+    >>> aligned_empty((3,), np.dtype("float32")).ctypes.data % 64
+    0
+    """
+    size = math.prod(shape) * dtype.itemsize
+    space = np.empty(size + _XLA_ALIGNMENT, np.uint8)
+    start = -space.ctypes.data % _XLA_ALIGNMENT
+    return space[start : start + size].view(dtype).reshape(shape)
 
 
 def give_back() -> None:
