@@ -252,7 +252,7 @@ def torch_loop(
             loss.backward()
             sgd.step()
         assert loss is not None
-        float(loss)
+        loss.detach().item()
 
     return Candidate(f"pytorch {'bfloat16' if half else 'float32'}", batch * steps, call)
 

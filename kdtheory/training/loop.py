@@ -12,7 +12,12 @@ import numpy as np
 from kdtheory.errors import InputError, RunError, unknown_name
 from kdtheory.training.chunk import Together, TrainChunk
 from kdtheory.training.sharding import replicate
-from kdtheory.training.stacking import stack_states, stack_supervisions, unstack_states
+from kdtheory.training.stacking import (
+    of_one_kind,
+    stack_states,
+    stack_supervisions,
+    unstack_states,
+)
 from kdtheory.training.state import TrainingData, TrainState
 
 Carry = TypeVar("Carry")
@@ -134,17 +139,28 @@ def run(
         yield _copy(reached)
 
 
-def default_together(backend: str | None = None) -> Together:
+def default_together(
+    params: Any, supervisions: Sequence[Any], backend: str | None = None
+) -> Together:
     """Return how several networks run together on a backend.
 
-    XLA's CPU convolutions are about 2.5 times slower under `jax.vmap` than one network after
-    another (CPU time, ResNet-8 and LeNet-5x1, four networks, batch 64); "interleaved" runs one
-    program for each and waits for none of them. Accelerators pack the networks' channels.
+    Accelerators pack the networks' channels. On CPU "vmap" halves the CPU time of an MLP's step
+    (mlp128x2, four networks, batch 64), but XLA's CPU convolutions are about 2.5 times slower under
+    it than one network after another (ResNet-8 and LeNet-5x1): networks with convolutions are
+    "interleaved", and so are supervisions of several kinds, which cannot share a program.
 
-    >>> default_together("cpu"), default_together("gpu")
-    ('interleaved', 'packed')
+    >>> dense, conv = {"kernel": jnp.zeros((2, 2))}, {"kernel": jnp.zeros((3, 3, 2, 2))}
+    >>> default_together(dense, [1.0], "cpu"), default_together(conv, [1.0], "cpu")
+    ('vmap', 'interleaved')
+    >>> default_together(conv, [1.0], "gpu"), default_together(conv, [1.0, ()], "gpu")
+    ('packed', 'interleaved')
     """
-    return "interleaved" if (backend or jax.default_backend()) == "cpu" else "packed"
+    if not of_one_kind(supervisions):
+        return "interleaved"
+    if (backend or jax.default_backend()) != "cpu":
+        return "packed"
+    convolutional = any(leaf.ndim > 3 for leaf in jax.tree.leaves(params))
+    return "interleaved" if convolutional else "vmap"
 
 
 def run_many(
@@ -187,8 +203,7 @@ def run_many(
         different steps, supervisions that cannot be stacked.
       NonFiniteLossError: a loss that is not finite; it names the network.
     """
-    together = together or default_together()
-    if together not in get_args(Together):
+    if together is not None and together not in get_args(Together):
         raise unknown_name("way to run together", together, get_args(Together))
     names = names or [f"network {i}" for i in range(len(states))]
     if not states or len({len(states), len(supervisions), len(keys), len(names)}) > 1:
@@ -197,6 +212,7 @@ def run_many(
             f"{len(states)} states, {len(supervisions)} supervisions, {len(keys)} keys"
         )
     supervisions = [_aligned(supervision, chunk.length) for supervision in supervisions]
+    together = together or default_together(states[0].params, supervisions)
     stacked = stack_states(states)  # checks that they are at one step
     chunks = functools.partial(
         _chunks, step=int(stacked.step), length=chunk.length, stops=stops, names=names,

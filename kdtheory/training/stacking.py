@@ -26,6 +26,17 @@ class Stacked:
         return jax.tree.unflatten(self.structure, [next(parts[kind]) for kind in self.is_shared])
 
 
+def _kind(supervision: Any) -> Any:
+    leaves, structure = jax.tree.flatten(supervision)
+    return structure, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+
+
+def of_one_kind(supervisions: Sequence[Any]) -> bool:
+    """Return whether target providers can be stacked: they differ in numbers alone."""
+    kinds = [_kind(supervision) for supervision in supervisions]
+    return all(kind == kinds[0] for kind in kinds)
+
+
 def stack_supervisions(supervisions: Sequence[Any]) -> Stacked:
     """Stack target providers of one structure, for networks that train together.
 
@@ -39,18 +50,13 @@ def stack_supervisions(supervisions: Sequence[Any]) -> Stacked:
     >>> stacked.own[0].tolist()
     [1.0, 4.0]
     """
-    flat = [jax.tree.flatten(supervision) for supervision in supervisions]
-    structure = flat[0][1]
-    kinds = [
-        (treedef, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves])
-        for leaves, treedef in flat
-    ]
-    if any(kind != kinds[0] for kind in kinds):
+    if not of_one_kind(supervisions):
         raise InputError(
             "networks that train in one program need supervisions of one kind, which differ in "
             "numbers alone (temperature, alpha, a teacher's parameters)"
         )
-    columns = list(zip(*(leaves for leaves, _ in flat), strict=True))
+    structure = jax.tree.structure(supervisions[0])
+    columns = list(zip(*map(jax.tree.leaves, supervisions), strict=True))
     is_shared = tuple(all(leaf is column[0] for leaf in column) for column in columns)
     parted = list(zip(columns, is_shared, strict=True))
     own = [jnp.stack(column) for column, shared in parted if not shared]
