@@ -68,6 +68,7 @@ def identity(
         "outputs": engine.outputs,
         "method": engine.method,
         "dtype": str(np.dtype(jax.tree.leaves(variables["params"])[0].dtype)),
+        "precision": str(jax.config.jax_default_matmul_precision),
         "block_sizes": [plan.rows, plan.columns, plan.chunk],
         "devices": f"{engine.placement.count} x {device.platform}: {device.device_kind}",
         "jax": jax.__version__,

@@ -5,6 +5,7 @@ beside the other on the host. A method is a `TileEngine`: what to keep of a bloc
 the tile of the kernel that two such blocks make.
 """
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,7 @@ def gram(
     method: str = "auto",
     batch_size: int | None = None,
     dtype: Any = None,
+    precision: str = "highest",
     memory_budget: str | int | None = None,
     store: str | os.PathLike[str] | None = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -75,6 +77,9 @@ def gram(
         does not change the result beyond rounding.
       dtype: "float32" or "float64"; None keeps the parameters' (float32 for lower precision).
         "float64" holds whatever JAX's own flag says, and casts floating variables and inputs.
+      precision: how GPUs and TPUs multiply float32: "highest" (in float32), or named as such and
+        faster, "tensorfloat32" (products good to about 1e-3) or "bfloat16" (to about 1e-2). CPUs
+        compute in float32 whatever this says.
       memory_budget: memory to compute in besides the matrix itself, such as "4GiB" or a number of
         bytes; on accelerators it is theirs, all devices of the mesh together. Features of blocks of
         examples that do not fit are spilled to a temporary file (in `store`, else in $TMPDIR), or
@@ -93,9 +98,9 @@ def gram(
       A NumPy array on the host, of the dtype asked for.
 
     Raises:
-      InputError: an unknown method, outputs or dtype, variables without "params", inputs that do
-        not match, logits that are not (n, d), a model that `method="layerwise"` does not cover, a
-        budget that cannot be met, a store of another kernel, a mesh with devices of other
+      InputError: an unknown method, outputs, dtype or precision, variables without "params", inputs
+        that do not match, logits that are not (n, d), a model that `method="layerwise"` does not
+        cover, a budget that cannot be met, a store of another kernel, a mesh with devices of other
         processes.
       KernelError: the kernel has entries that are not finite; the message names the likely cause.
       RunError: the store cannot be written, or another process was lost.
@@ -118,7 +123,7 @@ def gram(
         if on_progress is not None:
             on_progress(progress)
 
-    with settings(dtype, variables) as result_dtype:
+    with settings(dtype, variables, precision=precision) as result_dtype:
         variables = cast(variables, result_dtype)
         x1 = as_inputs("x1", x1, result_dtype)
         x2 = None if x2 is None else as_inputs("x2", x2, result_dtype)
@@ -226,6 +231,8 @@ def _assembled(
                 store.add(place, tile)
             done += 1
             tell(Progress(done, len(mine), seconds_left))
+    # JAX keeps arrays that it shares with NumPy, features among them, until the collector runs.
+    gc.collect(0)
     if store is not None:
         store.flush()
     if team.count > 1:

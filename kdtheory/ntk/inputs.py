@@ -13,6 +13,9 @@ from kdtheory.typing import ArrayLike, Variables
 
 _DTYPES = ("float32", "float64")
 
+#: How accelerators multiply float32 matrices; CPUs always do so in float32.
+PRECISIONS = ("highest", "tensorfloat32", "bfloat16")
+
 
 def _name(dtype: Any) -> str:
     try:
@@ -22,18 +25,21 @@ def _name(dtype: Any) -> str:
 
 
 @contextlib.contextmanager
-def settings(dtype: Any, variables: Variables) -> Iterator[np.dtype[Any]]:
+def settings(
+    dtype: Any, variables: Variables, *, precision: str = "highest"
+) -> Iterator[np.dtype[Any]]:
     """Check the variables, and set JAX's precision and promotion for one computation.
 
     Args:
       dtype: "float32", "float64", or None for that of the parameters (at least float32).
       variables: must hold real parameters under "params".
+      precision: of products on accelerators, one of `PRECISIONS`.
 
     Yields:
       The dtype to compute in; float64 is enabled inside where that is it.
 
     Raises:
-      InputError: another dtype, or variables without real parameters.
+      InputError: another dtype or precision, or variables without real parameters.
 
     >>> with settings("float64", {"params": {"w": np.ones(2)}}) as dtype:
     ...     jnp.ones(2, dtype).dtype
@@ -52,13 +58,15 @@ def settings(dtype: Any, variables: Variables) -> Iterator[np.dtype[Any]]:
         dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
     if _name(dtype) not in _DTYPES:
         raise unknown_name("dtype", _name(dtype), _DTYPES)
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
     result_dtype = np.dtype(_name(dtype))
     with (
         jax.enable_x64(result_dtype == np.float64),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
         # GPUs and TPUs would otherwise multiply float32 in a lower precision.
-        jax.default_matmul_precision("highest"),
+        jax.default_matmul_precision(precision),
     ):
         yield result_dtype
 

@@ -42,7 +42,7 @@ _PASSES_CPU = 24 * 2**20
 _SMALLEST_CHUNK = 8
 
 #: Rows of the kernel, examples times outputs, in a block: products this large run at full speed.
-_BLOCK_ROWS = 256
+_BLOCK_ROWS_CPU, _BLOCK_ROWS = 256, 4096
 
 #: Within a budget, blocks are made smaller until this many fit: each streamed block serves them.
 _RESIDENT = 6
@@ -144,7 +144,9 @@ class LayerwiseEngine(TileEngine):
             self.placement,
         )
         self._rows = 1 if self.outputs == "sum" else d
-        passes = _PASSES_CPU if jax.default_backend() == "cpu" else WORKING_MEMORY
+        on_cpu = jax.default_backend() == "cpu"
+        self._block_rows = _BLOCK_ROWS_CPU if on_cpu else _BLOCK_ROWS
+        passes = _PASSES_CPU if on_cpu else WORKING_MEMORY
         # A power of two, which splits evenly where a layer works on parts of a chunk.
         self._chunk = max(
             _SMALLEST_CHUNK, 1 << (passes // self._compiled.pass_bytes).bit_length() >> 1
@@ -154,7 +156,7 @@ class LayerwiseEngine(TileEngine):
 
     def block_size(self, n: int, batch_size: int | None) -> int:
         """Return a size for which products are large."""
-        return self._block(n, batch_size, max(1, _BLOCK_ROWS // self._rows))
+        return self._block(n, batch_size, max(1, self._block_rows // self._rows))
 
     def _block(self, n: int, batch_size: int | None, largest: int) -> int:
         """Return a size of at most `largest` examples a device that chunks fill."""
@@ -166,7 +168,7 @@ class LayerwiseEngine(TileEngine):
 
     def plan(self, variables: Variables, n1: int, n2: int, batch_size: int | None) -> Plan:
         """Return blocks for fast products; smaller ones where few of them would fit."""
-        largest = max(1, _BLOCK_ROWS // self._rows)
+        largest = max(1, self._block_rows // self._rows)
         if self.budget is None:
             # Sizes by the whole memory, which does not change; what stays by what is free.
             largest = min(largest, max(1, total() // (4 * max(1, self._compiled.feature_bytes))))
