@@ -32,7 +32,9 @@ def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure
     style = "-" if lines.exact else "o-"
     spectra = np.atleast_2d(lines.eigenvalues)
     for index, values in enumerate(spectra):
-        shown = values[np.isfinite(values) & (values > 0)]
+        # What is below this is the rounding of a zero.
+        floor = values.size * float(np.finfo(np.float64).eps) * np.nanmax(values)
+        shown = values[np.isfinite(values) & (values > floor)]
         left.plot(np.arange(1, len(shown) + 1), shown, style, color=_color(index), markersize=2.5)
     if ridge > 0:
         left.axhline(ridge, color="#555555", linestyle=":", label=f"ridge {ridge:.3g}")
