@@ -33,17 +33,52 @@ class Gram:
     """Seed of the subsample and of the model's initialisation."""
     targets: Path | None = None
     """Also save the labels as targets (n, d), such as Y.npy."""
+    memory_budget: str | None = None
+    """Memory to compute in besides the matrix, such as 4GiB (default: half of what is free)."""
+    store: Path | None = None
+    """Folder for finished tiles: the same command goes on where a killed one was."""
+    devices: int | None = None
+    """Devices of this process that share the examples (default: all)."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, for several processes; with --process-id and --num-processes."""
+    process_id: int | None = None
+    """This process, 0 to num-processes - 1."""
+    num_processes: int | None = None
+    """How many processes share the tiles."""
+    distributed: Literal["off", "auto"] = "off"
+    """auto: one of several processes, as JAX finds out under Slurm or on a TPU pod."""
 
 
 def gram(options: Gram) -> None:
     """Run `kdtheory gram`."""
-    from kdtheory.studies.kernel_files import save_gram, tile_bar
+    from kdtheory.studies.kernel_files import gram_bar, save_gram
 
-    with tile_bar() as on_tile:
+    several = options.distributed == "auto" or any(
+        value is not None
+        for value in (options.coordinator, options.process_id, options.num_processes)
+    )
+    if several:
+        import jax
+
+        from kdtheory.ntk.processes import join
+
+        join(
+            options.coordinator,
+            process_id=options.process_id,
+            num_processes=options.num_processes,
+        )
+        several = jax.process_count() > 1
+    with gram_bar() as on_progress:
         shape, seconds = save_gram(
             options.out, dataset=options.dataset, task=options.task, data_dir=options.data_dir,
             model=options.model, ntk_size=options.ntk_size, outputs=options.outputs,
             method=options.method, batch_size=options.batch_size, dtype=options.dtype,
-            seed=options.seed, targets=options.targets, on_tile=on_tile,
+            seed=options.seed, targets=options.targets, memory_budget=options.memory_budget,
+            store=options.store, devices=options.devices, distributed=several,
+            on_progress=on_progress,
         )  # fmt: skip
-    print(f"wrote {options.out}: {' x '.join(map(str, shape))} {options.dtype}, {seconds:.1f} s")
+    size = f"{' x '.join(map(str, shape))} {options.dtype}, {seconds:.1f} s"
+    if several and jax.process_index() > 0:
+        print(f"process {jax.process_index()} of {jax.process_count()}: {size}")
+    else:
+        print(f"wrote {options.out}: {size}")

@@ -96,6 +96,8 @@ class Blockwise:
             "x2": (x1 if x2 is None else x2, columns, plan.columns),
         }
         self._symmetric = x2 is None
+        # Whether freed memory must be free at once.
+        self._tight = False
         # What computing a block's features takes; the least seen, as the first is compiled.
         self._seconds = float("inf")
 
@@ -114,6 +116,7 @@ class Blockwise:
             wanted, self._plan.resident, symmetric=self._symmetric, pin_columns=pin_columns
         )
         ahead = loads(panels)
+        self._tight = self._engine.budget is not None or len(panels) > 1
         clock = Clock({"features": sum(ahead.values()), "tile": len(wanted)})
         for panel in panels:
             yield from self._panel(panel, ahead, clock, spill, pin_columns)
@@ -157,7 +160,7 @@ class Blockwise:
     def _features(self, block: Block, ahead: dict[Block, int], clock: Clock, spill: Spill) -> Any:
         """Return a block's features, computed or read again."""
         began = time.perf_counter()
-        if self._engine.budget is not None or block in spill:
+        if self._tight:
             give_back()
         if block in spill:
             features = spill.read(block)

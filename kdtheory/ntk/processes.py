@@ -27,6 +27,41 @@ _ROUND_BYTES = 64 * 2**20
 _TEXT_BYTES = 4096
 
 
+def join(
+    coordinator: str | None = None,
+    *,
+    process_id: int | None = None,
+    num_processes: int | None = None,
+) -> None:
+    """Make this process one of several, by `jax.distributed`; before anything else uses JAX.
+
+    Args:
+      coordinator: HOST:PORT of process 0, as all processes reach it; None for what JAX finds out
+        by itself under Slurm, Open MPI, mpi4py, Kubernetes or on a TPU pod.
+      process_id: this process, 0 to num_processes - 1; given exactly with a coordinator.
+      num_processes: how many there are; given exactly with a coordinator.
+
+    Raises:
+      InputError: some of the three without the others, a process that is none of them, or nothing
+        found where JAX was to find out.
+      RunError: the others were not reached.
+    """
+    given = [value is not None for value in (coordinator, process_id, num_processes)]
+    if any(given) and not all(given):
+        raise InputError("coordinator, process id and number of processes go together; give all")
+    if process_id is not None and not 0 <= process_id < (num_processes or 0):
+        raise InputError(f"process id must be 0 to {(num_processes or 0) - 1}; got {process_id}")
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except ValueError as error:
+        raise InputError(
+            f"JAX finds no Slurm job, TPU pod or the like to join ({str(error).splitlines()[0]}); "
+            "give coordinator, process id and number of processes"
+        ) from error
+    except RuntimeError as error:
+        raise RunError(f"cannot join the other processes: {str(error).splitlines()[0]}") from error
+
+
 class Team:
     """The processes that share a matrix: those of `jax.distributed`, or this one alone.
 

@@ -1,6 +1,7 @@
 """Kernels to files: the matrix alone, without a run."""
 
 import contextlib
+import datetime
 import json
 import math
 import sys
@@ -26,6 +27,7 @@ from kdtheory import models
 from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
 from kdtheory.errors import InputError, RunError
 from kdtheory.ntk import gram
+from kdtheory.ntk.blockwise import Progress as GramProgress
 from kdtheory.ntk.engines import kernel_shape
 from kdtheory.ntk.memory import available
 from kdtheory.studies.provenance import provenance
@@ -93,6 +95,44 @@ def tile_bar() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
+@contextlib.contextmanager
+def gram_bar() -> Iterator[Callable[[GramProgress], None]]:
+    """Show a kernel's progress as `tile_bar` does, by the time that the work left will take.
+
+    Tiles alone tell little of it: the first ones of a panel wait for features, and the last do not.
+
+    Yields:
+      The function that `kdtheory.ntk.gram` takes as `on_progress`.
+    """
+    began = time.monotonic()
+    with Progress(
+        TextColumn("kernel tiles"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[tiles]}"),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("remaining {task.fields[remaining]}"),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("", total=None, tiles="", remaining="-:--:--")
+
+        def show(progress: GramProgress) -> None:
+            tiles = f"{progress.done}/{progress.total}"
+            left = progress.seconds_left
+            if left is None:
+                bars.update(task, tiles=tiles)
+                return
+            elapsed = time.monotonic() - began
+            remaining = str(datetime.timedelta(seconds=round(left)))
+            bars.update(
+                task, completed=elapsed, total=elapsed + left, tiles=tiles, remaining=remaining
+            )
+
+        yield show
+
+
 def save_gram(
     out: Path,
     *,
@@ -107,12 +147,19 @@ def save_gram(
     dtype: str,
     seed: int,
     targets: Path | None = None,
+    memory_budget: str | None = None,
+    store: Path | None = None,
+    devices: int | None = None,
+    distributed: bool = False,
     on_tile: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[GramProgress], None] | None = None,
 ) -> tuple[tuple[int, ...], float]:
     """Compute the NTK Gram matrix of a model at initialisation, and save it.
 
     Beside `out` goes a .json file with these settings, the number of outputs d, and where they ran.
-    Sizes, paths and memory are checked before anything is computed.
+    Sizes, paths and memory are checked before anything is computed. `memory_budget`, `store` and
+    `distributed` are those of `kdtheory.ntk.gram`; of several processes the first one saves.
+    `devices` of this process share the examples: None for all.
 
     Returns:
       The matrix's shape, and the seconds that its computation took, compilation included.
@@ -123,6 +170,7 @@ def save_gram(
       RunError: writing fails later.
     """
     _check_paths(out, targets)
+    mesh = _mesh(devices)
     data = _load(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
     shape = kernel_shape(outputs, ntk_size, ntk_size, data.num_outputs)
     _check_memory(shape, dtype)
@@ -138,9 +186,16 @@ def save_gram(
         method=method,
         batch_size=batch_size,
         dtype=dtype,
+        memory_budget=memory_budget,
+        store=store,
+        mesh=mesh,
+        distributed=distributed,
         on_tile=on_tile,
+        on_progress=on_progress,
     )
     seconds = time.perf_counter() - began
+    if distributed and jax.process_index() > 0:
+        return kernel.shape, seconds
     settings_path = out.with_suffix(".json")
     try:
         # The old one would describe the new kernel, if we were killed before it is replaced.
@@ -154,11 +209,22 @@ def save_gram(
         "dataset": dataset, "task": task, "model": model, "ntk_size": ntk_size,
         "outputs": outputs, "num_outputs": data.num_outputs, "shape": list(kernel.shape),
         "method": method, "batch_size": batch_size, "dtype": dtype,
+        "memory_budget": memory_budget, "devices": 1 if mesh is None else int(mesh.devices.size),
+        "processes": jax.process_count() if distributed else 1,
         "seed": seed, "seconds": seconds, "data": dict(data.provenance),
         "provenance": provenance(),
     }  # fmt: skip
     write_atomic(settings_path, json.dumps(settings, indent=2) + "\n")
     return kernel.shape, seconds
+
+
+def _mesh(devices: int | None) -> jax.sharding.Mesh | None:
+    """Return a mesh of this process' first devices; None for a single one."""
+    local = jax.local_devices()
+    count = len(local) if devices is None else devices
+    if not 1 <= count <= len(local):
+        raise InputError(f"--devices must be 1 to {len(local)} here, got {count}")
+    return None if count == 1 else jax.sharding.Mesh(np.array(local[:count]), ("examples",))
 
 
 def _load(

@@ -1,5 +1,6 @@
 """Several processes of `jax.distributed` on one matrix, over the CPU's collectives."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,8 @@ import time
 
 import numpy as np
 import pytest
+
+from kdtheory.cli import main
 
 _WORK = """
     import sys, time
@@ -61,10 +64,14 @@ _WORK = """
 """
 
 
-def start(count, folder, out, mode="well"):
+def free_address():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        coordinator = f"localhost:{free.getsockname()[1]}"
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start(count, folder, out, mode="well"):
+    coordinator = free_address()
     return [
         subprocess.Popen(
             [
@@ -99,7 +106,10 @@ def alone(tmp_path_factory):
     return {name: np.load(out / f"{name}-1-0.npy") for name in ("one", "two")}
 
 
-@pytest.mark.parametrize(("count", "stored"), [(2, False), (2, True), (4, True), (4, False)])
+@pytest.mark.parametrize(
+    ("count", "stored"),
+    [(2, False), (4, True), pytest.param(4, False, marks=pytest.mark.slow)],
+)
 def test_processes_make_the_matrix_of_one(alone, tmp_path, count, stored):
     (tmp_path / "out").mkdir()
     processes = start(count, tmp_path / "store" if stored else None, tmp_path / "out")
@@ -150,3 +160,70 @@ def test_processes_with_differing_inputs_are_an_error(tmp_path, stored):
     expected = "holds tiles of another kernel" if stored else "given different kernels"
     assert any(expected in shown for shown, _ in ends)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("how", ["by hand", "under Slurm"])
+def test_the_command_line_shares_a_kernel_between_two_processes(tmp_path, how):
+    flags = [
+        "gram", "--dataset", "synthetic", "--model", "mlp8x1", "--ntk-size", "12",
+        "--batch-size", "3", "--out",
+    ]  # fmt: skip
+    address = free_address()
+
+    def command(index):
+        """Flags and environment of a process."""
+        if how == "by hand":
+            given = ["--coordinator", address, "--process-id", str(index), "--num-processes", "2"]
+            return [*given, "--store", str(tmp_path / "store"), "--memory-budget", "64MiB"], {}
+        job = {"JOB_ID": address.split(":")[1], "STEP_NODELIST": "localhost", "NTASKS": "2",
+               "PROCID": str(index), "LOCALID": str(index), "STEP_NUM_NODES": "1"}  # fmt: skip
+        return ["--distributed", "auto"], {f"SLURM_{name}": value for name, value in job.items()}
+
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "kdtheory", *flags, str(tmp_path / "K.npy"), *command(index)[0]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **command(index)[1]},
+        )
+        for index in range(2)
+    ]
+    ends = finish(processes)
+    for process, (_, complaint) in zip(processes, ends, strict=True):
+        assert process.returncode == 0, complaint
+    assert ends[0][0].startswith("wrote ")
+    assert ends[1][0].startswith("process 1 of 2")
+    settings = json.loads((tmp_path / "K.json").read_text())
+    assert settings["processes"] == 2
+    assert settings["memory_budget"] == ("64MiB" if how == "by hand" else None)
+    main([*flags, str(tmp_path / "alone.npy")])
+    shared, alone = np.load(tmp_path / "K.npy"), np.load(tmp_path / "alone.npy")
+    assert np.abs(shared - alone).max() <= 1e-6 * np.abs(alone).max()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--coordinator", "localhost:1"], "go together; give all"),
+        (["--process-id", "0", "--num-processes", "2"], "go together; give all"),
+        (
+            ["--coordinator", "localhost:1", "--process-id", "2", "--num-processes", "2"],
+            "process id must be 0 to 1; got 2",
+        ),
+        (["--devices", "9999"], "--devices must be 1 to"),
+        (["--memory-budget", "much"], "a size must be bytes or a number with a unit"),
+        (["--memory-budget", "1KiB"], "too small for this model"),
+    ],
+)
+def test_flags_that_cannot_be_used_are_one_line(tmp_path, capsys, flags, message):
+    with pytest.raises(SystemExit) as caught:
+        main([
+            "gram", "--dataset", "synthetic", "--model", "mlp8x1", "--ntk-size", "4",
+            "--out", str(tmp_path / "K.npy"), *flags,
+        ])  # fmt: skip
+    assert caught.value.code == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+    assert not list(tmp_path.iterdir())
