@@ -54,6 +54,15 @@ COLUMNS = {
     "interpolated function": ("expected loss", "Arora et al., leading term", "all constants"),
 }  # fmt: skip
 
+#: The same in every panel.
+COLORS = {
+    name: {"color": f"C{i}"}
+    for i, name in enumerate(
+        ("margin", "PAC-Bayes", "teacher-student", "held-out half", "leave-one-out",
+         "classical margin", "Arora et al., leading term", "all constants")
+    )
+}  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -219,15 +228,19 @@ def figure(rows: list[dict], path: Path) -> None:
 
     from matplotlib.figure import Figure
 
-    canvas = Figure(figsize=(12, 4), layout="constrained")
+    canvas = Figure(figsize=(12, 5), layout="constrained")
     for axes, (problem, columns) in zip(canvas.subplots(1, 3), COLUMNS.items(), strict=True):
         chosen = [row for row in rows if row["problem"] == problem]
         for name in columns:
-            style = "k:" if name == columns[0] else "o-"
-            axes.loglog([r["n"] for r in chosen], [r[name] for r in chosen], style, label=name)
+            truth = name == columns[0]
+            style = {"color": "black", "linestyle": ":"} if truth else {"marker": "o"}
+            values = [row[name] for row in chosen]
+            axes.loglog(
+                [r["n"] for r in chosen], values, label=name, **COLORS.get(name, {}), **style
+            )
         axes.axhline(1, color="grey", linewidth=0.5)
         axes.set(title=problem, xlabel="examples")
-        axes.legend(fontsize="small")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, fontsize="small")
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", dpi=90)
     write_atomically(path, buffer.getvalue())

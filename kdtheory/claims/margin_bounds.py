@@ -127,7 +127,9 @@ def draw(outcome: Outcome, axes: "matplotlib.axes.Axes") -> None:
         axes.loglog(series["examples"], series["risk"][k], ":", color=f"C{k}", label=label)
     axes.axhline(1, color="grey", linewidth=0.5)
     axes.set(xlabel="examples", ylabel="probability", title="Bounds and true risk")
-    axes.legend()
+    # Room for the legend above all curves.
+    axes.set_ylim(top=8 * float(series["multiclass_margin_bound"][0]))
+    axes.legend(loc="upper right", ncols=2, fontsize="small")
 
 
 CLAIM = Claim(

@@ -79,7 +79,7 @@ def draw(outcome: Outcome, axes: "matplotlib.axes.Axes") -> None:
         ("risk", "disagreement with the teacher"),
     ):
         axes.loglog(series["examples"], series[name], "o-", label=label)
-    axes.set(xlabel="examples", title="Parameter displacement")
+    axes.set(xlabel="examples", ylabel="share", title="Parameter displacement")
     axes.legend()
 
 

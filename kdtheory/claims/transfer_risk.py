@@ -111,7 +111,9 @@ def draw(outcome: Outcome, axes: "matplotlib.axes.Axes") -> None:
         axes.loglog(series["examples"], series["bound"][i], "--", color=line.get_color())
     axes.plot([], [], "--", color="grey", label="bound")
     axes.set(xlabel="examples", ylabel="disagreement with teacher", title="Transfer risk")
-    axes.legend()
+    # Beyond lies only the rounding of a risk that is all but 0.
+    axes.set_ylim(1e-8, 2)
+    axes.legend(loc="lower left", fontsize="small")
 
 
 CLAIM = Claim(

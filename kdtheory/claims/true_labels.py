@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 _STANDARD_DEVIATIONS = 3.0
+_NETWORKS = ["mlp", "lenet5x1"]
 
 
 def check(*, quick: bool = False, seed: int = 0, shuffled: float = 0.0) -> Outcome:
@@ -23,7 +24,7 @@ def check(*, quick: bool = False, seed: int = 0, shuffled: float = 0.0) -> Outco
         seed: of examples, networks and random labels.
         shuffled: breaks the premise that labels are true: the share of them that are drawn anew.
     """
-    names = ["mlp"] if quick else ["mlp", "lenet5x1"]
+    names = _NETWORKS[:1] if quick else _NETWORKS
     size = 128 if quick else 512
     data = datasets.load("digits", task="odd_even", train_size=size, seed=seed)
     images = datasets.normalize(data.train.images, data.mean, data.std)
@@ -58,7 +59,8 @@ def draw(outcome: Outcome, axes: "matplotlib.axes.Axes") -> None:
     at = np.arange(series["true"].size)
     axes.bar(at - 0.2, series["true"], 0.4, label="true labels")
     axes.bar(at + 0.2, series["random"], 0.4, yerr=series["random_deviation"], label="random")
-    axes.set(xticks=at, xlabel="network", ylabel="adjusted complexity", title="True labels")
+    axes.set_xticks(at, _NETWORKS[: at.size])
+    axes.set(xlabel="network", ylabel="adjusted complexity", title="True labels")
     axes.legend()
 
 

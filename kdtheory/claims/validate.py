@@ -27,7 +27,7 @@ class Validation(NamedTuple):
         """One line: name, whether it holds, by which margin, and the deciding numbers."""
         verdict = "holds" if self.outcome.holds else "FAILS"
         return (
-            f"{self.claim.name:20} {verdict}  margin {self.outcome.margin:9.2g}  "
+            f"{self.claim.name:22} {verdict}  margin {self.outcome.margin:9.2g}  "
             f"{self.seconds:5.1f} s  {self.outcome.detail}"
         )
 
