@@ -88,8 +88,8 @@ def test_sigkill_at_random_steps(tmp_path, unbroken, cache, kills):
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.03))  # in the middle of an update or of a file
         process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors[-3000:]
         reached.add(last_state(folder))
     assert len(reached) > kills // 2  # killed at different steps
     assert finish(folder, cache) == unbroken
