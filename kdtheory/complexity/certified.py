@@ -89,7 +89,7 @@ def certify(
             - "dual": Golub-Kahan on J, for kernels that know it, with a ridge. One pass over the
               data a step where K v takes two, vectors of length P to keep where Lanczos keeps those
               of length N, and a widening by rounding in proportion to sqrt(cond), not cond.
-            - "mixed": arrays only: float32 Cholesky, float64 residuals. About two thirds of the time
+            - "mixed": arrays only: float32 Cholesky, float64 residuals. Some two thirds of the time
               of a float64 Cholesky, at any spectrum with a condition number up to about 1e6.
             - "auto": dual where the kernel knows J and P < N; mixed for arrays of 512 rows and
               more that have a float32 factor; else primal. `preconditioner` and `checkpoint` take
