@@ -3,6 +3,8 @@
 # make check  formatter, linter and types
 PYTHON ?= python3
 VENV ?= .venv
+# Tests in so many processes; each takes up to 3 GiB.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := constraints/py$(VERSION).txt
@@ -23,7 +25,7 @@ demo: $(INSTALLED)
 	$(BIN)/kdtheory demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
