@@ -72,7 +72,11 @@ _MESH = """
 
 @pytest.mark.parametrize(
     ("method", "outputs"),
-    [("layerwise", "full"), ("layerwise", "diagonal"), ("neural_tangents", "trace")],
+    [
+        ("layerwise", "full"),
+        pytest.param("layerwise", "diagonal", marks=pytest.mark.slow),
+        pytest.param("neural_tangents", "trace", marks=pytest.mark.slow),
+    ],
 )
 def test_eight_devices_make_the_matrix_of_one(method, outputs):
     done = subprocess.run(
