@@ -34,7 +34,7 @@ from kdtheory.bounds import (
 )
 from kdtheory.claims.circle import FLIP, centres, draw_circle, ridge_weights, risk_on_circle
 from kdtheory.complexity import factorize
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, KernelError
 from kdtheory.report.writing import write_atomically
 from kdtheory.studies.provenance import provenance
 
@@ -207,6 +207,10 @@ def table(rows: list[dict]) -> str:
         for row in rows:
             if row["problem"] != problem:
                 continue
+            if "refused" in row:
+                refused = ["refused: the kernel is singular in float64", *[""] * (len(columns) - 1)]
+                lines.append(f"| {row['n']:,} | {' | '.join(refused)} |")
+                continue
             cells = [f"{row['n']:,}", _number(row[truth])]
             for name in columns[1:]:
                 # A bound of another fit stands over the risk of that fit.
@@ -230,7 +234,7 @@ def figure(rows: list[dict], path: Path) -> None:
 
     canvas = Figure(figsize=(12, 5), layout="constrained")
     for axes, (problem, columns) in zip(canvas.subplots(1, 3), COLUMNS.items(), strict=True):
-        chosen = [row for row in rows if row["problem"] == problem]
+        chosen = [row for row in rows if row["problem"] == problem and "refused" not in row]
         for name in columns:
             truth = name == columns[0]
             style = {"color": "black", "linestyle": ":"} if truth else {"marker": "o"}
@@ -250,14 +254,19 @@ def main(options: Options) -> list[dict]:
     """Draw every problem at every size, print the tables and write them."""
     if len(options.draws) != len(options.sizes):
         raise InputError("draws must be one number a size")
-    rows = []
+    rows: list[dict] = []
     for i, (problem, measure) in enumerate(PROBLEMS.items()):
         for n, draws in zip(options.sizes, options.draws, strict=True):
-            values = [
-                measure(np.random.default_rng([options.seed, i, n, j]), n) for j in range(draws)
-            ]
-            means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
-            rows.append({"problem": problem, "n": n, "draws": draws, **means})
+            try:
+                values = [
+                    measure(np.random.default_rng([options.seed, i, n, j]), n) for j in range(draws)
+                ]
+            except KernelError as error:
+                # The interpolant needs K^-1 itself; a ridge would make it another function.
+                rows.append({"problem": problem, "n": n, "draws": draws, "refused": str(error)})
+            else:
+                means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+                rows.append({"problem": problem, "n": n, "draws": draws, **means})
             print(rows[-1], flush=True)
     text = table(rows)
     print(text)
