@@ -228,8 +228,15 @@ def _panels(count: int) -> tuple["matplotlib.figure.Figure", Any]:
 
 
 def _decorate(axis: "matplotlib.axes.Axes", x: str, y: str, title: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     axis.set_xscale("log")
     axis.set_yscale("log")
+    for one in (axis.xaxis, axis.yaxis):
+        # Less than a decade is common here; matplotlib's own labels would overlap.
+        one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        one.set_minor_locator(NullLocator())
     axis.set_xlabel(x)
     axis.set_ylabel(y)
     axis.set_title(title, fontsize=10)
@@ -239,7 +246,6 @@ def _decorate(axis: "matplotlib.axes.Axes", x: str, y: str, title: str) -> None:
 def _ticks(axis: "matplotlib.axes.Axes", sizes: Iterable[Any]) -> None:
     """Mark the sizes that were measured, and nothing between."""
     axis.set_xticks([float(size) for size in sizes], [f"{size:,}" for size in sizes])
-    axis.xaxis.minorticks_off()
 
 
 def _state(epoch: Any) -> str:
