@@ -1,0 +1,72 @@
+"""The experiments behind the tables of docs/bounds.md, at a small size."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_bound_tightness(tmp_path):
+    module = load(ROOT / "experiments/bound_tightness.py")
+    rows = module.main(module.Options(sizes=(60,), draws=(2,), out=tmp_path))
+    two, three, function = rows
+    for row in (two, three):
+        for name in ("margin", "PAC-Bayes"):
+            assert row["risk"] <= row[name]
+        assert row["held-out half's risk"] <= row["held-out half"]
+        assert row["risk"] >= module.FLIP
+    assert two["teacher-student's risk"] <= two["teacher-student"]
+    assert function["expected loss"] <= function["all constants"]
+    assert "| 60 |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "tightness.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_kernel_is_that_of_a_wide_network():
+    module = load(ROOT / "experiments/bound_tightness.py")
+    rng = np.random.default_rng(0)
+    x = module.GRID[::4001]
+    w = rng.normal(size=(400_000, 2))
+    active = (x @ w.T > 0).astype(float)
+    np.testing.assert_allclose(
+        module.kernel(x, x), (active @ active.T) / len(w) * (x @ x.T), atol=0.005
+    )
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no extended precision here")
+def test_interval_coverage(tmp_path):
+    module = load(ROOT / "experiments/interval_coverage.py")
+    for route, precision in (("primal", "float32"), ("dual", "float64"), ("mixed", "float64")):
+        row = module.run(route, precision, 1e6, module.Options(draws=1, out=tmp_path))
+        assert row["intervals"] + row["refused"] == 12
+        assert row["held"] == row["intervals"] > 0
+    assert module.table([row]).count("|\n") == 3
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no extended precision here")
+@pytest.mark.parametrize("factored", [False, True])
+def test_exact_value_of_a_known_problem(factored):
+    module = load(ROOT / "experiments/interval_coverage.py")
+    values = np.array([1.0, 2.0**-20, 2.0**-33])
+    jacobian = np.diag(np.sqrt(values)) if factored else None
+    exact = module.exact_value(np.diag(values), jacobian, np.ones(3), 2.0**-34)
+    kernel = np.diag(np.sqrt(values)) ** 2 if factored else np.diag(values)
+    assert exact == pytest.approx((1 / (np.diag(kernel) + 2.0**-34)).sum(), rel=1e-14)
+
+
+def test_the_docs_hold_the_results_tables():
+    page = (ROOT / "docs/bounds.md").read_text()
+    for name in ("bound_tightness", "interval_coverage"):
+        table = (ROOT / "experiments/results" / name / "table.md").read_text().rstrip()
+        (shown,) = re.findall(rf"<!-- {name}: begin[^>]*-->\n(.*?)\n<!-- {name}: end", page, re.S)
+        assert shown == table
