@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import jax
 
-from kdtheory.errors import RunError, Terminated
+from kdtheory.errors import RunError
 from kdtheory.training.checkpoints import Checkpoints
 from kdtheory.training.loop import NonFiniteLossError, Pause
 from kdtheory.training.state import TrainState
-from kdtheory.training.termination import deferred_sigterm, sigterm_received
+from kdtheory.training.termination import deferred_sigterm, end_order, sigterm_received
 
 #: The state of one network, or of several that train together.
 State = TypeVar("State", TrainState, list[TrainState])
@@ -136,6 +136,6 @@ def _go_on(
             store.save(state, point=step in points)
             saved = time.monotonic()
             if sigterm_received():
-                raise Terminated(f"terminated (SIGTERM); {name} is saved at step {step}")
+                raise end_order(f"{name} is saved at step {step}")
         if step in points:
             yield step, _variables_of(state)

@@ -1,4 +1,4 @@
-"""SIGTERM: training saves its state and ends; anything else ends at once."""
+"""SIGTERM and Ctrl-C: training saves its state and ends; anything else ends at once."""
 
 import contextlib
 import signal
@@ -12,13 +12,21 @@ from kdtheory.errors import Terminated
 class _Signal:
     def __init__(self) -> None:
         self.received = False
+        self.number: int = signal.SIGTERM
         self.deferred = 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self.received = True
-        if not self.deferred:
-            raise Terminated("terminated (SIGTERM); what was stored before stays")
+        del frame
+        impatient = self.received and number == signal.SIGINT
+        self.received, self.number = True, number
+        if impatient or not self.deferred:
+            raise self.order("what was stored before stays")
+
+    def order(self, outcome: str) -> BaseException:
+        """Return the exception that ends the program."""
+        if self.number == signal.SIGINT:
+            return KeyboardInterrupt(outcome)
+        return Terminated(f"terminated (SIGTERM); {outcome}")
 
 
 _signal = _Signal()
@@ -26,25 +34,31 @@ _signal = _Signal()
 
 @contextlib.contextmanager
 def handle_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated` while the context lasts, and restore the handler after it.
+    """Turn SIGTERM into `Terminated` while the context lasts, and restore the handlers after it.
 
-    Only the main thread of a process can handle signals; in others this does nothing.
+    Ctrl-C stays a KeyboardInterrupt; it too waits until a training has saved its state (a second
+    one does not). Only the main thread of a process can handle signals; in others this does
+    nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _signal.received = False
-    before = signal.signal(signal.SIGTERM, _signal.handle)
+    handled = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handled.append(signal.SIGINT)
+    before = {number: signal.signal(number, _signal.handle) for number in handled}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _signal.received = False
 
 
 @contextlib.contextmanager
 def deferred_sigterm() -> Iterator[None]:
-    """Let SIGTERM wait while the context lasts: `sigterm_received` then tells of it."""
+    """Let the signals wait while the context lasts: `sigterm_received` then tells of them."""
     _signal.deferred += 1
     try:
         yield
@@ -53,5 +67,10 @@ def deferred_sigterm() -> Iterator[None]:
 
 
 def sigterm_received() -> bool:
-    """Return whether SIGTERM has come since `handle_sigterm` began."""
+    """Return whether SIGTERM or Ctrl-C has come since `handle_sigterm` began."""
     return _signal.received
+
+
+def end_order(outcome: str) -> BaseException:
+    """Return the exception for the signal that has come: `Terminated` or KeyboardInterrupt."""
+    return _signal.order(outcome)

@@ -112,15 +112,18 @@ def test_several_networks_are_stored_together(setting, tmp_path):
     assert len(unbroken[0][1]) == 2
 
 
-def test_sigterm_saves_and_says_so(setting, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_signals_wait_until_the_state_is_saved(setting, tmp_path, number, kind):
     def on_chunk(step, loss):
         if step == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
-    with handle_sigterm(), pytest.raises(Terminated, match="student is saved at step 6"):
+    before = signal.getsignal(number)
+    with handle_sigterm(), pytest.raises(kind, match="student is saved at step 6"):
         list(start(setting, tmp_path, on_chunk=on_chunk, save_seconds=1e9))
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert Checkpoints(tmp_path / "resume").steps()[-1] == 6
     assert [step for step, _ in start(setting, tmp_path)] == POINTS
 
