@@ -8,7 +8,9 @@ What is left is local to a layer (`layer_gradients`), and sums up to the kernel 
 
 import collections
 import functools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +29,7 @@ from kdtheory.ntk.engines import (
     tree_bytes,
     used_bytes,
 )
+from kdtheory.ntk.inputs import same_settings
 from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
 from kdtheory.ntk.layer_gradients import contributions, layer_kind
 from kdtheory.ntk.memory import aligned_empty, available, total
@@ -50,8 +53,8 @@ _RESIDENT = 6
 #: Passes that are under way at a time at most, where memory is counted.
 _IN_FLIGHT = 32
 
-#: Passes that are computed ahead on CPU while the results of earlier ones are copied into place.
-_AHEAD = 4
+#: Passes that are under way at a time on CPU at most.
+_THREADS = 8
 
 
 class Compiled(NamedTuple):
@@ -256,7 +259,8 @@ class LayerwiseEngine(TileEngine):
         ]
         run = functools.partial(self._compiled.features, variables)
         if self.placement.mesh is None and jax.default_backend() == "cpu" and len(chunks) > 1:
-            return _joined_on_host(run, chunks, min(self._window or _AHEAD, _AHEAD))
+            threads = min(self._window or _THREADS, _THREADS, os.cpu_count() or 1)
+            return _joined_on_host(run, chunks, self._compiled.example_features, threads)
         parts: list[Any] = []
         for part in chunks:
             if self._window is not None and len(parts) >= self._window:
@@ -275,32 +279,39 @@ class LayerwiseEngine(TileEngine):
 
 
 def _joined_on_host(
-    run: Callable[[Any], list[Share]], chunks: list[np.ndarray], window: int
+    run: Callable[[Any], list[Share]], chunks: list[np.ndarray], example: list[Share], threads: int
 ) -> list[Share]:
     """Return the features of all chunks as one block, on CPU.
 
-    Each chunk's are copied into place as they come. NumPy's memory comes in huge pages where the
-    system has them, whose first touch costs a sixth of that of XLA's own.
+    Several chunks are under way at a time: the operations of one are too small to keep all cores
+    busy (measured with ResNet-20 on two cores: 14 % less time with two). Each chunk's features are
+    copied into place as they come. NumPy's memory comes in huge pages where the system has them,
+    whose first touch costs a sixth of that of XLA's own.
 
     Args:
       run: computes the features of a chunk.
       chunks: examples, equally many in each.
-      window: chunks that are computed ahead of the copying.
+      example: shapes and dtypes of the features of one example.
+      threads: chunks under way at a time.
     """
     size = chunks[0].shape[0]
-    pending = collections.deque([run(jax.device_put(chunk)) for chunk in chunks[:window]])
-    leaves, structure = jax.tree.flatten(pending[0])
+    leaves, structure = jax.tree.flatten(example)
     block = [
         aligned_empty((size * len(chunks), *leaf.shape[1:]), np.dtype(leaf.dtype))
         for leaf in leaves
     ]
-    del leaves
-    for index in range(len(chunks)):
-        part = pending.popleft()
-        if index + window < len(chunks):
-            pending.append(run(jax.device_put(chunks[index + window])))
+    same = same_settings()
+
+    def work(index: int) -> None:
+        with same():
+            part = run(jax.device_put(chunks[index]))
         for whole, leaf in zip(block, jax.tree.leaves(part), strict=True):
             whole[index * size : (index + 1) * size] = np.asarray(leaf)
+
+    work(0)  # traced and compiled once, before others want it too
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, range(1, len(chunks))):
+            pass
     # On CPU an array that is aligned as XLA wants it is used where it is, without a copy.
     return jax.device_put(jax.tree.unflatten(structure, block))
 
