@@ -1,6 +1,6 @@
 """Turn what `python -m benchmarks.gram --out FILE` wrote into the tables of benchmarks/README.md.
 
-    python -m benchmarks.table benchmarks/results/gram-*.json
+python -m benchmarks.table benchmarks/results/gram-*.json
 """
 
 import json
