@@ -46,7 +46,7 @@ def markdown(files: list[pathlib.Path]) -> str:
     for path, content in zip(files, read, strict=True):
         about = content["machine"]
         lines.append(
-            f"\n{path.name}: {about['cpu']}, {about['cores']} cores, load {about['load']:.1f} before, "
+            f"\n{path.name}: {about['cpu']}, {about['cores']} cores, load {about['load']:.1f}, "
             f"JAX {about['jax']}, Python {about['python']}, {about['time']}, "
             f"G = {content['gemm_flops'] / 1e9:.0f} GFLOP/s."
         )
