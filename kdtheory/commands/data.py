@@ -77,10 +77,8 @@ def data_show(options: DataShow) -> None:
             print(f"{role:<11} none stored: held out from train, {chosen}")
             continue
         counts = np.bincount(split.labels, minlength=len(names))
-        print(
-            f"{role:<11} {len(split.labels):,} examples, {np.min(counts):,} to {np.max(counts):,} a "
-            f"class, stored as: {split.origin}"
-        )
+        each = f"{np.min(counts):,} to {np.max(counts):,} a class"
+        print(f"{role:<11} {len(split.labels):,} examples, {each}, stored as: {split.origin}")
     height, width, channels = source.train.read_images(np.arange(1), lambda count: None).shape[1:]
     pixels = len(source.train.labels) * height * width * channels
     print(
