@@ -32,7 +32,7 @@ def fingerprint(route: Route, *arrays: np.ndarray, **settings: float) -> str:
     digest = hashlib.sha256(json.dumps([route, settings], sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -60,6 +60,7 @@ def identity(
     leaves = jax.tree_util.tree_leaves_with_path(dict(variables))
     names = hashlib.sha256("".join(str(path) for path, _ in leaves).encode()).hexdigest()[:16]
     device = jax.local_devices()[0]
+    config: Any = jax.config
     return {
         "model": model_hash(apply_fn, variables, x1),
         "parameters": f"{names}-{array_hash(*(np.asarray(leaf) for _, leaf in leaves))}",
@@ -68,7 +69,7 @@ def identity(
         "outputs": engine.outputs,
         "method": engine.method,
         "dtype": str(np.dtype(jax.tree.leaves(variables["params"])[0].dtype)),
-        "precision": str(jax.config.jax_default_matmul_precision),
+        "precision": str(config.jax_default_matmul_precision),
         "block_sizes": [plan.rows, plan.columns, plan.chunk],
         "devices": f"{engine.placement.count} x {device.platform}: {device.device_kind}",
         "jax": jax.__version__,

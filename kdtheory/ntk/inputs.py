@@ -80,7 +80,7 @@ def same_settings() -> Callable[[], contextlib.AbstractContextManager[None]]:
     ...     jnp.ones(1).dtype
     dtype('float64')
     """
-    config = jax.config
+    config: Any = jax.config
     now = (
         config.jax_enable_x64,
         config.jax_numpy_dtype_promotion,
