@@ -69,7 +69,13 @@ NARROW = {
 }
 
 
-@pytest.mark.parametrize("family", NARROW)
+#: Seconds each, most of them compilation.
+LONG = {"mobilenet_v3", "densenet", "shufflenet_v2", "resnet_four_stages"}
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in NARROW]
+)
 def test_narrow_networks_are_exact_and_examples_do_not_interact(family):
     model = NARROW[family]
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 2)).astype(np.float32)

@@ -86,7 +86,14 @@ COUNTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "num_outputs", "image_shape", "count"), COUNTS)
+#: Deep networks, whose abstract evaluation takes seconds.
+DEEP = {"resnet152_imagenet", "densenet201_imagenet", "densenet121_imagenet", "resnet110"}
+
+
+@pytest.mark.parametrize(
+    ("name", "num_outputs", "image_shape", "count"),
+    [pytest.param(*row, marks=[pytest.mark.slow] * (row[0] in DEEP)) for row in COUNTS],
+)
 def test_parameters_are_as_many_as_published(summarize, name, num_outputs, image_shape, count):
     found = summarize(name, num_outputs=num_outputs, image_shape=image_shape)
     assert found.num_params == count
