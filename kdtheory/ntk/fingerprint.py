@@ -33,7 +33,8 @@ def model_hash(apply_fn: ApplyFn, variables: Variables, x: np.ndarray) -> str:
 
     >>> linear = lambda v, x: x @ v["params"]["w"]
     >>> doubled = lambda v, x: 2 * x @ v["params"]["w"]
-    >>> given = {"params": {"w": np.eye(2)}}, np.eye(2)
+    >>> eye = np.eye(2, dtype=np.float32)
+    >>> given = {"params": {"w": eye}}, eye
     >>> model_hash(linear, *given) == model_hash(doubled, *given)
     False
     """
