@@ -13,12 +13,12 @@ import numpy as np
 
 from kdtheory import models
 from kdtheory.complexity.intervals import OnProduct
-from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
+from kdtheory.datasets import ImageDataset, encode_labels, normalize
 from kdtheory.errors import InputError, RunError
 from kdtheory.ntk import gram, operator
 from kdtheory.ntk.memory import available
 from kdtheory.studies.config import RunConfig, read_config
-from kdtheory.studies.kernel_files import load_array
+from kdtheory.studies.kernel_files import load_array, load_examples
 from kdtheory.studies.kernel_values import KernelValues, dense_values, operator_values
 from kdtheory.training import Checkpoints, OptimizerConfig, TrainState, init_state, make_optimizer
 
@@ -73,7 +73,7 @@ def values_of_network(
     """
     if ridge is not None and ridge_fraction is not None:
         raise InputError("give --ridge or --ridge-fraction, not both")
-    data = _load(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
+    data = load_examples(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
     network = models.create(model, data.num_outputs)
     variables = models.init(network, jax.random.key(seed), data.image_shape)
     if checkpoint is not None:
@@ -120,20 +120,6 @@ def _ridge(ridge: float | None, fraction: float | None, mean: float) -> float:
     if not (math.isfinite(fraction) and fraction > 0):
         raise InputError(f"--ridge-fraction must be finite and > 0, got {fraction}")
     return fraction * mean
-
-
-def _load(
-    dataset: str, *, task: str, data_dir: str | None, ntk_size: int, seed: int
-) -> ImageDataset:
-    try:
-        return load(
-            dataset, task=task, data_dir=data_dir, train_size=ntk_size, validation_size=0, seed=seed
-        )
-    except InputError as error:
-        # The argument of `load` is this command's --ntk-size.
-        if str(error).startswith("train_size "):
-            raise InputError(str(error).replace("train_size", "--ntk-size", 1)) from error
-        raise
 
 
 def _targets(name: str, data: ImageDataset, *, outputs: str, seed: int) -> np.ndarray:

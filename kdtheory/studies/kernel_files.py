@@ -171,7 +171,7 @@ def save_gram(
     """
     _check_paths(out, targets)
     mesh = _mesh(devices)
-    data = _load(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
+    data = load_examples(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
     shape = kernel_shape(outputs, ntk_size, ntk_size, data.num_outputs)
     _check_memory(shape, dtype)
     network = models.create(model, data.num_outputs)
@@ -227,9 +227,14 @@ def _mesh(devices: int | None) -> jax.sharding.Mesh | None:
     return None if count == 1 else jax.sharding.Mesh(np.array(local[:count]), ("examples",))
 
 
-def _load(
+def load_examples(
     dataset: str, *, task: str, data_dir: str | None, ntk_size: int, seed: int
 ) -> ImageDataset:
+    """Load the training examples that a kernel is computed on; no validation split is held out.
+
+    Raises:
+      InputError: as `kdtheory.datasets.load`; a size that does not fit is named as --ntk-size.
+    """
     try:
         return load(
             dataset, task=task, data_dir=data_dir, train_size=ntk_size, validation_size=0, seed=seed
