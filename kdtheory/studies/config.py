@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import dacite
 
-from kdtheory.datasets import NoiseKind
+from kdtheory.datasets import NoiseKind, TeacherData
 from kdtheory.distillation import Form, check_alpha, check_temperature
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.training import ComputeDtype, OptimizerConfig
 
-ArmName = Literal["labels", "offline", "online", "self"]
+ArmName = Literal["labels", "offline", "online", "matched", "self"]
 Kernel = Literal["full", "trace"]
+NtkSplit = Literal["train", "test"]
 
 #: Self-distillation has one arm, at this temperature.
 SELF_TEMPERATURE = 1.0
@@ -71,8 +72,9 @@ class RunConfig:
     """Name of the teacher's model."""
     student: str = "lenet5x1"
     """Name of the student's model."""
-    arms: tuple[ArmName, ...] = get_args(ArmName)
-    """How students are supervised."""
+    arms: tuple[ArmName, ...] = ("labels", "offline", "online", "self")
+    """How students are supervised; matched is online distillation whose teacher changes when the
+    student can bear the next checkpoint's complexity, instead of by time."""
     temperatures: tuple[float, ...] = (1.0, 4.0)
     """tau of the offline and online arms, and of the supervisions measured."""
     alpha: float = 1.0
@@ -84,10 +86,33 @@ class RunConfig:
     """The teacher's passes (default: the student's)."""
     teacher_checkpoints: int = 10
     """Evenly spaced checkpoints of the teacher: the online teacher's steps."""
+    online_checkpoints: int | None = None
+    """How many of the teacher's checkpoints the online teacher uses, evenly spaced and the last
+    among them (default: all)."""
+    teacher_data: TeacherData = "train"
+    """What the teacher is trained on: the student's train split, the validation split, the train
+    split with more label noise (symmetric_noise, pair_noise), random_labels or
+    permuted_classes."""
+    teacher_noise: float | None = None
+    """Fraction of labels changed for the teacher alone, with the two noises of teacher_data."""
+    teacher_stop: float = 1.0
+    """Part of the teacher's training after which it is stopped: its last checkpoint there is the
+    offline teacher, and the online teacher's last."""
+    teacher_perturbation: float = 0.0
+    """Gaussian noise added to every checkpoint's parameters, as a multiple of each array's root
+    mean square."""
+    assistant: str | None = None
+    """Model of a teacher assistant: distilled from the teacher (offline, at the last temperature),
+    then the teacher of the students."""
+    teachers: str | None = None
+    """Folder of trained teachers that runs share: those of one data set and teacher setting are
+    trained once (default: each run keeps its own)."""
     batch_size: int = 128
     """Examples an update."""
     augment: bool = False
     """The data set's usual augmentation: random crops and, but for written characters, flips."""
+    teacher_augment: bool | None = None
+    """Whether the teacher is trained with augmentation (default: as the students)."""
     student_optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(learning_rate=0.01)
     )
@@ -106,6 +131,15 @@ class RunConfig:
     """Evenly spaced points of a student's training at which complexity is measured."""
     ntk_size: int = 512
     """Training examples of the kernel."""
+    ntk_split: NtkSplit = "train"
+    """Which examples the kernel is measured on; test for examples that no network was trained
+    on."""
+    similarity_size: int = 0
+    """Test examples on which the last epoch's kernels of student and teacher are compared; 0 for
+    none. (On training examples they always are.)"""
+    bounds: bool = False
+    """Whether the terms of the teacher-student bound are computed, of each supervision, with the
+    kernel at initialisation (binary tasks)."""
     kernel: Kernel = "full"
     """full: the (n d, n d) kernel of all logits; trace: its mean over outputs, for large d."""
     ridge: float = 1e-3
@@ -145,12 +179,14 @@ class RunConfig:
                 raise InputError(
                     f"{name} must differ from each other, got {' '.join(map(str, values))}"
                 )
-        if not self.temperatures and {"offline", "online"} & set(self.arms):
-            raise InputError("the offline and online arms need at least one temperature above 0")
+        if not self.temperatures and {"offline", "online", "matched"} & set(self.arms):
+            raise InputError("arms with a teacher need at least one temperature above 0")
         check_alpha(self.alpha)
         for name, choices in (
             ("kernel", get_args(Kernel)),
             ("noise_kind", get_args(NoiseKind)),
+            ("teacher_data", get_args(TeacherData)),
+            ("ntk_split", get_args(NtkSplit)),
             ("target_form", get_args(Form)),
             ("ntk_dtype", ("float32", "float64")),
             ("compute_dtype", get_args(ComputeDtype)),
@@ -161,6 +197,7 @@ class RunConfig:
             "train_size": 1, "validation_size": 0, "test_size": 1, "epochs": 1,
             "teacher_epochs": 1, "teacher_checkpoints": 1, "batch_size": 1, "seeds": 1,
             "points": 2, "ntk_size": 2, "steps_per_dispatch": 1, "ntk_batch_size": 1,
+            "online_checkpoints": 1, "similarity_size": 0,
         }  # fmt: skip
         for name, least in minimum.items():
             value = getattr(self, name)
@@ -168,6 +205,12 @@ class RunConfig:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         if not 0 <= self.label_noise <= 1:
             raise InputError(f"label_noise must lie in [0, 1], got {self.label_noise}")
+        if not 0 < self.teacher_stop <= 1:
+            raise InputError(f"teacher_stop must lie in (0, 1], got {self.teacher_stop}")
+        if not 0 <= self.teacher_perturbation < float("inf"):
+            raise InputError(
+                f"teacher_perturbation must be at least 0, got {self.teacher_perturbation}"
+            )
         if not self.save_seconds >= 0:
             raise InputError(f"save_seconds must be at least 0, got {self.save_seconds}")
         if not 0 <= self.ridge < float("inf"):
@@ -196,7 +239,9 @@ class RunConfig:
         More seeds or arms extend a run; where it lies and where the data lies do not matter (the
         store compares the data themselves).
         """
-        varying = ("seeds", "arms", "out", "data_dir", "save_seconds", "compilation_cache")
+        varying = (
+            "seeds", "arms", "out", "data_dir", "save_seconds", "compilation_cache", "teachers"
+        )  # fmt: skip
         return {key: value for key, value in to_json(self).items() if key not in varying}
 
 

@@ -216,15 +216,12 @@ def open_store(
     """
     out = Path(config.out)
     config_path, data_path = out / "config.json", out / "data.json"
-    stored: RunConfig | None = None
-    if out.is_dir() and {path.name for path in out.iterdir()} - {".lock"}:
-        if not config_path.exists():
-            raise InputError(f"{out} holds files but no run (no config.json); choose another --out")
-        try:
-            stored = read_config(config_path)
-        except InputError as error:
-            raise InputError(f"{out} holds no run of kdtheory: {error}") from error
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if names and ".lock" not in names:
+        # No run of ours is beginning here: the folder can be judged without leaving a lock in it.
+        _stored_run(out, config_path)
     with locked_folder(out):
+        stored = _stored_run(out, config_path)
         if fresh:
             delete_run(out)
         elif stored is not None:
@@ -240,6 +237,18 @@ def open_store(
         # The letter first: readers of CSV would take some hashes for numbers.
         settings = "s" + hashlib.sha256(identity.encode()).hexdigest()[:7]
         yield RunStore(out, config, settings)
+
+
+def _stored_run(out: Path, config_path: Path) -> RunConfig | None:
+    """Return the configuration of the run in a folder; None for an empty one."""
+    if not {path.name for path in out.iterdir()} - {".lock"}:
+        return None
+    if not config_path.exists():
+        raise InputError(f"{out} holds files but no run (no config.json); choose another --out")
+    try:
+        return read_config(config_path)
+    except InputError as error:
+        raise InputError(f"{out} holds no run of kdtheory: {error}") from error
 
 
 def _stored_fingerprint(path: Path) -> str:

@@ -1,6 +1,7 @@
 import dataclasses
 import fcntl
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from kdtheory.errors import InputError
 from kdtheory.studies.config import to_json
 from kdtheory.studies.launch import launch
 from kdtheory.studies.runs import find_runs
+from kdtheory.studies.store import FolderBusyError, open_store
 from kdtheory.studies.sweep import Case, expand, read_sweep
 
 
@@ -132,7 +134,30 @@ def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_pa
     assert len(sessions) == 2
 
 
+def test_a_run_that_begins_elsewhere_is_no_foreign_folder(tiny):
+    # As another process leaves it between its lock and its config.json.
+    out = Path(tiny.out)
+    out.mkdir(parents=True)
+    (out / ".config.json.1.tmp").touch()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(FolderBusyError), open_store(tiny, data={"sha256": "0"}):
+            pass
+
+
+def test_a_folder_of_other_files_is_refused_and_left_as_it_was(tiny):
+    out = Path(tiny.out)
+    out.mkdir(parents=True)
+    (out / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds files but no run"), open_store(
+        tiny, data={"sha256": "0"}
+    ):
+        pass
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
 def test_a_run_that_another_process_works_on_is_waited_for(finished_once, tmp_path):
+    finished_once = shutil.copytree(finished_once, tmp_path / "finished")
     config = to_json(dataclasses.replace(read(finished_once), out=str(finished_once)))
     case = Case(name="x", config=dataclasses.replace(read(finished_once), out=config["out"]))
     ended = []
