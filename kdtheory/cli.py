@@ -30,6 +30,7 @@ from kdtheory.commands.gram import Gram, gram
 from kdtheory.commands.models import Models, models
 from kdtheory.commands.run import Run, run
 from kdtheory.commands.runs import Runs, runs
+from kdtheory.commands.study import StudyOptions, study
 from kdtheory.commands.sweep import Sweep, sweep
 from kdtheory.commands.table import Table, table
 from kdtheory.commands.validate import Validate, validate
@@ -49,6 +50,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "demo": Command(Demo, demo),
     "run": Command(Run, run),
+    "study": Command(StudyOptions, study),
     "sweep": Command(Sweep, sweep),
     "runs": Command(Runs, runs),
     "table": Command(Table, table),
@@ -149,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         goes_on = "; the same command, without --fresh, continues where it was"
-        resumes = name in ("demo", "run", "sweep")
+        resumes = name in ("demo", "run", "study", "sweep")
         print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:

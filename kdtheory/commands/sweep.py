@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
@@ -35,7 +35,7 @@ class Sweep:
 
 def sweep(options: Sweep) -> None:
     """Run `kdtheory sweep`."""
-    from kdtheory.studies.launch import launch
+    from kdtheory.studies.launch import launch, slurm_settings
     from kdtheory.studies.sweep import Outcome, read_sweep, write_failures, write_sweep
 
     cases = read_sweep(options.file, options.out)
@@ -54,7 +54,7 @@ def sweep(options: Sweep) -> None:
         options.out,
         launcher=options.launcher,
         workers=options.workers,
-        slurm={name: _number(value) for name, value in options.slurm.items()},
+        slurm=slurm_settings(options.slurm),
         on_end=tell,
     )
     failed = [outcome for outcome in outcomes if outcome.error is not None]
@@ -68,10 +68,6 @@ def sweep(options: Sweep) -> None:
     if failed:
         print(f"{len(failed)} of {len(cases)} runs failed", file=sys.stderr)
         raise SystemExit(1)
-
-
-def _number(text: str) -> Any:
-    return int(text) if text.lstrip("-").isdigit() else text
 
 
 def _report(options: Sweep, folders: list[Path]) -> None:

@@ -7,7 +7,7 @@ on where it was.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,15 @@ LAUNCHERS = ("inline", "local", "slurm")
 
 #: Seconds between two looks at the jobs, or at a folder that another process works in.
 _POLL = 0.5
+
+
+def slurm_settings(flags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of Slurm jobs that flags give: whole numbers as such.
+
+    >>> slurm_settings({"slurm_partition": "gpu", "timeout_min": "120"})
+    {'slurm_partition': 'gpu', 'timeout_min': 120}
+    """
+    return {k: int(v) if v.lstrip("-").isdigit() else v for k, v in flags.items()}
 
 
 class RunCase:

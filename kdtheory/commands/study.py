@@ -1,0 +1,116 @@
+"""`kdtheory study`."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from kdtheory.errors import InputError
+
+if TYPE_CHECKING:
+    from kdtheory.studies.catalogue.study import Analysis
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """Reproduce a finding of the paper, or go past it: one table, its figures, one report.
+
+    kdtheory study --list names the studies, with what each costs. The same command continues a
+    study that was ended in any way; what is complete is only read. Studies in the default folder
+    share their teachers, and `similarity` the runs of `accuracy`.
+    """
+
+    name: tyro.conf.Positional[str | None] = None
+    """Which study."""
+    list: bool = False
+    """Only list the studies, their questions and what each size costs."""
+    smoke: bool = False
+    """Shrink everything to seconds, to see that the command works; the numbers mean nothing."""
+    full: bool = False
+    """The paper's sizes, for an accelerator, instead of those for two cores."""
+    out: Path | None = None
+    """Folder of the study (default: runs/studies/NAME; runs/studies-smoke/NAME, and -full)."""
+    teachers: Path | None = None
+    """Folder of shared teachers (default: teachers beside the study's default folder, else OUT's
+    own)."""
+    seeds: int | None = None
+    """Repetitions (default: the study's, at least 3); more extend a study."""
+    data_dir: str | None = None
+    """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
+    launcher: Literal["inline", "local", "slurm"] = "inline"
+    """inline: one run after another; local: as processes; slurm: as a cluster's jobs (the last two
+    need pip install 'kdtheory[sweep]')."""
+    workers: int = 1
+    """Runs at a time, with --launcher local or slurm."""
+    slurm: dict[str, str] = field(default_factory=dict)
+    """Settings of the Slurm jobs as submitit names them."""
+
+
+def study(options: StudyOptions) -> None:
+    """Run `kdtheory study`."""
+    from kdtheory.studies.catalogue import find_study
+    from kdtheory.studies.catalogue.carry_out import carry_out
+    from kdtheory.studies.launch import slurm_settings
+
+    if options.list:
+        _print_list()
+        return
+    if options.name is None:
+        raise InputError("name a study (kdtheory study --list shows them)")
+    if options.smoke and options.full:
+        raise InputError("--smoke and --full exclude each other")
+    if options.seeds is not None and options.seeds < 1:
+        raise InputError(f"seeds must be at least 1, got {options.seeds}")
+    chosen = find_study(options.name)
+    size: Literal["smoke", "small", "full"] = (
+        "smoke" if options.smoke else "full" if options.full else "small"
+    )
+    common = Path("runs") / {"small": "studies"}.get(size, f"studies-{size}")
+    out, runs, teachers = options.out, None, options.teachers
+    if out is None:
+        out = common / chosen.name
+        runs = common / (chosen.runs_of or chosen.name) / "runs"
+        teachers = teachers or common / "teachers"
+    analysis = carry_out(
+        chosen, out, size=size, runs=runs, teachers=teachers, seeds=options.seeds,
+        data_dir=options.data_dir, launcher=options.launcher, workers=options.workers,
+        slurm=slurm_settings(options.slurm),
+    )  # fmt: skip
+    _print_analysis(analysis, out)
+
+
+def _print_list() -> None:
+    from rich.table import Table
+
+    from kdtheory.report import stdout_console
+    from kdtheory.studies.catalogue import STUDIES
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    for header in ("study", "question", "size: cost"):
+        table.add_column(header)
+    for entry in STUDIES.values():
+        costs = "\n".join(f"{size}: {cost}" for size, cost in entry.costs.items())
+        table.add_row(entry.name, entry.question, costs)
+    stdout_console().print(table)
+
+
+def _print_analysis(analysis: "Analysis", out: Path) -> None:
+    from rich.table import Table
+
+    from kdtheory.report import stdout_console
+    from kdtheory.studies.catalogue.results import verdict_counts
+
+    console = stdout_console()
+    for table in analysis.tables:
+        shown = Table(title=table.name, title_justify="left", box=None, pad_edge=False)
+        for number, header in enumerate(table.columns):
+            shown.add_column(header, justify="right" if number else "left")
+        for record in table.records():
+            shown.add_row(*record.values())
+        console.print(shown)
+    for found in analysis.findings:
+        console.print(f"{found.verdict}: {found.hypothesis} ({found.evidence})", highlight=False)
+    print(verdict_counts(analysis.findings))
+    print(f"report: {out}/report.html    summary: {out}/summary.md", file=sys.stdout)

@@ -1,0 +1,74 @@
+"""The frame of every HTML page that kdtheory writes: one file that refers to nothing outside it."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+_STYLE = """
+:root { color-scheme: light dark; --page: #fff; --ink: #1c1c1e; --soft: #5b5b62; --line: #d4d4da;
+  --panel: #f5f5f7; --good: #006b4e; --bad: #b03a00; --open: #6b5900; }
+@media (prefers-color-scheme: dark) { :root { --page: #17181b; --ink: #ececf0; --soft: #a9a9b3;
+  --line: #3d3e45; --panel: #212227; --good: #4fd3a5; --bad: #ff9a5c; --open: #e8d36a; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 78rem; padding: 2rem 1.25rem 4rem; background: var(--page);
+  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .6rem; }
+h2 { font-size: 1.3rem; margin: 2.6rem 0 .7rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
+p, dd, li { max-width: 50rem; }
+.soft, figcaption { color: var(--soft); font-size: .92rem; }
+.verdict { background: var(--panel); border-left: 4px solid var(--line); padding: .7rem 1rem; }
+figure { margin: 1rem 0 2rem; }
+figure img { width: 100%; height: auto; background: #fff; border-radius: 6px;
+  border: 1px solid var(--line); }
+.wide { overflow-x: auto; }
+.wide table.gt_table, .wide table.gt_table * { background-color: transparent !important;
+  color: inherit !important; border-color: var(--line) !important; }
+.wide table.gt_table { font-family: inherit !important; font-size: .88rem !important;
+  margin-left: 0 !important; }
+table.findings { border-collapse: collapse; font-size: .92rem; }
+table.findings th, table.findings td { text-align: left; vertical-align: top;
+  padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); }
+td.seen, td.not, td.undecided { font-weight: 600; white-space: nowrap; }
+td.seen { color: var(--good); } td.not { color: var(--bad); } td.undecided { color: var(--open); }
+dt { font-weight: 600; margin-top: .9rem; } dd { margin: .15rem 0 0; }
+details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
+pre { background: var(--panel); padding: .8rem 1rem; overflow-x: auto; font-size: .85rem;
+  border-radius: 6px; }
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return a whole page from the parts of its body."""
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def embedded(figure: "matplotlib.figure.Figure", caption: str) -> str:
+    """Return a figure as an element that carries its image, with its caption."""
+    from kdtheory.report.figures import render
+
+    image = base64.b64encode(render(figure, "svg")).decode()
+    return (
+        f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def details(title: str, content: Mapping[str, Any]) -> str:
+    """Return a collapsed block of JSON."""
+    # Provenance may hold paths and dates: shown as text.
+    text = json.dumps(dict(content), indent=2, default=str, ensure_ascii=False)
+    return (
+        f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
+    )

@@ -1,0 +1,24 @@
+"""The studies by name: each a question, its runs, and what is made of them; one file a study."""
+
+from kdtheory.errors import unknown_name
+from kdtheory.studies.catalogue.accuracy import ACCURACY
+from kdtheory.studies.catalogue.study import Analysis, Study
+
+STUDIES: dict[str, Study] = {study.name: study for study in (ACCURACY,)}
+
+
+def find_study(name: str) -> Study:
+    """Return a study by name.
+
+    Raises:
+      InputError: there is none of that name.
+
+    >>> find_study("accuracy").name
+    'accuracy'
+    """
+    if name not in STUDIES:
+        raise unknown_name("study", name, STUDIES)
+    return STUDIES[name]
+
+
+__all__ = ["STUDIES", "Analysis", "Study", "find_study"]

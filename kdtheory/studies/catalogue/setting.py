@@ -1,0 +1,77 @@
+"""The setting that the studies share, in three sizes: binary CIFAR-100, teacher and student.
+
+One setting, so that the studies share their teachers: runs that differ in the student, the arm, the
+temperature, the teacher's stopping time or its perturbation train one teacher a seed.
+"""
+
+import dataclasses
+from typing import Any
+
+from kdtheory.studies.catalogue.study import Size
+from kdtheory.studies.config import RunConfig
+from kdtheory.training import OptimizerConfig
+
+#: Two cores: an eighth of CIFAR-100, a small teacher trained with augmentation, the weakest student
+#: without, so that its targets are fixed and its teacher's logits are read off a table.
+SMALL = RunConfig(
+    dataset="cifar100",
+    task="first_half",
+    train_size=6_000,
+    validation_size=1_000,
+    test_size=5_000,
+    teacher="resnet8",
+    student="lenet5x1",
+    epochs=20,
+    teacher_checkpoints=20,
+    batch_size=128,
+    teacher_augment=True,
+    student_optimizer=OptimizerConfig(learning_rate=0.01),
+    points=3,
+    ntk_size=1024,
+    compilation_cache=True,
+)
+
+#: The paper's sizes.
+FULL = dataclasses.replace(
+    SMALL,
+    train_size=None,
+    validation_size=0,
+    test_size=None,
+    teacher="resnet56",
+    student="lenet5x8",
+    epochs=160,
+    teacher_checkpoints=64,
+    points=11,
+    ntk_size=4096,
+    compute_dtype="bfloat16",
+)
+
+#: Made-up images and networks of a few units: everything runs, nothing is learnt.
+SMOKE = RunConfig(
+    dataset="synthetic",
+    task="odd_even",
+    train_size=32,
+    validation_size=16,
+    test_size=32,
+    teacher="mlp16x1",
+    student="mlp8x1",
+    epochs=2,
+    teacher_checkpoints=2,
+    batch_size=16,
+    steps_per_dispatch=1,
+    seeds=2,
+    points=2,
+    ntk_size=16,
+    ridge=1e-2,
+)
+
+_SETTINGS: dict[Size, RunConfig] = {"smoke": SMOKE, "small": SMALL, "full": FULL}
+
+
+def setting(size: Size, **changes: Any) -> RunConfig:
+    """Return the shared setting of a size, with some settings changed.
+
+    >>> setting("small", temperatures=(4.0,)).teacher
+    'resnet8'
+    """
+    return dataclasses.replace(_SETTINGS[size], **changes)
