@@ -7,6 +7,7 @@ from kdtheory.distillation.losses import (
     distillation_loss,
     squared_error,
 )
+from kdtheory.distillation.tabulated import TabulatedTeacher, tabulate, tabulated
 from kdtheory.distillation.targets import (
     Form,
     Labels,
@@ -29,6 +30,7 @@ __all__ = [
     "Form",
     "Labels",
     "RandomLabels",
+    "TabulatedTeacher",
     "TargetProvider",
     "Teacher",
     "Trajectory",
@@ -47,4 +49,6 @@ __all__ = [
     "soft_targets",
     "squared_error",
     "stack",
+    "tabulate",
+    "tabulated",
 ]

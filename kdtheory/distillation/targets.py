@@ -8,6 +8,7 @@ teacher, checkpoint, temperature or mixture of the same shapes needs no new comp
 other libraries also call online distillation.
 """
 
+from abc import ABC, abstractmethod
 from typing import Literal, Protocol, runtime_checkable
 
 import jax
@@ -165,31 +166,15 @@ class RandomLabels:
         return cross_entropy(logits, self.labels(examples.indices))
 
 
-@struct.dataclass
-class Teacher:
-    """Temperature-scaled predictions of a teacher, mixed with the labels.
+class TeacherLogits(ABC):
+    """What a provider with a teacher's logits, a temperature and alpha says with them."""
 
-    The targets are alpha softmax(g / tau) + (1 - alpha) one-hot(y), with g from the checkpoint that
-    the trajectory gives for the step. The teacher runs in inference mode on the very images that
-    the student sees.
-    """
-
-    trajectory: Trajectory
     temperature: Float[ArrayLike, ""]
     alpha: Float[ArrayLike, ""]
-    apply_fn: ApplyFn = struct.field(pytree_node=False)
 
-    def aligned(self, length: int) -> "Teacher":
-        """Return the same teacher, prepared for `over`: see `Trajectory.aligned`."""
-        return self.replace(trajectory=self.trajectory.aligned(length))  # type: ignore[attr-defined]
-
-    def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "Teacher":
-        """Return the same teacher for `length` updates from `step` on: see `Trajectory.over`."""
-        return self.replace(trajectory=self.trajectory.over(step, length))  # type: ignore[attr-defined]
-
+    @abstractmethod
     def logits(self, step: Int[ArrayLike, ""] | int, examples: Examples) -> Float[jax.Array, "n d"]:
         """Return the teacher's logits g (n, d), before the temperature."""
-        return self.apply_fn(self.trajectory.at(step), examples.images)
 
     def targets(
         self, step: Int[ArrayLike, ""] | int, examples: Examples, *, form: Form = "probabilities"
@@ -214,6 +199,33 @@ class Teacher:
             alpha=self.alpha,
             temperature=self.temperature,
         )
+
+
+@struct.dataclass
+class Teacher(TeacherLogits):
+    """Temperature-scaled predictions of a teacher, mixed with the labels.
+
+    The targets are alpha softmax(g / tau) + (1 - alpha) one-hot(y), with g from the checkpoint that
+    the trajectory gives for the step. The teacher runs in inference mode on the very images that
+    the student sees.
+    """
+
+    trajectory: Trajectory
+    temperature: Float[ArrayLike, ""]
+    alpha: Float[ArrayLike, ""]
+    apply_fn: ApplyFn = struct.field(pytree_node=False)
+
+    def aligned(self, length: int) -> "Teacher":
+        """Return the same teacher, prepared for `over`: see `Trajectory.aligned`."""
+        return self.replace(trajectory=self.trajectory.aligned(length))  # type: ignore[attr-defined]
+
+    def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "Teacher":
+        """Return the same teacher for `length` updates from `step` on: see `Trajectory.over`."""
+        return self.replace(trajectory=self.trajectory.over(step, length))  # type: ignore[attr-defined]
+
+    def logits(self, step: Int[ArrayLike, ""] | int, examples: Examples) -> Float[jax.Array, "n d"]:
+        """Return the teacher's logits g (n, d), before the temperature."""
+        return self.apply_fn(self.trajectory.at(step), examples.images)
 
 
 def _teacher(

@@ -63,9 +63,49 @@ class Trajectory:
         here = jax.tree.map(lambda leaf: leaf[None], self.at(step))
         return Trajectory(here, jnp.asarray(self.steps)[-1:], self.spacing)
 
+    def rescheduled(self, steps: Sequence[int]) -> "Trajectory":
+        """Return the same checkpoints at other steps, whose shapes a compiled program shares.
+
+        The steps need not increase strictly: a checkpoint at the step of the one before it is never
+        used, as `index` gives the first.
+
+        Raises:
+          InputError: another number of steps, or steps that fall.
+
+        >>> line = stack([{"params": jnp.float32(i)} for i in (1, 2, 3)], [10, 20, 30])
+        >>> [int(line.rescheduled([5, 5, 9]).index(step)) for step in (1, 5, 6, 99)]
+        [0, 0, 2, 2]
+        """
+        check_steps(jnp.shape(self.steps)[0], steps, strictly=False)
+        return Trajectory(self.variables, jnp.asarray(steps, jnp.int32))
+
+    def last_only(self) -> "Trajectory":
+        """Return a trajectory that gives the last checkpoint at every step.
+
+        It still holds all of them, and so shares compiled programs with the whole trajectory.
+        """
+        return self.rescheduled([-1] * jnp.shape(self.steps)[0])
+
     def final(self) -> Any:
         """Return the variables of the last checkpoint."""
         return jax.tree.map(lambda leaf: leaf[-1], self.variables)
+
+
+def check_steps(checkpoints: int, steps: Sequence[int], *, strictly: bool = True) -> None:
+    """Raise InputError unless there is one step a checkpoint, at least one, and they increase.
+
+    >>> check_steps(2, [10, 20])
+    """
+    if not checkpoints or checkpoints != len(steps):
+        raise InputError(
+            f"a trajectory needs as many steps as checkpoints and at least one, "
+            f"got {checkpoints} checkpoints and {len(steps)} steps"
+        )
+    if any(
+        later < earlier or (strictly and later == earlier)
+        for earlier, later in itertools.pairwise(steps)
+    ):
+        raise InputError(f"a trajectory's steps must increase, got {list(steps)}")
 
 
 def stack(checkpoints: Sequence[Variables], steps: Sequence[int]) -> Trajectory:
@@ -82,12 +122,6 @@ def stack(checkpoints: Sequence[Variables], steps: Sequence[int]) -> Trajectory:
     >>> [float(trajectory.at(step)["params"]) for step in (0, 10, 11, 99)]
     [1.0, 1.0, 2.0, 2.0]
     """
-    if not checkpoints or len(checkpoints) != len(steps):
-        raise InputError(
-            f"a trajectory needs as many steps as checkpoints and at least one, "
-            f"got {len(checkpoints)} checkpoints and {len(steps)} steps"
-        )
-    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
-        raise InputError(f"a trajectory's steps must increase, got {list(steps)}")
+    check_steps(len(checkpoints), steps)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
     return Trajectory(stacked, jnp.asarray(steps, jnp.int32))

@@ -15,12 +15,15 @@ from kdtheory.distillation import (
     Labels,
     RandomLabels,
     TargetProvider,
+    Trajectory,
     cross_entropy,
     distillation_loss,
     mixture_targets,
     offline,
     online,
     self_distillation,
+    tabulate,
+    tabulated,
 )
 from kdtheory.errors import KernelError
 from kdtheory.ntk import gram
@@ -36,6 +39,9 @@ from kdtheory.typing import Variables
 _mixture_targets = jax.jit(mixture_targets, static_argnames="form")
 _distillation_loss = jax.jit(distillation_loss)
 _cross_entropy = jax.jit(cross_entropy)
+
+#: A teacher's logits on the training split are kept on the device up to this size.
+TABLE_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,17 @@ class SeedContext:
         n, dataset = self.config.ntk_size, self.dataset
         images = normalize(dataset.train.images[:n], dataset.mean, dataset.std)
         return Examples(images, jnp.asarray(dataset.train.labels[:n]), jnp.arange(n))
+
+    @functools.cached_property
+    def teacher_table(self) -> Trajectory | None:
+        """The teacher's logits on the training split, every checkpoint's, if students may use them.
+
+        Online and offline teachers share it, and so one compiled program.
+        """
+        logits = [split["train"] for split in self.teacher.logits]
+        if self.config.augment or sum(values.nbytes for values in logits) > TABLE_BYTES:
+            return None
+        return tabulate(logits, self.teacher.steps)
 
     @functools.cached_property
     def fixed_targets(self) -> dict[str, Float[np.ndarray, "n d"]]:
@@ -98,24 +115,30 @@ class SelfTeacher:
 
 
 def provider_of(arm: Arm, context: SeedContext, self_teacher: SelfTeacher | None) -> TargetProvider:
-    """Return the target provider that trains an arm's student."""
-    teacher, alpha = context.teacher, context.config.alpha
-    dtype = context.config.compute_dtype
-    apply_teacher = in_precision(context.teacher_trainer.model.apply, dtype)
+    """Return the target provider that trains an arm's student.
+
+    Without augmentation a student sees the training examples as they are, on which the teacher's
+    logits are known: they are looked up (`distillation.tabulated`), which gives the targets of the
+    teacher's inference passes up to rounding (with compute_dtype="bfloat16": up to bfloat16's) and
+    costs nothing. With augmentation, or with logits above 1 GiB, the teacher runs on every batch.
+    """
     if arm.temperature is None:
         return Labels(context.dataset.num_outputs)
+    mixture = {"temperature": arm.temperature, "alpha": context.config.alpha}
+    table = context.teacher_table
+    dtype = context.config.compute_dtype
+    if arm.name == "self":
+        assert self_teacher is not None
+        if table is not None:
+            return tabulated(tabulate([self_teacher.logits["train"]], [0]), **mixture)
+        apply_student = in_precision(context.student_trainer.model.apply, dtype)
+        return self_distillation(apply_student, self_teacher.variables, **mixture)
+    if table is not None:
+        return tabulated(table.last_only() if arm.name == "offline" else table, **mixture)
+    apply_teacher = in_precision(context.teacher_trainer.model.apply, dtype)
     if arm.name == "offline":
-        final = teacher.trajectory.final()
-        return offline(apply_teacher, final, temperature=arm.temperature, alpha=alpha)
-    if arm.name == "online":
-        return online(apply_teacher, teacher.trajectory, temperature=arm.temperature, alpha=alpha)
-    assert self_teacher is not None
-    return self_distillation(
-        in_precision(context.student_trainer.model.apply, dtype),
-        self_teacher.variables,
-        temperature=arm.temperature,
-        alpha=alpha,
-    )
+        return offline(apply_teacher, context.teacher.trajectory.final(), **mixture)
+    return online(apply_teacher, context.teacher.trajectory, **mixture)
 
 
 def teacher_logits_at(
