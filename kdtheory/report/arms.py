@@ -46,7 +46,7 @@ class Supervision(NamedTuple):
 
     @property
     def order(self) -> tuple[int, float]:
-        """Sort key: random labels, labels, offline, online, self; each by rising temperature."""
+        """Sort key: the order of `SUPERVISIONS`; each kind by rising temperature."""
         return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else float(
             self.temperature
         )
@@ -96,7 +96,7 @@ def arms_in(rows: Sequence[Row]) -> list[Supervision]:
     """
     alphas: dict[Supervision, set[float | None]] = {}
     for row in rows:
-        if row["kind"] != "teacher":
+        if row["kind"] in ("student", "complexity"):
             seen = alphas.setdefault(arm_of(row), set())
             if row["kind"] == "student":
                 seen.add(row["alpha"])

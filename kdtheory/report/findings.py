@@ -1,14 +1,15 @@
 """What the rows say about the theory's predictions: seen, not seen, or undecided.
 
-The predictions are hypotheses from Harutyunyan et al. (ICLR 2023, arXiv 2301.12245); nothing here
-expects them to hold. Each is a number a seed (a paired difference, or a rank correlation over the
-arms) whose sign the hypothesis predicts, and the verdict is read off its confidence interval.
+The predictions are hypotheses from Harutyunyan et al. (ICLR 2023, arXiv 2301.12245), but for the
+one on the matched arm, which is ours; nothing here expects them to hold. Each is a number a seed (a
+paired difference, or a rank correlation over the arms) whose sign the hypothesis predicts, and the
+verdict is read off its confidence interval.
 """
 
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
 from kdtheory.report.rows import Row
@@ -22,6 +23,9 @@ from kdtheory.report.seeds import (
 )
 
 Verdict: TypeAlias = Literal["seen", "not seen", "undecided"]
+
+#: What a quantity was measured of: an arm, or a run.
+Measured = TypeVar("Measured")
 
 #: How a verdict is reached, for a reader of the findings.
 RULE = (
@@ -65,9 +69,9 @@ def findings(rows: Sequence[Row]) -> list[Finding]:
 
     On adjusted complexity, on one student: random labels > labels > offline >= online, and lower at
     a higher temperature. On last-epoch test accuracy: offline and online above labels, online above
-    offline. Over the arms: less complex own supervision, higher train fidelity and higher NTK
-    similarity each go with higher test accuracy (Spearman's rank correlation). A hypothesis whose
-    measurements are not in the rows gives no finding.
+    offline, and matched (ours) above online. Over the arms: less complex own supervision, higher
+    train fidelity and higher NTK similarity each go with higher test accuracy (Spearman's rank
+    correlation). A hypothesis whose measurements are not in the rows gives no finding.
 
     Example:
         >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1",
@@ -162,7 +166,9 @@ def _accuracy_findings(
     offline = [arm for arm in arms if arm.name == "offline"]
     online = [arm for arm in arms if arm.name == "online"]
     pairs = [(better, worse) for worse in labels for better in (*offline, *online)]
-    pairs += [(b, w) for w in offline for b in online if b.temperature == w.temperature]
+    matched = [arm for arm in arms if arm.name == "matched"]
+    for worse_arms, better_arms in ((offline, online), (online, matched)):
+        pairs += [(b, w) for w in worse_arms for b in better_arms if b.temperature == w.temperature]
     found = []
     for better, worse in pairs:
         first = final_values(rows, better, "test_accuracy")
@@ -194,7 +200,7 @@ def _findings_over_arms(
         ("higher train fidelity", fidelity, 1.0),
         ("higher NTK similarity to the teacher", similarity, 1.0),
     ):
-        correlations = _correlations(values, accuracy)
+        correlations = rank_correlations(values, accuracy)
         if not correlations:
             continue
         verdict, effect, half_width = judge([sign * rho for rho in correlations])
@@ -239,14 +245,23 @@ def judge(
     return "undecided", mean, half_width
 
 
-def _correlations(
-    first: Mapping[Supervision, Mapping[int, float]],
-    second: Mapping[Supervision, Mapping[int, float]],
+def rank_correlations(
+    first: Mapping[Measured, Mapping[int, float]],
+    second: Mapping[Measured, Mapping[int, float]],
 ) -> list[float]:
-    """Spearman's correlation of two quantities over the arms, for each seed that has three arms.
+    """Return Spearman's correlation of two quantities over arms or runs, one a seed.
 
-    A seed in which either quantity is the same for all arms has no rank correlation and is left
-    out.
+    A seed with fewer than three of them, or in which either quantity is the same for all, has no
+    rank correlation and is left out.
+
+    Args:
+        first: {seed: value} by arm or run.
+        second: the same of the other quantity.
+
+    Example:
+        >>> rank_correlations({"a": {0: 1.0}, "b": {0: 2.0}, "c": {0: 3.0}},
+        ...                   {"a": {0: 5.0}, "b": {0: 7.0}, "c": {0: 9.0}})
+        [1.0]
     """
     import numpy as np
     from scipy.stats import rankdata

@@ -20,9 +20,10 @@ GUIDE: tuple[tuple[str, str], ...] = (
         "One way of supervising the same student. “labels” is ordinary training. “offline” copies a"
         " finished teacher’s softened decisions. “online” copies the teacher as it was at about the"
         " same point of its own training: the stored teacher checkpoints are followed one after the"
-        " other, and the teacher does not learn from the student. “self” takes the student’s own"
-        " earlier round for the teacher. τ is the temperature: the teacher’s logits are divided by"
-        " it, so a higher one gives softer targets.",
+        " other, and the teacher does not learn from the student. “matched” follows the same"
+        " checkpoints, but goes on to the next when the student can bear its complexity. “self”"
+        " takes the student’s own earlier round for the teacher. τ is the temperature: the"
+        " teacher’s logits are divided by it, so a higher one gives softer targets.",
     ),
     (
         "Complexity",

@@ -18,7 +18,7 @@ Row: TypeAlias = Mapping[str, Any]
 #: Name of the rows' file in a run folder.
 ROWS_FILE = "rows.jsonl"
 
-ARMS = ("labels", "offline", "online", "self")
+ARMS = ("labels", "offline", "online", "matched", "self")
 SUPERVISIONS = ("random_labels", *ARMS)
 
 # What a field may hold: "text"; "count", an integer of at least 0; "position", a number of at least
@@ -57,6 +57,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "test_kl": "number",
         "ntk_similarity": "number",
         "ntk_similarity_centred": "optional_number",
+        "test_ntk_similarity": "optional_number",
+        "test_ntk_similarity_centred": "optional_number",
         "margin": "number",
     },
     "complexity": {
@@ -73,6 +75,27 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "condition": "any_number",
         "residual": "any_number",
     },
+    # The kernel is the student's before training, the same for every arm: such a row has no arm.
+    "bound": {
+        **_GROUP,
+        **_POINT,
+        "supervision": "supervision",
+        "supervision_temperature": "number",
+        "checkpoint_step": "optional_number",
+        "n": "count",
+        "teacher_error": "rate",
+        "teacher_test_error": "rate",
+        "gamma": "number",
+        "margin_loss": "rate",
+        "complexity_term": "number",
+        "confidence_term": "number",
+        "radius": "number",
+        "bound": "number",
+        "delta": "rate",
+        "validity": "text",
+        "squared_norm": "number",
+        "trace": "number",
+    },
 }
 
 #: The fields that name a run group: rows that differ in one of them are never averaged.
@@ -80,7 +103,7 @@ GROUP_FIELDS = tuple(_GROUP)
 
 # What tells one training from another, and one measurement in it from another.
 _TRAINING_KEY = (*_GROUP, "kind", "seed", "arm", "temperature")
-_POINT_KEY = ("step", "alpha", "supervision", "supervision_temperature")
+_POINT_KEY = ("step", "alpha", "supervision", "supervision_temperature", "checkpoint_step")
 
 _ALLOWED = {
     "text": "a text",

@@ -116,7 +116,11 @@ def unfinished_notes(rows: Sequence[Row], arms: Sequence[Supervision]) -> list[s
     """Return one line for each arm that has seeds whose training did not end."""
     notes = []
     for arm in arms:
-        started = {row["seed"] for row in rows if row["kind"] != "teacher" and arm_of(row) == arm}
+        started = {
+            row["seed"]
+            for row in rows
+            if row["kind"] in ("student", "complexity") and arm_of(row) == arm
+        }
         left_out = sorted(started - finished_seeds(rows, arm))
         if left_out:
             listed = ", ".join(map(str, left_out))

@@ -12,9 +12,17 @@ _COLORS = {
     "labels": "#D55E00",
     "offline": "#0072B2",
     "online": "#E69F00",
+    "matched": "#009E73",
     "self": "#CC79A7",
 }
-_MARKERS = {"random_labels": "X", "labels": "s", "offline": "o", "online": "^", "self": "D"}
+_MARKERS = {
+    "random_labels": "X",
+    "labels": "s",
+    "offline": "o",
+    "online": "^",
+    "matched": "v",
+    "self": "D",
+}
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FILLS = ("full", "none", "left", "bottom", "top")
 

@@ -22,16 +22,21 @@ def test_the_verdicts_follow_the_data(make_rows):
 
 
 def test_accuracies_are_judged_by_their_paired_differences(make_rows):
-    hypothesis = "online, τ = 1 is more accurate than offline, τ = 1"
+    for better, worse in (("online", "offline"), ("matched", "online")):
+        check_paired_accuracies(make_rows, better, worse)
+
+
+def check_paired_accuracies(make_rows, better, worse):
+    hypothesis = f"{better}, τ = 1 is more accurate than {worse}, τ = 1"
     for gains, verdict in (
         ((0.02, 0.021, 0.019), "seen"),
         ((0.02, -0.01, 0.005), "undecided"),
         ((-0.02, -0.021, -0.019), "not seen"),
     ):
-        rows = make_rows(points=2, complexity=False)
+        rows = make_rows(points=2, complexity=False, arms=((better, 1.0), (worse, 1.0)))
         for row in rows:
-            if row["kind"] == "student" and row["temperature"] == 1.0:
-                gain = gains[row["seed"]] if row["arm"] == "online" else 0.0
+            if row["kind"] == "student":
+                gain = gains[row["seed"]] if row["arm"] == better else 0.0
                 row["test_accuracy"] = 0.5 + 0.1 * row["seed"] + gain
         finding = by_hypothesis(rows)[hypothesis]
         assert finding.verdict == verdict

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from kdtheory.errors import InputError, RunError
+from kdtheory.report.arms import arms_in
 from kdtheory.report.rows import FIELDS, check_row, read_rows
+from kdtheory.report.tables import text_table
 
 
 def write(path: Path, rows, end="\n") -> Path:
@@ -71,15 +73,31 @@ def test_a_wrong_field_is_named_with_its_line(tmp_path, make_rows, change, messa
     assert message in str(error.value)
 
 
+def bound_row(row):
+    """A row of the bound's terms, of the same run group as another row."""
+    shared = ("dataset", "task", "teacher", "student", "settings", "seed")
+    return {
+        **{name: row[name] for name in shared},
+        "kind": "bound", "step": 0, "epoch": 0, "final": False, "supervision": "online",
+        "supervision_temperature": 4.0, "checkpoint_step": 40, "n": 64, "teacher_error": 0.1,
+        "teacher_test_error": None, "gamma": 0.25, "margin_loss": 0.2, "complexity_term": 0.9,
+        "confidence_term": 0.3, "radius": 2.5, "bound": 1.5, "delta": 0.05,
+        "validity": "certificate", "squared_norm": 6.1, "trace": 640.0,
+    }  # fmt: skip
+
+
 def test_every_field_is_required_and_an_arm_must_be_known(make_rows):
+    rows = make_rows(seeds=(0,), points=1)
+    rows.append(bound_row(rows[0]))
     for kind, fields in FIELDS.items():
-        row = next(row for row in make_rows(seeds=(0,), points=1) if row["kind"] == kind)
+        row = next(row for row in rows if row["kind"] == kind)
         check_row({**row, "extra": "left alone"})
-        for field in fields.keys() - {"ntk_similarity_centred"}:
+        for field in (name for name, holds in fields.items() if holds != "optional_number"):
             with pytest.raises(InputError, match=f"{kind} row without the field '{field}'"):
                 check_row({key: value for key, value in row.items() if key != field})
-        if kind != "teacher":
-            with pytest.raises(InputError, match="allowed: one of labels, offline, online, self"):
+        if "arm" in fields:
+            known = "labels, offline, online, matched, self"
+            with pytest.raises(InputError, match=f"allowed: one of {known}"):
                 check_row({**row, "arm": "mutual"})
 
 
@@ -150,3 +168,13 @@ def test_missing_and_empty_sources_are_one_clear_line(tmp_path):
     (tmp_path / "rows.jsonl").write_text("")
     with pytest.raises(InputError, match="holds no rows"):
         read_rows(tmp_path)
+
+
+def test_bounds_of_several_checkpoints_are_several_measurements(tmp_path, make_rows):
+    rows = make_rows(seeds=(0,), points=1)
+    bounds = [{**bound_row(rows[0]), "checkpoint_step": step} for step in (40, 80)]
+    read = read_rows(write(tmp_path / "rows.jsonl", [*rows, *bounds]))
+    assert [row for row in read.rows if row["kind"] == "bound"] == bounds
+    assert read.notes == []
+    assert arms_in(read.rows) == arms_in(rows)
+    assert text_table(read.rows) == text_table(rows)
