@@ -107,6 +107,48 @@ assert falsified["broken premise"].str.len_chars().cast(bool).to_list() == [True
 assert falsified["true risk"].min() > 0.9
 assert falsified["holds"][1]
 """,
+    "03_online_distillation": """
+# The sliders ask stored kernels and stored logits; live, the provider was asked at each step.
+def column(table, name):
+    return table[name].to_numpy()
+
+for name in UPPER:
+    live = {supervision: series(supervision, name) for supervision in ("offline", "online")}
+    for supervision, count in (("offline", 1), ("online", EPOCHS)):
+        again = column(update(TEMPERATURE, count), name)
+        np.testing.assert_allclose(again, live[supervision], rtol=1e-3)
+
+# Algorithm 1, by hand: the first of the kept checkpoints that is as far as the student.
+for count, kept in ((1, [EPOCHS]), (2, [EPOCHS // 2, EPOCHS]), (EPOCHS, range(1, EPOCHS + 1))):
+    expected = [min(k for k in kept if k >= epoch) for epoch in range(EPOCHS + 1)]
+    assert update(1.0, count)["checkpoint"].to_list() == expected, count
+
+# A is that of the targets on the kernel, worked out by other means.
+K = gram(student.apply, students[0].variables, first.images, dtype="float64")
+K_ridge = K + RIDGE * np.trace(K) / KERNEL_N * np.eye(KERNEL_N)
+target = np.tanh(teacher_logits[-1][:KERNEL_N].astype(np.float64) / 4.0)
+direct = np.sqrt((target.T @ np.linalg.solve(K_ridge, target)).item() * np.trace(K)) / KERNEL_N
+np.testing.assert_allclose(update(2.0, 1)["A"][-1], direct, rtol=1e-4)
+
+# Where the sigmoid is straight, temperature is scale: it moves A and the margin, not their ratio.
+hot, hotter = update(1e3, EPOCHS), update(2e3, EPOCHS)
+for name in ("A", "margin"):
+    np.testing.assert_allclose(column(hotter, name), column(hot, name) / 2, rtol=1e-3)
+
+# The picture was redrawn after every epoch, and the last time with all of them.
+assert handle is not None
+assert all(len(line.get_xdata()) == EPOCHS + 1 for line in axes[0, 1].lines)
+assert len(axes[0, 1].lines) == len(LOOK)
+assert by_supervision.height == (EPOCHS + 1) * len(LOOK)
+assert by_student.height == (EPOCHS + 1) * len(ARMS)
+assert set(against) <= set(claims)
+
+import inspect
+assert list(sliders) == list(inspect.signature(update).parameters)
+assert list(sliders) == list(inspect.signature(show).parameters)
+assert (sliders["checkpoints"].min, sliders["checkpoints"].max) == (1, EPOCHS)
+show(2.0, 2)
+""",
 }
 
 
