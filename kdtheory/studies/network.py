@@ -42,17 +42,26 @@ def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
     return sorted({round(i * epochs / (count - 1)) for i in range(count)})
 
 
-def augmentation_of(config: RunConfig, dataset: ImageDataset) -> AugmentConfig | None:
+def augmentation_of(
+    config: RunConfig, dataset: ImageDataset, *, teacher: bool = False
+) -> AugmentConfig | None:
     """Return the data set's usual augmentation, or None where the run wants none.
+
+    Args:
+      config: the run.
+      dataset: its data.
+      teacher: whether the teacher's is meant, which may differ from the students'.
 
     Raises:
       InputError: the run wants it and the data set has none.
     """
-    if not config.augment:
+    own = config.teacher_augment if teacher else None
+    if not (config.augment if own is None else own):
         return None
     usual = default_augmentation(config.dataset, dataset.image_shape)
     if usual == NO_AUGMENTATION:
-        raise InputError(f"{config.dataset} has no augmentation; leave --augment out")
+        flag = "--augment" if own is None else "--teacher-augment"
+        raise InputError(f"{config.dataset} has no augmentation; leave {flag} out")
     return usual
 
 
@@ -65,12 +74,25 @@ class Trainer:
 
     def __init__(
         self, name: str, dataset: ImageDataset, config: RunConfig, optimizer: OptimizerConfig,
-        epochs: int,
+        epochs: int, augmentation: AugmentConfig | None, *, examples: int | None = None,
     ) -> None:  # fmt: skip
+        """Compile the training of a model.
+
+        Args:
+          name: the model's.
+          dataset: the students' data.
+          config: the run.
+          optimizer: of this network.
+          epochs: passes over its examples.
+          augmentation: of its images, or None.
+          examples: how many it is trained on (default: the training split).
+        """
         self.name = name
         self.model: nn.Module = models.create(name, dataset.num_outputs)
         self.epochs = epochs
-        self.epoch_steps = steps_per_epoch(len(dataset.train), config.batch_size)
+        self.augmentation = augmentation
+        count = len(dataset.train) if examples is None else examples
+        self.epoch_steps = steps_per_epoch(count, config.batch_size)
         self.length = config.steps_per_dispatch or default_steps_per_dispatch(self.epoch_steps)
         self._image_shape = dataset.image_shape
         self._save_seconds = config.save_seconds
@@ -82,7 +104,7 @@ class Trainer:
             self.model,
             self._optimizer,
             batch_size=config.batch_size,
-            augmentation=augmentation_of(config, dataset),
+            augmentation=augmentation,
             length=self.length,
             compute_dtype=config.compute_dtype,
         )
@@ -124,7 +146,7 @@ class Trainer:
           data: the training split on the device.
           init_key: PRNG key of the initial parameters.
           train_key: PRNG key of batches and augmentation.
-          points: steps to yield at, multiples of an epoch's steps.
+          points: steps to yield at, multiples of a compiled program's.
           label: what is being trained, for error messages.
           on_step: called with (step, loss) after each dispatch.
         """

@@ -10,17 +10,17 @@ from kdtheory.errors import InputError
 from kdtheory.ntk.memory import available
 from kdtheory.report import write_all
 from kdtheory.studies.config import Arm, RunConfig, to_json
-from kdtheory.studies.network import Trainer
+from kdtheory.studies.context import SeedContext
+from kdtheory.studies.network import Trainer, augmentation_of
 from kdtheory.studies.progress import RunProgress
+from kdtheory.studies.seed_teacher import seen_points, teacher_of_seed, teacher_trainers
 from kdtheory.studies.store import Row, RunStore, open_store, read_provenance
 from kdtheory.studies.student import (
-    SeedContext,
-    SelfTeacher,
     earlier_round,
     student_points,
     train_student,
 )
-from kdtheory.studies.teacher import teacher_points, train_teacher
+from kdtheory.studies.supervisors import EarlierRound
 from kdtheory.training import enable_compilation_cache, handle_sigterm, training_data
 
 LABELS = Arm("labels", None)
@@ -46,15 +46,27 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
         seed=config.data_seed,
         on_progress=None if progress is None else progress.reading,
     )
-    if config.ntk_size > len(dataset.train):
+    if not len(dataset.test):
+        raise InputError(f"{config.dataset} has no test examples; a run needs them")
+    measured, which = (
+        (dataset.train, "training") if config.ntk_split == "train" else (dataset.test, "test")
+    )
+    for name, split, words in (
+        ("ntk_size", measured, which),
+        ("similarity_size", dataset.test, "test"),
+    ):
+        if getattr(config, name) > len(split):
+            raise InputError(
+                f"{name} must be at most the {len(split)} {words} examples, "
+                f"got {getattr(config, name)}"
+            )
+    if config.bounds and dataset.num_outputs != 1:
         raise InputError(
-            f"ntk_size must be at most the {len(dataset.train)} training examples, "
-            f"got {config.ntk_size}"
+            "the terms of the teacher-student bound are for binary tasks (--task first_half, ...); "
+            f"{config.task} has {dataset.num_outputs} outputs"
         )
     if config.kernel == "full":
         check_memory(config.ntk_size * dataset.num_outputs)
-    if not len(dataset.test):
-        raise InputError(f"{config.dataset} has no test examples; a run needs them")
     return dataset
 
 
@@ -77,23 +89,37 @@ def check_memory(kernel_rows: int) -> None:
 def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
     """Return the arms whose students are trained.
 
-    Self-distillation's earlier round is the student trained on labels, whether that is an arm of
-    the run or not.
+    Self-distillation's earlier round and the matched arm's pilot are the student trained on labels,
+    whether that is an arm of the run or not.
 
     >>> [arm.slug for arm in trained_arms(RunConfig(arms=("self",)))]
     ['labels', 'self-tau1']
     """
     arms = config.arm_list()
-    return arms if LABELS in arms or "self" not in config.arms else (LABELS, *arms)
+    return arms if LABELS in arms or not needs_labels_student(config) else (LABELS, *arms)
+
+
+def needs_labels_student(config: RunConfig) -> bool:
+    """Return whether an arm's supervision is made from the student trained on labels."""
+    return bool({"self", "matched"} & set(config.arms))
+
+
+def networks_of_seed(config: RunConfig) -> int:
+    """Return how many networks a seed trains.
+
+    >>> networks_of_seed(RunConfig(arms=("self",)))
+    3
+    """
+    return 1 + (config.assistant is not None) + len(trained_arms(config))
 
 
 def stored_seed(
     seed: int, config: RunConfig, trainers: Mapping[str, Trainer], store: RunStore
 ) -> list[Row] | None:
     """Return a seed's rows if every one of them is stored, otherwise None."""
-    teacher_steps = teacher_points(trainers["teacher"], config.teacher_checkpoints)
+    teaching, teacher_steps = seen_points(config, trainers)
     student_steps = student_points(trainers["student"], config.points)
-    units = [(store.unit(seed, "teacher"), teacher_steps)]
+    units = [(store.unit(seed, teaching), teacher_steps)]
     units += [(store.unit(seed, arm.slug), student_steps) for arm in config.arm_list()]
     if not all(unit.has_rows(step) for unit, steps in units for step in steps):
         return None
@@ -114,50 +140,43 @@ def run_seed(
     """
     stored = stored_seed(seed, config, trainers, store)
     if stored is not None:
-        progress.networks_done(1 + len(trained_arms(config)))
+        progress.networks_done(networks_of_seed(config))
         return stored
     key = jax.random.key(seed)
     common: Row = {
         "dataset": config.dataset, "task": config.task, "teacher": config.teacher,
         "student": config.student, "settings": store.settings, "seed": seed,
     }  # fmt: skip
+    if config.assistant is not None:
+        common["assistant"] = config.assistant
     data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
-    teacher_trainer, student_trainer = trainers["teacher"], trainers["student"]
-    progress.network(f"seed {seed}: teacher {config.teacher}", teacher_trainer.total_steps)
-    teacher = train_teacher(
-        teacher_trainer,
-        store.unit(seed, "teacher"),
-        dataset,
-        data,
-        key=jax.random.fold_in(key, 0),
-        checkpoints=config.teacher_checkpoints,
-        context=common,
-        on_step=progress.step,
+    student_trainer = trainers["student"]
+    taught_by = teacher_of_seed(
+        seed, config, dataset, data, trainers, store, progress, key=key, context=common
     )
-    progress.network_done()
     context = SeedContext(
-        config, dataset, data, teacher_trainer, teacher, student_trainer, key, common
+        config, dataset, data, taught_by.trainer, taught_by.teacher, student_trainer, key, common
     )
-    rows = list(teacher.rows)
-    self_teacher: SelfTeacher | None = None
+    rows = list(taught_by.rows)
+    earlier: EarlierRound | None = None
     arms = config.arm_list()
     for arm in trained_arms(config):
         progress.network(
             f"seed {seed}: student {config.student}, {arm.slug}", student_trainer.total_steps
         )
-        arm_rows, variables = train_student(
+        student = train_student(
             arm,
             store.unit(seed, arm.slug),
             context,
-            self_teacher if arm.name == "self" else None,
+            earlier,
             measured=arm in arms,
             on_step=progress.step,
             on_tile=progress.tile,
         )
         progress.network_done()
-        if arm == LABELS and "self" in config.arms:
-            self_teacher = earlier_round(variables, context)
-        rows += arm_rows
+        if arm == LABELS and needs_labels_student(config):
+            earlier = earlier_round(student, context)
+        rows += student.rows
     return rows
 
 
@@ -207,22 +226,21 @@ def run_study(
     with handle_sigterm(), RunProgress(quiet=quiet) as progress:
         dataset = load_dataset(config, progress)
         trainers = {
-            "teacher": Trainer(
-                config.teacher,
+            **teacher_trainers(config, dataset),
+            "student": Trainer(
+                config.student,
                 dataset,
                 config,
-                config.teacher_optimizer,
-                config.teacher_epochs or config.epochs,
-            ),
-            "student": Trainer(
-                config.student, dataset, config, config.student_optimizer, config.epochs
+                config.student_optimizer,
+                config.epochs,
+                augmentation_of(config, dataset),
             ),
         }
         for trainer in trainers.values():
             trainer.check()
         with open_store(config, data=dataset.provenance, fresh=fresh) as store:
             config = store.config
-            progress.networks(config.seeds * (1 + len(trained_arms(config))))
+            progress.networks(config.seeds * networks_of_seed(config))
             rows: list[Row] = []
             for seed in range(config.seeds):
                 rows += run_seed(seed, config, dataset, trainers, store, progress)

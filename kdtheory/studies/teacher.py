@@ -1,19 +1,24 @@
-"""A run's teacher: trained once a seed, its trajectory kept, its own accuracy measured."""
+"""A teacher, or an assistant: trained once a seed, its trajectory kept, its accuracy measured."""
 
+import functools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from kdtheory.analysis import decisions
 from kdtheory.datasets import ImageDataset, Split
-from kdtheory.distillation import Labels, Trajectory, cross_entropy, stack
+from kdtheory.distillation import TargetProvider, Trajectory, cross_entropy, stack
 from kdtheory.errors import RunError
 from kdtheory.studies.network import Trainer
 from kdtheory.studies.store import Row, Unit, write_arrays
+from kdtheory.studies.teacher_changes import perturbed, thinned
 from kdtheory.training import TrainingData, predict_logits
 from kdtheory.typing import Variables
 
@@ -66,12 +71,11 @@ def accuracies(logits: SplitLogits, dataset: ImageDataset) -> dict[str, float | 
 
 
 def _stored_logits(
-    unit: Unit, step: int, trainer: Trainer, variables: Variables, dataset: ImageDataset, label: str
+    path: Path, trainer: Trainer, variables: Variables, dataset: ImageDataset, label: str
 ) -> SplitLogits:
-    """Return a checkpoint's logits: from the unit, where an earlier call left them."""
-    path = unit.folder / f"logits-{step:08d}.npz"
+    """Return a checkpoint's logits: from the file, where an earlier call left them."""
     if not path.exists():
-        write_arrays(path, split_logits(trainer, variables, dataset, label=f"{label}, step {step}"))
+        write_arrays(path, split_logits(trainer, variables, dataset, label=label))
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in splits_of(dataset)}
@@ -86,58 +90,141 @@ class TrainedTeacher:
     trajectory: Trajectory
     steps: tuple[int, ...]
     logits: tuple[SplitLogits, ...]
-    rows: list[Row]
+    online_positions: tuple[int, ...]
+    """The checkpoints that the online teacher uses, the last among them."""
+
+    @functools.cached_property
+    def online(self) -> "TrainedTeacher":
+        """The teacher of online distillation: this one with the checkpoints that it uses alone."""
+        positions = self.online_positions
+        if len(positions) == len(self.steps):
+            return self
+        chosen = np.asarray(positions)
+        steps = tuple(self.steps[i] for i in positions)
+        return TrainedTeacher(
+            Trajectory(
+                jax.tree.map(lambda leaf: leaf[chosen], self.trajectory.variables),
+                jnp.asarray(steps, jnp.int32),
+            ),
+            steps,
+            tuple(self.logits[i] for i in positions),
+            tuple(range(len(positions))),
+        )
 
     def position(self, step: int) -> int:
-        """Return the checkpoint that serves a student's step: the first with t_i >= step."""
+        """Return the checkpoint that serves a student's step: the first with t_i >= step.
+
+        Steps of teacher and student are compared as they are: where the teacher makes more of them
+        (teacher_epochs, teacher_data), the student sees its early checkpoints alone; where it
+        makes fewer, its last one for the rest. That is Algorithm 1 of the paper to the letter.
+        """
         return int(self.trajectory.index(step))
 
 
+class Perturbation(NamedTuple):
+    """Noise on a teacher's parameters: see `teacher_changes.perturbed`."""
+
+    scale: float
+    key: jax.Array
+    """Each checkpoint's noise comes from this key and its step."""
+    unit: Unit
+    """Where the disturbed checkpoints' logits are kept."""
+
+
 def teacher_points(trainer: Trainer, checkpoints: int) -> list[int]:
-    """Return the steps of a teacher's evenly spaced checkpoints, at most one an epoch."""
-    m = min(checkpoints, trainer.epochs)
-    return [round(i * trainer.epochs / m) * trainer.epoch_steps for i in range(1, m + 1)]
+    """Return the steps of a teacher's evenly spaced checkpoints, the last step among them.
+
+    They are at the ends of epochs if there are at least as many epochs as checkpoints; otherwise
+    at multiples of the steps of a compiled program, at most one a program.
+    """
+    if checkpoints <= trainer.epochs:
+        unit, units = trainer.epoch_steps, trainer.epochs
+    else:
+        unit, units = trainer.length, trainer.total_steps // trainer.length
+    m = min(checkpoints, units)
+    return [round(i * units / m) * unit for i in range(1, m + 1)]
 
 
 def train_teacher(
     trainer: Trainer,
     unit: Unit,
+    supervision: TargetProvider,
     dataset: ImageDataset,
     data: TrainingData,
     *,
     key: jax.Array,
-    checkpoints: int,
-    context: Row,
+    points: Sequence[int],
+    kept: Sequence[int],
+    online_checkpoints: int | None,
+    label: str,
+    perturbation: Perturbation | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> TrainedTeacher:
-    """Train the teacher on the labels, or read what an earlier call stored.
+    """Train a teacher, or read what an earlier call stored.
 
     Args:
       trainer: the teacher's architecture.
-      unit: where it is stored.
-      dataset: the splits.
-      data: the training split on the device.
+      unit: where its checkpoints and their logits are stored.
+      supervision: what it is trained on: the labels, or an assistant's teacher.
+      dataset: the splits of the students.
+      data: the split that the teacher is trained on, on the device.
       key: PRNG key of this seed's teacher.
-      checkpoints: number m of evenly spaced checkpoints; at most one an epoch.
-      context: what every row says besides the measurement.
+      points: steps at which it is stored.
+      kept: the first of them, which students see: see `kept_points`.
+      online_checkpoints: how many of those the online teacher uses; None for all.
+      label: what is trained, for messages.
+      perturbation: noise on every kept checkpoint's parameters.
       on_step: called with (step, loss) after each dispatch.
+
+    Raises:
+      RunError: the training diverged, or something stored is damaged.
     """
-    label = f"teacher, seed {context['seed']}"
     init_key, train_key = jax.random.split(key)
-    points = teacher_points(trainer, checkpoints)
-    variables, logits, rows = [], [], []
+    variables: list[Variables] = []
+    logits: list[SplitLogits] = []
     for step, checkpoint in trainer.train(
-        unit, Labels(dataset.num_outputs), data, init_key=init_key, train_key=train_key,
+        unit, supervision, data, init_key=init_key, train_key=train_key,
         points=points, label=label, on_step=on_step,
     ):  # fmt: skip
+        if step not in kept:
+            continue
+        path = unit.folder / f"logits-{step:08d}.npz"
+        if perturbation is not None:
+            step_key = jax.random.fold_in(perturbation.key, step)
+            checkpoint = perturbed(checkpoint, scale=perturbation.scale, key=step_key)
+            path = perturbation.unit.folder / f"perturbed-{step:08d}.npz"
         variables.append(checkpoint)
-        logits.append(_stored_logits(unit, step, trainer, checkpoint, dataset, label))
-        loss = np.mean(cross_entropy(logits[-1]["train"], dataset.train.labels))
+        logits.append(_stored_logits(path, trainer, checkpoint, dataset, f"{label}, step {step}"))
+    return TrainedTeacher(
+        stack(variables, kept), tuple(kept), tuple(logits), thinned(kept, online_checkpoints)
+    )
+
+
+def teacher_rows(
+    teacher: TrainedTeacher, trainer: Trainer, unit: Unit, dataset: ImageDataset, context: Row
+) -> list[Row]:
+    """Return a teacher's rows, one a checkpoint, and store them.
+
+    Loss and accuracies are those on the students' splits, with the labels that students have,
+    whatever the teacher was trained on.
+
+    Args:
+      teacher: as students see it.
+      trainer: its architecture.
+      unit: where this run keeps the rows.
+      dataset: the splits.
+      context: what every row says besides the measurement.
+    """
+    rows: list[Row] = []
+    for step, logits in zip(teacher.steps, teacher.logits, strict=True):
+        loss = np.mean(cross_entropy(logits["train"], dataset.train.labels))
+        epoch, rest = divmod(step, trainer.epoch_steps)
         rows.append({
-            **context, "kind": "teacher", "step": step, "epoch": step // trainer.epoch_steps,
-            "final": step == points[-1], "train_loss": float(loss),
-            **accuracies(logits[-1], dataset),
+            **context, "kind": "teacher", "step": step,
+            "epoch": step / trainer.epoch_steps if rest else epoch,
+            "final": step == teacher.steps[-1], "train_loss": float(loss),
+            **accuracies(logits, dataset),
         })  # fmt: skip
         if not unit.has_rows(step):
             unit.write_rows(step, rows[-1:])
-    return TrainedTeacher(stack(variables, points), tuple(points), tuple(logits), rows)
+    return rows

@@ -1,0 +1,81 @@
+"""What is done to a trained teacher before students see it: stopped early, disturbed, thinned."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from kdtheory.errors import InputError
+from kdtheory.typing import Variables
+
+
+def kept_points(points: Sequence[int], total_steps: int, stop: float) -> list[int]:
+    """Return the checkpoints of a teacher that is stopped early: those up to `stop * total_steps`.
+
+    The first one is always kept. Training and its learning-rate schedule are those of the whole
+    teacher: it is stopped, not trained for less.
+
+    Args:
+      points: the checkpoints' steps, increasing.
+      total_steps: steps of the whole training.
+      stop: in (0, 1].
+
+    >>> kept_points([10, 20, 30, 40], 40, 0.5), kept_points([10, 20], 20, 0.1)
+    ([10, 20], [10])
+    """
+    # 0.29 * 100 is below 29 in floating point, and the checkpoint at 29 is meant.
+    last = stop * total_steps * (1 + 1e-9)
+    return [point for point in points if point <= last] or list(points[:1])
+
+
+def thinned(points: Sequence[int], count: int | None) -> tuple[int, ...]:
+    """Return the positions of `count` evenly spaced checkpoints, the last among them; None for all.
+
+    Raises:
+      InputError: more than there are.
+
+    >>> thinned([10, 20, 30, 40], 2), thinned([10, 20], None)
+    ((1, 3), (0, 1))
+    """
+    m = len(points)
+    if count is None:
+        return tuple(range(m))
+    if count > m:
+        raise InputError(
+            f"online_checkpoints must be at most the teacher's {m} checkpoints, got {count}"
+        )
+    return tuple(round(i * m / count) - 1 for i in range(1, count + 1))
+
+
+@jax.jit
+def _perturbed_params(params: Any, scale: float | jax.Array, key: Key[Array, ""]) -> Any:
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    noisy = []
+    for leaf, leaf_key in zip(leaves, keys, strict=True):
+        deviation = jnp.asarray(scale, leaf.dtype) * jnp.sqrt(jnp.mean(jnp.square(leaf)))
+        noisy.append(leaf + deviation * jax.random.normal(leaf_key, leaf.shape, leaf.dtype))
+    return jax.tree.unflatten(structure, noisy)
+
+
+def perturbed(variables: Variables, *, scale: float, key: Key[Array, ""]) -> dict[str, Any]:
+    """Return variables with Gaussian noise on every parameter array.
+
+    w + scale * rms(w) * N(0, 1) for each array w of "params", rms(w) = sqrt(mean(w^2)); what is no
+    parameter (BatchNorm's statistics) stays.
+
+    Args:
+      variables: a model's variables.
+      scale: standard deviation of the noise, as a multiple of each array's root mean square.
+      key: PRNG key of the noise.
+
+    Returns:
+      Variables of the same shapes and dtypes.
+
+    >>> noisy = perturbed({"params": {"w": jnp.ones(1000)}}, scale=0.5, key=jax.random.key(0))
+    >>> round(float(jnp.std(noisy["params"]["w"])), 1)
+    0.5
+    """
+    return {**variables, "params": _perturbed_params(variables["params"], scale, key)}
