@@ -9,6 +9,7 @@ from kdtheory.datasets import ImageDataset, load
 from kdtheory.errors import InputError
 from kdtheory.ntk.memory import available
 from kdtheory.report import write_all
+from kdtheory.studies.bound_terms import bound_rows
 from kdtheory.studies.config import Arm, RunConfig, to_json
 from kdtheory.studies.context import SeedContext
 from kdtheory.studies.network import Trainer, augmentation_of
@@ -120,6 +121,8 @@ def stored_seed(
     teaching, teacher_steps = seen_points(config, trainers)
     student_steps = student_points(trainers["student"], config.points)
     units = [(store.unit(seed, teaching), teacher_steps)]
+    if config.bounds:
+        units.append((store.unit(seed, "bounds"), [0]))
     units += [(store.unit(seed, arm.slug), student_steps) for arm in config.arm_list()]
     if not all(unit.has_rows(step) for unit, steps in units for step in steps):
         return None
@@ -158,6 +161,11 @@ def run_seed(
         config, dataset, data, taught_by.trainer, taught_by.teacher, student_trainer, key, common
     )
     rows = list(taught_by.rows)
+    if config.bounds:
+        bounds = store.unit(seed, "bounds")
+        if not bounds.has_rows(0):
+            bounds.write_rows(0, bound_rows(context))
+        rows += bounds.read_rows([0])
     earlier: EarlierRound | None = None
     arms = config.arm_list()
     for arm in trained_arms(config):

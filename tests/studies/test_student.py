@@ -10,7 +10,7 @@ import pytest
 
 from kdtheory.distillation import TabulatedTeacher, Teacher
 from kdtheory.report import read_rows
-from kdtheory.studies import run_study, student
+from kdtheory.studies import context, run_study, student
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def providers_of(contexts):
 def test_known_logits_and_inference_train_the_same_student(
     finished_once, tiny, contexts, monkeypatch
 ):
-    monkeypatch.setattr(student, "TABLE_BYTES", 0)
+    monkeypatch.setattr(context, "TABLE_BYTES", 0)
     run_study(tiny, quiet=True)
     assert {type(provider) for provider in providers_of(contexts).values()} == {Teacher}
     computed, known = student_rows(tiny.out), student_rows(str(finished_once))
@@ -69,7 +69,7 @@ def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
     assert len(set(kinds.values())) == 1
     assert {type(provider) for provider in providers.values()} == {TabulatedTeacher}
     # Augmented images are others than those whose logits are known.
-    arm, context, self_teacher = contexts[-1]
-    augmented = dataclasses.replace(context.config, augment=True)
-    changed = dataclasses.replace(context, config=augmented)
-    assert isinstance(student.provider_of(arm, changed, self_teacher), Teacher)
+    arm, shared, earlier = contexts[-1]
+    augmented = dataclasses.replace(shared.config, augment=True)
+    changed = dataclasses.replace(shared, config=augmented)
+    assert isinstance(student.provider_of(arm, changed, earlier), Teacher)
