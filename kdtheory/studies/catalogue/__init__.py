@@ -2,9 +2,14 @@
 
 from kdtheory.errors import unknown_name
 from kdtheory.studies.catalogue.accuracy import ACCURACY
+from kdtheory.studies.catalogue.complexity_curve import COMPLEXITY_CURVE
+from kdtheory.studies.catalogue.noisy_teacher import NOISY_TEACHER
+from kdtheory.studies.catalogue.similarity import SIMILARITY
 from kdtheory.studies.catalogue.study import Analysis, Study
 
-STUDIES: dict[str, Study] = {study.name: study for study in (ACCURACY,)}
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (ACCURACY, COMPLEXITY_CURVE, NOISY_TEACHER, SIMILARITY)
+}
 
 
 def find_study(name: str) -> Study:
