@@ -97,7 +97,7 @@ def carry_out(
     else:
         _as_jobs(cases, out, launcher, workers, slurm, _teller(study, quiet))
     rows: dict[str, list[Row]] = {
-        case.name: read_rows(Path(case.config.out) / "rows.jsonl").rows for case in cases
+        case.name: list(read_rows(Path(case.config.out) / "rows.jsonl").rows) for case in cases
     }
     analysis = study.analyse(rows)
     with locked_folder(out):
