@@ -138,7 +138,7 @@ class SeedContext:
         )
         return np.asarray(targets)
 
-    def measured(self, logits: SplitLogits) -> Float[np.ndarray, "n d"]:
+    def measured(self, logits: SplitLogits) -> Float[np.ndarray, "m d"]:
         """Return what a network's logits are on the measuring examples."""
         return logits[self.config.ntk_split][: self.config.ntk_size]
 
