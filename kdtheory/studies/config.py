@@ -85,28 +85,33 @@ class RunConfig:
     teacher_epochs: int | None = None
     """The teacher's passes (default: the student's)."""
     teacher_checkpoints: int = 10
-    """Evenly spaced checkpoints of the teacher: the online teacher's steps."""
+    """Evenly spaced checkpoints of the teacher: the online teacher's steps. At the ends of epochs;
+    with more than there are epochs, at multiples of steps_per_dispatch, as many as there are."""
     online_checkpoints: int | None = None
     """How many of the teacher's checkpoints the online teacher uses, evenly spaced and the last
     among them (default: all)."""
     teacher_data: TeacherData = "train"
     """What the teacher is trained on: the student's train split, the validation split, the train
     split with more label noise (symmetric_noise, pair_noise), random_labels or
-    permuted_classes."""
+    permuted_classes. Its accuracies are still those on the student's splits and labels."""
     teacher_noise: float | None = None
-    """Fraction of labels changed for the teacher alone, with the two noises of teacher_data."""
+    """Fraction of labels changed for the teacher alone, with the two noises of teacher_data (drawn
+    from data_seed)."""
     teacher_stop: float = 1.0
-    """Part of the teacher's training after which it is stopped: its last checkpoint there is the
-    offline teacher, and the online teacher's last."""
+    """Part of the teacher's training, in (0, 1], after which it is stopped: its last checkpoint up
+    to there (at least its first one) is the offline teacher, and the online teacher's last. The
+    learning-rate schedule stays that of the whole training."""
     teacher_perturbation: float = 0.0
     """Gaussian noise added to every checkpoint's parameters, as a multiple of each array's root
-    mean square."""
+    mean square, drawn anew for each checkpoint; BatchNorm's statistics stay."""
     assistant: str | None = None
-    """Model of a teacher assistant: distilled from the teacher (offline, at the last temperature),
-    then the teacher of the students."""
+    """Model of a teacher assistant: distilled from the teacher (offline, at the last temperature,
+    with the teacher's optimiser, epochs and augmentation), then the teacher of the students. The
+    table's teacher is then the assistant."""
     teachers: str | None = None
     """Folder of trained teachers that runs share: those of one data set and teacher setting are
-    trained once (default: each run keeps its own)."""
+    trained once (default: each run keeps its own). What is done to them afterwards (teacher_stop,
+    teacher_perturbation, online_checkpoints) may differ."""
     batch_size: int = 128
     """Examples an update."""
     augment: bool = False
@@ -181,6 +186,8 @@ class RunConfig:
                 )
         if not self.temperatures and {"offline", "online", "matched"} & set(self.arms):
             raise InputError("arms with a teacher need at least one temperature above 0")
+        if not self.temperatures and self.assistant is not None:
+            raise InputError("an assistant needs at least one temperature above 0")
         check_alpha(self.alpha)
         for name, choices in (
             ("kernel", get_args(Kernel)),

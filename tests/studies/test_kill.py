@@ -98,7 +98,7 @@ def assert_survives(out, unbroken, environment, kills, most_saves):
     assert done == kills
     finish(out, environment)
     assert fingerprints(out) == fingerprints(unbroken)
-    assert len(fingerprints(out)) == 8 + 3 + 3 + 1
+    assert len(fingerprints(out)) == 10 + 3 + 3 + 1
 
 
 def test_twenty_sigkills_at_random_steps(tmp_path, unbroken, environment):
