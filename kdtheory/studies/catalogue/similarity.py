@@ -1,5 +1,6 @@
 """Do a student's NTK similarity and fidelity to its teacher, and its accuracy, rise together?"""
 
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -159,15 +160,21 @@ def bootstrap_interval(by_seed: list[list[tuple[float, float]]]) -> Interval:
     if len(by_seed) < 2:
         return Interval(float("nan"), float("nan"))
 
-    def correlation(drawn: Any) -> float:
+    # A few seeds have few different draws: each is computed once.
+    @functools.cache
+    def of_draw(drawn: tuple[int, ...]) -> float:
         return pooled_correlation([by_seed[number] for number in drawn])
 
-    if any(np.isnan(correlation([number])) for number in range(len(by_seed))):
+    if any(np.isnan(of_draw((number,))) for number in range(len(by_seed))):
         return Interval(float("nan"), float("nan"))
     result = bootstrap(
-        (np.arange(len(by_seed)),), correlation, n_resamples=RESAMPLES, vectorized=False,
-        method="percentile", random_state=np.random.default_rng(0),
-    )  # fmt: skip
+        (np.arange(len(by_seed)),),
+        lambda drawn: of_draw(tuple(sorted(int(number) for number in drawn))),
+        n_resamples=RESAMPLES,
+        vectorized=False,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    )
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
@@ -219,6 +226,7 @@ def _figure(values: Mapping[str, Mapping[str, _Values]]) -> "matplotlib.figure.F
         axes.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
         axes.axvline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
         axes.set(xlabel=_axis(first), ylabel=_axis(second))
+        axes.locator_params(nbins=5)
         axes.grid(True, color="#EEEEEE", linewidth=0.6)
         axes.set_axisbelow(True)
     handles = [
