@@ -7,18 +7,10 @@ from kdtheory.studies.catalogue.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.catalogue.noisy_teacher import NOISY_TEACHER
 from kdtheory.studies.catalogue.similarity import SIMILARITY
 from kdtheory.studies.catalogue.study import Analysis, Study
-from kdtheory.studies.catalogue.temperature import TEMPERATURE
 
 STUDIES: dict[str, Study] = {
     study.name: study
-    for study in (
-        ACCURACY,
-        COMPLEXITY_CURVE,
-        NOISY_TEACHER,
-        SIMILARITY,
-        BOUNDS_ON_IMAGES,
-        TEMPERATURE,
-    )
+    for study in (ACCURACY, COMPLEXITY_CURVE, NOISY_TEACHER, SIMILARITY, BOUNDS_ON_IMAGES)
 }
 
 

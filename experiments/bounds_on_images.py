@@ -1,0 +1,16 @@
+"""Does the teacher-student bound say anything on images, and from which n on?
+
+    python experiments/bounds_on_images.py [--smoke | --full] [--out FOLDER]
+
+This is `kdtheory study bounds_on_images`; all its flags can be given.
+docs/studies/bounds_on_images.md says what is varied and how to read the result.
+Run time on two CPU cores: not measured. On one GPU (--full): not measured.
+Result seen: see experiments/results/bounds_on_images.
+"""
+
+import sys
+
+from kdtheory.cli import main
+
+if __name__ == "__main__":
+    main(["study", "bounds_on_images", *sys.argv[1:]])
