@@ -25,6 +25,12 @@ def finished_once(tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def tiny_anywhere():
+    """The tiny configuration, for fixtures that choose its folder."""
+    return TINY
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """The tiny configuration, with a folder of the test's own."""

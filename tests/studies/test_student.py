@@ -1,5 +1,6 @@
 """How students are supervised: by known logits where that is possible, in one program."""
 
+import copy
 import dataclasses
 import functools
 from pathlib import Path
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from kdtheory.datasets import AugmentConfig
 from kdtheory.distillation import TabulatedTeacher, Teacher
 from kdtheory.report import read_rows
 from kdtheory.studies import context, run_study, student
@@ -70,6 +72,8 @@ def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
     assert {type(provider) for provider in providers.values()} == {TabulatedTeacher}
     # Augmented images are others than those whose logits are known.
     arm, shared, earlier = contexts[-1]
+    trainer = copy.copy(shared.student_trainer)
+    trainer.augmentation = AugmentConfig(flip=True)
     augmented = dataclasses.replace(shared.config, augment=True)
-    changed = dataclasses.replace(shared, config=augmented)
+    changed = dataclasses.replace(shared, student_trainer=trainer, config=augmented)
     assert isinstance(student.provider_of(arm, changed, earlier), Teacher)
