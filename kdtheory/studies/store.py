@@ -233,7 +233,11 @@ def open_store(
         write_atomic(config_path, json.dumps(to_json(config), indent=2) + "\n")
         write_atomic(data_path, json.dumps(dict(data), indent=2) + "\n")
         _add_provenance(out)
-        identity = json.dumps({**config.identity(), **fingerprint}, sort_keys=True)
+        # Only what differs from the defaults: a setting that a later version adds, left at its
+        # default, does not make another run of a stored one.
+        defaults = RunConfig().identity()
+        changed = {k: v for k, v in config.identity().items() if v != defaults[k]}
+        identity = json.dumps({**changed, **fingerprint}, sort_keys=True)
         # The letter first: readers of CSV would take some hashes for numbers.
         settings = "s" + hashlib.sha256(identity.encode()).hexdigest()[:7]
         yield RunStore(out, config, settings)
