@@ -5,12 +5,22 @@ from kdtheory.studies.catalogue.accuracy import ACCURACY
 from kdtheory.studies.catalogue.bounds_on_images import BOUNDS_ON_IMAGES
 from kdtheory.studies.catalogue.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.catalogue.noisy_teacher import NOISY_TEACHER
+from kdtheory.studies.catalogue.schedule import SCHEDULE
 from kdtheory.studies.catalogue.similarity import SIMILARITY
 from kdtheory.studies.catalogue.study import Analysis, Study
+from kdtheory.studies.catalogue.temperature import TEMPERATURE
 
 STUDIES: dict[str, Study] = {
     study.name: study
-    for study in (ACCURACY, COMPLEXITY_CURVE, NOISY_TEACHER, SIMILARITY, BOUNDS_ON_IMAGES)
+    for study in (
+        ACCURACY,
+        COMPLEXITY_CURVE,
+        NOISY_TEACHER,
+        SIMILARITY,
+        SCHEDULE,
+        BOUNDS_ON_IMAGES,
+        TEMPERATURE,
+    )
 }
 
 
