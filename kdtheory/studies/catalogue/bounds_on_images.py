@@ -300,7 +300,7 @@ def _draw_terms(axes: Any, task: Series, supervision: Supervision) -> None:
 def _rates_figure(tasks: Sequence[Series]) -> "matplotlib.figure.Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.8 * len(tasks), 4.2), layout="constrained")
+    figure = Figure(figsize=(4.8 * len(tasks), 4.6), layout="constrained")
     for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
         sizes = list(task.runs)
         shown = shown_supervisions(task)
@@ -320,9 +320,9 @@ def _rates_figure(tasks: Sequence[Series]) -> "matplotlib.figure.Figure":
             xscale="log", yscale="log",
         )  # fmt: skip
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
         axes.grid(True, color="#DDDDDD", linewidth=0.6)
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return figure
 
 

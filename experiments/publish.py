@@ -1,0 +1,127 @@
+"""Copy a finished study's small results here, and its findings and main table into its page.
+
+    python experiments/publish.py [NAME [RUN_FOLDER]]
+
+From runs/studies/NAME (or RUN_FOLDER) into experiments/results/NAME: tables (md, csv), figures
+(png), summary.md, config.json and provenance.json; report.html and svg figures where small.
+What follows the line `<!-- results -->` in docs/studies/NAME.md is replaced. The index
+docs/studies/README.md is brought up to date; without a NAME, only that.
+"""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from kdtheory.errors import InputError, KdtheoryError
+from kdtheory.report.findings import RULE
+from kdtheory.studies.catalogue import STUDIES, find_study
+
+ROOT = Path(__file__).parent.parent
+MARK = "<!-- results -->"
+ALWAYS = ("*.md", "*.csv", "*.png", "config.json", "provenance.json")
+IF_SMALL = ("*.svg", "report.html")
+SMALL = 200_000  # bytes
+
+
+def publish(name: str, run: Path, root: Path = ROOT) -> list[Path]:
+    """Copy a study's results and rewrite its page.
+
+    Args:
+      name: of the study.
+      run: its folder.
+      root: of the repository.
+
+    Returns:
+      The files copied.
+
+    Raises:
+      InputError: no such study, the folder holds no finished run of it, or only a smoke run, or the
+        page has no line for the results.
+    """
+    find_study(name)
+    config, summary = run / "config.json", run / "summary.md"
+    if not (config.is_file() and summary.is_file()):
+        raise InputError(f"{run} holds no finished study (no config.json and summary.md)")
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    if settings.get("study") != name:
+        raise InputError(f"{run} holds the study {settings.get('study')!r}, not {name!r}")
+    if settings["size"] == "smoke":
+        raise InputError(f"{run} is a smoke run: its numbers mean nothing")
+    page = root / "docs" / "studies" / f"{name}.md"
+    if not page.is_file() or MARK not in page.read_text(encoding="utf-8"):
+        raise InputError(f"{page} must exist and hold the line {MARK}")
+
+    results = root / "experiments" / "results" / name
+    results.mkdir(parents=True, exist_ok=True)
+    # A table or figure that the study no longer makes must not stay beside the new ones.
+    for pattern in (*ALWAYS, *IF_SMALL):
+        for path in results.glob(pattern):
+            path.unlink()
+    chosen = [path for pattern in ALWAYS for path in sorted(run.glob(pattern))]
+    chosen += [
+        path
+        for pattern in IF_SMALL
+        for path in sorted(run.glob(pattern))
+        if path.stat().st_size <= SMALL
+    ]
+    copied = [Path(shutil.copy(path, results / path.name)) for path in chosen]
+
+    seen = what_was_seen(summary.read_text(encoding="utf-8"), name, settings)
+    before = page.read_text(encoding="utf-8").split(MARK)[0]
+    page.write_text(f"{before}{MARK}\n{seen}", encoding="utf-8")
+    return copied
+
+
+def what_was_seen(summary: str, name: str, settings: dict) -> str:
+    """Return verdicts, main table and first figure of a summary, its links led to the results."""
+    folder = f"../../experiments/results/{name}"
+    size = "" if settings["size"] == "small" else f" --{settings['size']}"
+    seeds = sorted({case["seeds"] for case in settings["cases"].values()})
+    counted = " to ".join(map(str, seeds[:1] + seeds[1:][-1:]))
+    intro = (
+        f"Made by `kdtheory study {name}{size}`, {counted} seeds; all tables and figures, with "
+        f"configuration and provenance, lie in [experiments/results/{name}]({folder}/summary.md)."
+    )
+    blocks = [block.strip("\n") for block in re.split(r"\n{2,}", summary)]
+    rule = blocks.index(RULE)
+    first = next(i for i, block in enumerate(blocks) if block.startswith("**Expected.**")) + 1
+    table = blocks[rule + 1 : rule + 3]  # and its caption
+    figures = [i for i, block in enumerate(blocks) if block.startswith("![")]
+    # With its caption under it; as the link's text too, the caption would be there twice.
+    figure = blocks[figures[0] : figures[0] + 2] if figures else []
+    figure = [re.sub(r"^!\[.*\]\((.+?)\)$", rf"![{name}]({folder}/\1)", block) for block in figure]
+    return "\n\n".join([intro, *blocks[first : rule + 1], *table, *figure]) + "\n"
+
+
+def index() -> str:
+    """Return the lines of the studies' table, in the catalogue's order."""
+    return "\n".join(
+        f"| [{study.name}]({study.name}.md) | {study.question} | `kdtheory study {study.name}` |"
+        for study in STUDIES.values()
+    )
+
+
+def update_index(root: Path = ROOT) -> None:
+    """Rewrite the table of docs/studies/README.md."""
+    path = root / "docs" / "studies" / "README.md"
+    head = path.read_text(encoding="utf-8").split("|---|---|---|")[0]
+    path.write_text(f"{head}|---|---|---|\n{index()}\n", encoding="utf-8")
+
+
+def main(name: str | None = None, run: str | None = None) -> None:
+    """Publish a study, and bring the index up to date."""
+    if name is not None:
+        folder = Path(run) if run is not None else ROOT / "runs" / "studies" / name
+        for path in publish(name, folder):
+            print(path.relative_to(ROOT))
+    update_index()
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except KdtheoryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
