@@ -1,0 +1,100 @@
+"""A table of any cells in four forms: what stands in them, and what cannot be a table."""
+
+import io
+import math
+
+import polars
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdtheory.errors import InputError
+from kdtheory.report.plain_table import (
+    MISSING,
+    PlainTable,
+    csv,
+    format_cell,
+    format_number,
+    latex,
+    markdown,
+    write_plain_table,
+)
+from kdtheory.report.seeds import MeanSd
+
+TABLE = PlainTable(
+    "table",
+    "Means over seeds.",
+    {
+        "arm": ["labels", "offline | τ = 4"],
+        "accuracy (%)": [MeanSd(56.789, 0.345, 3), MeanSd(61.0, None, 1)],
+        "n": [512, None],
+        "ratio": [0.012345, math.inf],
+    },
+)
+
+
+def test_markdown():
+    lines = markdown(TABLE).splitlines()
+    assert lines[0] == "| arm | accuracy (%) | n | ratio |"
+    assert lines[1] == "|:---|---:|---:|---:|"
+    assert lines[2] == "| labels | 56.79 ± 0.34 | 512 | 0.0123 |"
+    assert lines[3] == rf"| offline \| τ = 4 | 61 | {MISSING} | {MISSING} |"
+    assert lines[-1] == "Means over seeds."
+
+
+def test_csv_is_unrounded_and_splits_means():
+    read = polars.read_csv(io.StringIO(csv(TABLE)))
+    assert read.columns == [
+        "arm", "accuracy (%) mean", "accuracy (%) sd", "accuracy (%) seeds", "n", "ratio"
+    ]  # fmt: skip
+    assert read["accuracy (%) mean"].to_list() == [56.789, 61.0]
+    assert read["accuracy (%) sd"].to_list() == [0.345, None]
+    assert read["accuracy (%) seeds"].to_list() == [3, 1]
+
+
+def test_csv_keeps_a_cell_without_a_mean_empty():
+    table = PlainTable("t", "", {"gain": [None, MeanSd(1.5, 0.1, 3)]})
+    read = polars.read_csv(io.StringIO(csv(table)))
+    assert read["gain mean"].to_list() == [None, 1.5]
+
+
+def test_latex_is_escaped():
+    text = latex(TABLE._replace(caption="100 % of a_b"))
+    assert r"accuracy (\%)" in text
+    assert r"\caption{100 \% of a\_b}" in text
+    assert text.count(r"\\") == 1 + 2
+
+
+def test_all_four_files(tmp_path):
+    paths = write_plain_table(TABLE, tmp_path)
+    assert [path.name for path in paths] == ["table.md", "table.csv", "table.tex", "table.html"]
+    page = (tmp_path / "table.html").read_text()
+    assert "56.79 ± 0.34" in page
+    assert "Means over seeds." in page
+
+
+def test_columns_of_different_lengths_are_refused(tmp_path):
+    table = PlainTable("broken", "", {"a": [1, 2], "b": [1]})
+    with pytest.raises(InputError, match=r"'broken' needs columns of one length, got \[1, 2\]"):
+        write_plain_table(table, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@given(st.floats(-1e9, 1e9, allow_nan=False))
+def test_a_number_keeps_three_digits(value):
+    assert float(format_number(value)) == pytest.approx(value, rel=6e-3)
+
+
+@given(st.floats(-1e5, 1e5), st.floats(0, 1e5))
+def test_a_mean_is_shown_to_a_tenth_of_its_deviation(mean, sd):
+    shown_mean, shown_sd = format_cell(MeanSd(mean, sd, 3)).split(" ± ")
+    # Half a unit of the last digit shown.
+    assert abs(float(shown_mean) - mean) <= max(0.06 * sd, 6e-3 * abs(mean), 1e-6)
+    assert abs(float(shown_sd) - sd) <= max(0.06 * sd, 6e-3 * abs(mean), 1e-6)
+
+
+def test_cells_without_a_number():
+    assert format_cell(MeanSd(None, None, 0)) == MISSING
+    assert format_cell(math.nan) == MISSING
+    assert format_cell(None) == MISSING
+    assert format_cell("labels") == "labels"
