@@ -19,6 +19,7 @@ SMALL = {
             "--ntk-size", "8", "--seeds", "1", "--teacher-checkpoints", "2", "--arms", "labels",
             "online", "--dataset", "synthetic", "--no-augment"],
     "gram": ["--ntk-size", "12", "--model", "mlp8x1"],
+    "study": ["--smoke", "--seeds", "1"],
     "sweep": ["--list"],  # tests/studies/test_sweep.py carries sweeps out
 }  # fmt: skip
 
@@ -63,3 +64,11 @@ def test_there_is_something_to_run():
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert "://" in target or (path.parent / target).exists(), target
+
+
+def test_every_column_of_the_table_is_explained():
+    page = (ROOT / "docs" / "reading_the_table.md").read_text()
+    header = (ROOT / "docs" / "demo" / "table.md").read_text().splitlines()[0]
+    assert header in page
+    for column in header.strip("| ").split(" | "):
+        assert f"**{column.removesuffix(' (%)')}**" in page, column

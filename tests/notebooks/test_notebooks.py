@@ -149,6 +149,29 @@ assert list(sliders) == list(inspect.signature(show).parameters)
 assert (sliders["checkpoints"].min, sliders["checkpoints"].max) == (1, EPOCHS)
 show(2.0, 2)
 """,
+    "04_your_own_model": """
+import json
+
+assert refused and batch_statistics_refused
+assert ntk.choose_method(model.apply, variables, x)[0] == "layerwise"
+assert ntk.choose_method(hidden.apply, hidden_variables, x)[0] == "neural_tangents"
+
+# Their model was the student, on their data, and each arm was trained and measured.
+assert {(row["dataset"], row["student"]) for row in rows} == {("shapes", "mynet4")}
+assert table["arm"].to_list() == ["teacher", "labels", "offline", "online"]
+assert table.filter(pl.col("arm") != "teacher")["adjusted_complexity_mean"].min() > 0
+assert json.loads((out / "config.json").read_text())["data_dir"] == str(DATA)
+assert "mynet4" in (out / "table.html").read_text()
+for arm in ("labels", "offline", "online"):
+    assert arm in printed, printed
+
+# The builder's images arrive as they were drawn.
+import my_data
+first = datasets.load("shapes", data_dir=DATA, validation_size=0).train
+drawn = {e["image"].tobytes(): e["label"] for _, e in my_data.Shapes._generate_examples(None, 0, 9)}
+found = {image.tobytes(): label for image, label in zip(first.images, first.labels, strict=True)}
+assert all(found[image] == label for image, label in drawn.items())
+""",
 }
 
 
