@@ -3,9 +3,11 @@
 from kdtheory.errors import unknown_name
 from kdtheory.studies.catalogue.accuracy import ACCURACY
 from kdtheory.studies.catalogue.bounds_on_images import BOUNDS_ON_IMAGES
+from kdtheory.studies.catalogue.capacity_gap import CAPACITY_GAP
 from kdtheory.studies.catalogue.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.catalogue.early_stopping import EARLY_STOPPING
 from kdtheory.studies.catalogue.noisy_teacher import NOISY_TEACHER
+from kdtheory.studies.catalogue.schedule import SCHEDULE
 from kdtheory.studies.catalogue.similarity import SIMILARITY
 from kdtheory.studies.catalogue.study import Analysis, Study
 from kdtheory.studies.catalogue.temperature import TEMPERATURE
@@ -17,6 +19,8 @@ STUDIES: dict[str, Study] = {
         COMPLEXITY_CURVE,
         NOISY_TEACHER,
         SIMILARITY,
+        CAPACITY_GAP,
+        SCHEDULE,
         BOUNDS_ON_IMAGES,
         TEMPERATURE,
         EARLY_STOPPING,
