@@ -65,7 +65,7 @@ class Study:
 
 
 def finding(
-    hypothesis: str, values: Collection[float], *, scale: float = 1.0, unit: str = ""
+    hypothesis: str, values: Collection[float], *, scale: float | int = 1, unit: str = ""
 ) -> StudyFinding:
     """Judge that the mean of one value a seed is positive.
 
