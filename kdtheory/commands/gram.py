@@ -12,11 +12,16 @@ class Gram:
     out: Path
     """File to write, such as K.npy; the settings go into a .json beside it."""
     dataset: str = "digits"
-    """digits, synthetic, or any TFDS image classification set."""
+    """digits, synthetic, folder:ROOT, or any TFDS image classification set."""
     task: str = "full"
-    """full, first_half, odd_even, even_odd."""
+    """full, first_half, odd_even, even_odd, classes:A,B,..."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
+    test_fraction: float | None = None
+    """Part of the training split that is held out for testing, as in a run, for sets without a
+    test split."""
+    image_size: tuple[int, int] | None = None
+    """Height and width to resize to; needed where images differ in size."""
     model: str = "lenet5x1"
     """Name of the model; it is taken at its initialisation."""
     ntk_size: int = 512
@@ -71,6 +76,7 @@ def gram(options: Gram) -> None:
     with gram_bar() as on_progress:
         shape, seconds = save_gram(
             options.out, dataset=options.dataset, task=options.task, data_dir=options.data_dir,
+            test_fraction=options.test_fraction, image_size=options.image_size,
             model=options.model, ntk_size=options.ntk_size, outputs=options.outputs,
             method=options.method, batch_size=options.batch_size, dtype=options.dtype,
             seed=options.seed, targets=options.targets, memory_budget=options.memory_budget,

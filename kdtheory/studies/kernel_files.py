@@ -146,6 +146,8 @@ def save_gram(
     batch_size: int | None,
     dtype: str,
     seed: int,
+    test_fraction: float | None = None,
+    image_size: tuple[int, int] | None = None,
     targets: Path | None = None,
     memory_budget: str | None = None,
     store: Path | None = None,
@@ -171,7 +173,10 @@ def save_gram(
     """
     _check_paths(out, targets)
     mesh = _mesh(devices)
-    data = load_examples(dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed)
+    data = load_examples(
+        dataset, task=task, data_dir=data_dir, ntk_size=ntk_size, seed=seed,
+        test_fraction=test_fraction, image_size=image_size,
+    )  # fmt: skip
     shape = kernel_shape(outputs, ntk_size, ntk_size, data.num_outputs)
     _check_memory(shape, dtype)
     network = models.create(model, data.num_outputs)
@@ -211,6 +216,8 @@ def save_gram(
         "method": method, "batch_size": batch_size, "dtype": dtype,
         "memory_budget": memory_budget, "devices": 1 if mesh is None else int(mesh.devices.size),
         "processes": jax.process_count() if distributed else 1,
+        "test_fraction": test_fraction,
+        "image_size": None if image_size is None else list(image_size),
         "seed": seed, "seconds": seconds, "data": dict(data.provenance),
         "provenance": provenance(),
     }  # fmt: skip
@@ -228,7 +235,14 @@ def _mesh(devices: int | None) -> jax.sharding.Mesh | None:
 
 
 def load_examples(
-    dataset: str, *, task: str, data_dir: str | None, ntk_size: int, seed: int
+    dataset: str,
+    *,
+    task: str,
+    data_dir: str | None,
+    ntk_size: int,
+    seed: int,
+    test_fraction: float | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> ImageDataset:
     """Load the training examples that a kernel is computed on; no validation split is held out.
 
@@ -237,8 +251,9 @@ def load_examples(
     """
     try:
         return load(
-            dataset, task=task, data_dir=data_dir, train_size=ntk_size, validation_size=0, seed=seed
-        )
+            dataset, task=task, data_dir=data_dir, train_size=ntk_size, validation_size=0,
+            test_fraction=test_fraction, image_size=image_size, seed=seed,
+        )  # fmt: skip
     except InputError as error:
         # The argument of `load` is this command's --ntk-size.
         if str(error).startswith("train_size "):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from kdtheory.cli import main
 from kdtheory.errors import InputError, KernelError
@@ -218,6 +219,25 @@ def test_bad_input_is_said_before_the_kernel_is_computed(tmp_path, change, messa
         save_gram(used.pop("out"), **used)
     assert "\n" not in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_images_of_several_sizes_and_no_test_split(tmp_path):
+    """As in a run: resized, and the examples that are held out for testing left alone."""
+    for name in ("ant", "cat"):
+        folder = tmp_path / "photos" / "train" / name
+        folder.mkdir(parents=True)
+        for i in range(5):
+            pixels = np.full((4 + i, 6, 3), 40 * i + len(list(folder.parent.iterdir())), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    words = ["gram", "--dataset", f"folder:{tmp_path / 'photos'}", "--model", "mlp8x1"]
+    words += ["--image-size", "4", "6", "--test-fraction", "0.4"]
+    main([*words, "--ntk-size", "6", "--out", str(tmp_path / "K.npy")])
+    assert load_array(tmp_path / "K.npy").shape == (6, 6)
+    stored = json.loads((tmp_path / "K.json").read_text())
+    assert (stored["image_size"], stored["test_fraction"]) == ([4, 6], 0.4)
+    with pytest.raises(SystemExit):  # four of the ten are for testing
+        main([*words, "--ntk-size", "7", "--out", str(tmp_path / "L.npy")])
+    assert not (tmp_path / "L.npy").exists()
 
 
 @pytest.mark.usefixtures("no_kernel")
