@@ -10,6 +10,7 @@ from kdtheory.training.chunk import (
 )
 from kdtheory.training.compilation_cache import enable_compilation_cache
 from kdtheory.training.evaluate import predict_logits
+from kdtheory.training.event_files import EventFiles, check_tensorboard
 from kdtheory.training.fit import EpochRecord, FitResult, fit
 from kdtheory.training.loop import NonFiniteLossError, Pause, default_together, run, run_many
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer, make_schedule
@@ -26,12 +27,14 @@ from kdtheory.training.state import (
     init_state,
     training_data,
 )
+from kdtheory.training.streamed import run_streamed
 from kdtheory.training.termination import handle_sigterm
 
 __all__ = [
     "Checkpoints",
     "ComputeDtype",
     "EpochRecord",
+    "EventFiles",
     "Examples",
     "FitResult",
     "NonFiniteLossError",
@@ -43,6 +46,7 @@ __all__ = [
     "TrainState",
     "TrainingData",
     "batch_indices",
+    "check_tensorboard",
     "data_mesh",
     "default_steps_per_dispatch",
     "default_together",
@@ -60,6 +64,7 @@ __all__ = [
     "resumable",
     "run",
     "run_many",
+    "run_streamed",
     "stack_supervisions",
     "steps_per_epoch",
     "training_data",

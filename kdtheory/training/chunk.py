@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from kdtheory.datasets import AugmentConfig, augment, normalize
+from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, mix_losses, train_view
 from kdtheory.errors import InputError
 from kdtheory.training.batches import batch_indices, epoch_order
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import in_precision
 from kdtheory.training.stacking import Stacked
-from kdtheory.training.state import Examples, TrainingData, TrainState
+from kdtheory.training.state import Batch, Examples, HostBatches, TrainingData, TrainState
 from kdtheory.typing import ArrayLike
 
 #: How several networks run together: one program after another without waiting between them, one
@@ -23,23 +23,28 @@ from kdtheory.typing import ArrayLike
 Together = Literal["interleaved", "vmap", "packed"]
 
 
-def default_steps_per_dispatch(epoch_steps: int, backend: str | None = None) -> int:
+def default_steps_per_dispatch(
+    epoch_steps: int, backend: str | None = None, *, limit: int | None = None
+) -> int:
     """Return how many steps one compiled program makes: a divisor of an epoch's steps.
 
     On CPU the steps are unrolled, since XLA's CPU convolutions inside a loop lose their threads and
     their fast kernels (measured on two cores, ResNet-20, batch 128: 294 ms a step unrolled by 8,
     364 ms one by one, 17,000 ms in a scan); 4 keeps the compilation short. On accelerators a scan
-    runs a whole epoch.
+    runs a whole epoch, or at most `limit` steps (where a program's batches come from the host).
 
     >>> default_steps_per_dispatch(32, "cpu"), default_steps_per_dispatch(390, "gpu")
     (4, 390)
+    >>> default_steps_per_dispatch(390, "gpu", limit=16)
+    15
     """
-    limit = 4 if (backend or jax.default_backend()) == "cpu" else epoch_steps
-    return max(k for k in range(1, limit + 1) if epoch_steps % k == 0)
+    most = 4 if (backend or jax.default_backend()) == "cpu" else epoch_steps
+    most = most if limit is None else min(most, limit)
+    return max(k for k in range(1, most + 1) if epoch_steps % k == 0)
 
 
 class TrainChunk(NamedTuple):
-    """Several training steps in one compiled program; for `run` and `run_many`."""
+    """Several training steps in one compiled program; for `run`, `run_many` and `run_streamed`."""
 
     length: int
     """How many."""
@@ -49,6 +54,9 @@ class TrainChunk(NamedTuple):
     advance_many: Callable[..., tuple[TrainState, jax.Array]]
     """(stacked state, stacked supervision, data, keys (s,), packed) -> (stacked state, losses
     (s, length)). The stacked state's step is one for all."""
+    advance_on: Callable[[TrainState, Any, HostBatches, jax.Array], tuple[TrainState, jax.Array]]
+    """(state, supervision, batches, key) -> (state `length` steps on, mean loss of each step): on
+    batches that are given, instead of drawn from a split on the device."""
     mesh: Mesh | None = None
     """The devices that share each batch."""
 
@@ -79,7 +87,8 @@ def make_train_chunk(
       model: a Flax module `(images, train) -> logits`; dropout draws from the key too.
       optimizer: an optax transformation.
       batch_size: examples a step, over all devices.
-      augmentation: random pad-crop and flip of each batch, or None.
+      augmentation: crop, flip, cutout and mixup of each batch, or None. With mixup the loss is
+        that of the supervision for each row and for its partner, mixed (`datasets.mix_losses`).
       length: steps for each dispatch.
       unroll: straight-line code instead of a loop; default: on CPU, where loops slow convolutions.
       compute_dtype: of the model's products: "float32", or "bfloat16" with parameters, BatchNorm's
@@ -89,7 +98,7 @@ def make_train_chunk(
         rounding: BatchNorm sees the whole batch.
 
     Returns:
-      The compiled program, for `run` and `run_many`.
+      The compiled program, for `run`, `run_many` and `run_streamed`.
 
     Raises:
       InputError: an unknown compute_dtype, or a batch that the mesh's devices cannot share evenly.
@@ -127,11 +136,24 @@ def make_train_chunk(
                 order=order,
             )
         )
-        images = data.images[indices]
-        if augmentation is not None:
-            images = augment(step_key, images, config=augmentation)
-        images = shared_out(normalize(images, data.mean, data.std))
-        examples = Examples(images, data.labels[indices], indices)
+        batch = Batch(data.images[indices], data.labels[indices], indices)
+        return update(state, supervision, batch, data.mean, data.std, step_key)
+
+    def update(
+        state: TrainState,
+        supervision: Any,
+        batch: Batch,
+        mean: ArrayLike,
+        std: ArrayLike,
+        step_key: jax.Array,
+    ) -> tuple[TrainState, jax.Array]:
+        """Make one step on a batch."""
+        view = train_view(
+            step_key, batch.images, mean=mean, std=std, config=augmentation or NO_AUGMENTATION
+        )
+        images = shared_out(view.images)
+        labels, indices = jnp.asarray(batch.labels), jnp.asarray(batch.indices)
+        examples = Examples(images, labels, indices)
 
         def objective(params: Any) -> tuple[jax.Array, dict[str, Any]]:
             logits, updated = apply_fn(
@@ -142,6 +164,11 @@ def make_train_chunk(
                 rngs={"dropout": jax.random.fold_in(step_key, 1)},
             )
             losses = supervision.loss(logits, state.step + 1, examples)
+            if view.partner is not None:
+                # A teacher sees the same images in both: the compiler evaluates it once.
+                partner = Examples(images, labels[view.partner], indices[view.partner])
+                second = supervision.loss(logits, state.step + 1, partner)
+                losses = mix_losses(view, losses, second)
             return losses.mean(), dict(updated)
 
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
@@ -160,17 +187,33 @@ def make_train_chunk(
             epoch = state.step // jnp.int32(count // batch_size)
             order = epoch_order(jax.random.split(key)[0], epoch, count)
         supervision = _over(supervision, state.step + 1, length)
+        return repeat(lambda state, _: one_step(state, supervision, data, key, order), state, None)
+
+    def advance_on(
+        state: TrainState, supervision: Any, batches: HostBatches, key: jax.Array
+    ) -> tuple[TrainState, jax.Array]:
+        augment_key = jax.random.split(key)[1]
+        supervision = _over(supervision, state.step + 1, length)
+
+        def on_batch(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
+            step_key = jax.random.fold_in(augment_key, state.step)
+            return update(state, supervision, batch, batches.mean, batches.std, step_key)
+
+        return repeat(on_batch, state, batches.batches)
+
+    def repeat(
+        step: Callable[[TrainState, Any], tuple[TrainState, jax.Array]],
+        state: TrainState,
+        inputs: Any,
+    ) -> tuple[TrainState, jax.Array]:
+        """Make `length` steps, each with its row of the inputs."""
         if not unroll:
-            return jax.lax.scan(
-                lambda carry, _: one_step(carry, supervision, data, key, order),
-                state,
-                length=length,
-            )
+            return jax.lax.scan(step, state, inputs, length=length)
         # Not `scan(unroll=True)`: a scan of one step still runs as a loop, in 56 ms where
         # straight-line code takes 5 (ResNet-8, 64 images of 8 x 8, two cores, JAX 0.10.2).
         losses = []
-        for _ in range(length):
-            state, loss = one_step(state, supervision, data, key, order)
+        for i in range(length):
+            state, loss = step(state, jax.tree.map(lambda values: values[i], inputs))  # noqa: B023
             losses.append(loss)
         return state, jnp.stack(losses)
 
@@ -195,5 +238,6 @@ def make_train_chunk(
         length,
         jax.jit(advance, donate_argnums=0, out_shardings=everywhere),
         jax.jit(advance_many, donate_argnums=0, static_argnums=4, out_shardings=everywhere),
+        jax.jit(advance_on, donate_argnums=0, out_shardings=everywhere),
         mesh,
     )

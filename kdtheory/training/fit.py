@@ -1,5 +1,6 @@
 """Train one model on a data set in one call."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from kdtheory import models
-from kdtheory.datasets import AugmentConfig, ImageDataset, Split
+from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset, stream
 from kdtheory.errors import InputError
 from kdtheory.training.batches import steps_per_epoch
 from kdtheory.training.chunk import default_steps_per_dispatch, make_train_chunk
@@ -23,7 +24,11 @@ from kdtheory.training.loop import run
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer
 from kdtheory.training.precision import in_precision
 from kdtheory.training.state import Examples, Supervision, init_state, training_data
+from kdtheory.training.streamed import run_streamed
 from kdtheory.typing import ArrayLike, Variables
+
+#: How many steps' batches are sent to the device together.
+STREAMED_STEPS = 8
 
 
 class EpochRecord(NamedTuple):
@@ -63,7 +68,7 @@ class _LabelLoss:
 
 
 def _accuracy(
-    apply_fn: Any, variables: Variables, split: Split, dataset: ImageDataset
+    apply_fn: Any, variables: Variables, split: Split, dataset: ImageDataset | StreamedDataset
 ) -> float | None:
     if not len(split):
         return None
@@ -74,9 +79,14 @@ def _accuracy(
     return float(np.mean(decided == split.labels))
 
 
+def _stream_seed(key: jax.Array) -> int:
+    """Return the seed of a stream's order: of the same key that orders batches on the device."""
+    return int(jax.random.randint(jax.random.split(key)[0], (), 0, 2**31 - 1))
+
+
 def fit(
     model: nn.Module | str,
-    dataset: ImageDataset,
+    dataset: ImageDataset | StreamedDataset,
     targets: Supervision | None = None,
     *,
     epochs: int,
@@ -87,6 +97,7 @@ def fit(
     compute_dtype: str = "float32",
     evaluate_every: int = 1,
     mesh: Mesh | None = None,
+    streamed: bool | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> FitResult:
     """Train a model and return its variables and history.
@@ -106,6 +117,9 @@ def fit(
       compute_dtype: "float32" or "bfloat16", see `make_train_chunk`.
       evaluate_every: epochs between two evaluations; the last epoch is always evaluated.
       mesh: devices that share each batch (`data_mesh`).
+      streamed: leave the training images on the host, and send each batch to the device
+        (`run_streamed`; needs the extra `grain`); default: for a `StreamedDataset`, which knows no
+        other way.
       on_epoch: called after each epoch.
 
     Raises:
@@ -127,27 +141,44 @@ def fit(
     optimizer = OptimizerConfig() if optimizer is None else optimizer
     if isinstance(optimizer, OptimizerConfig):
         optimizer = make_optimizer(optimizer, epochs * per_epoch)
+    streamed = isinstance(dataset, StreamedDataset) if streamed is None else streamed
+    if not streamed and isinstance(dataset, StreamedDataset):
+        raise InputError("the images of a StreamedDataset can only be streamed; leave streamed out")
     chunk = make_train_chunk(
         module,
         optimizer,
         batch_size=batch_size,
         augmentation=augmentation,
-        length=default_steps_per_dispatch(per_epoch),
+        length=default_steps_per_dispatch(per_epoch, limit=STREAMED_STEPS if streamed else None),
         compute_dtype=compute_dtype,
         mesh=mesh,
     )
     init_key, train_key = jax.random.split(key)
     state = init_state(models.init(module, init_key, dataset.image_shape), optimizer)
-    data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
     apply_fn = in_precision(module.apply, compute_dtype)
     losses: list[float] = []
     history: list[EpochRecord] = []
     began = time.monotonic()
-    for reached in run(
-        chunk, state, _LabelLoss() if targets is None else targets, data, train_key,
-        stops=[epoch * per_epoch for epoch in range(1, epochs + 1)],
-        on_chunk=lambda _, loss: losses.append(loss),
-    ):  # fmt: skip
+    targets = _LabelLoss() if targets is None else targets
+    stops = [epoch * per_epoch for epoch in range(1, epochs + 1)]
+
+    def on_chunk(step: int, loss: float) -> None:
+        del step
+        losses.append(loss)
+
+    if isinstance(dataset, StreamedDataset) or streamed:
+        batches = functools.partial(
+            stream, dataset.train, batch_size=batch_size, seed=_stream_seed(train_key),
+            process_index=jax.process_index(), process_count=jax.process_count(),
+        )  # fmt: skip
+        states = run_streamed(
+            chunk, state, targets, batches, train_key, mean=dataset.mean, std=dataset.std,
+            stops=stops, on_chunk=on_chunk,
+        )  # fmt: skip
+    else:
+        data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
+        states = run(chunk, state, targets, data, train_key, stops=stops, on_chunk=on_chunk)
+    for reached in states:
         epoch = int(reached.step) // per_epoch
         accuracy = None
         if epoch % evaluate_every == 0 or epoch == epochs:

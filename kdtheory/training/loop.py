@@ -41,14 +41,16 @@ class NonFiniteLossError(RunError):
 
 
 @jax.jit
-def _copy(state: Any) -> Any:
+def copied(state: Any) -> Any:
+    """Return a copy of a state that is the caller's own."""
     # One program: chunks are donated their state, and whoever holds another copy keeps it.
     return jax.tree.map(jnp.copy, state)
 
 
-def _aligned(supervision: Any, length: int) -> Any:
-    aligned = getattr(supervision, "aligned", None)
-    return supervision if aligned is None else aligned(length)
+def aligned(supervision: Any, length: int) -> Any:
+    """Return a target provider prepared for programs of `length` steps: see `Supervision`."""
+    prepare = getattr(supervision, "aligned", None)
+    return supervision if prepare is None else prepare(length)
 
 
 def _check_finite(losses: np.ndarray, names: Sequence[str], first: int) -> None:
@@ -60,7 +62,7 @@ def _check_finite(losses: np.ndarray, names: Sequence[str], first: int) -> None:
         raise NonFiniteLossError(names[network], float(losses[network, position]), first + position)
 
 
-def _chunks(
+def dispatched(
     advance: Callable[[Carry], tuple[Carry, np.ndarray]],
     carry: Carry,
     *,
@@ -71,6 +73,7 @@ def _chunks(
     on_chunk: OnChunk | None,
     pause: Pause | None,
 ) -> Iterator[Carry]:
+    """Advance program after program, check the losses, and yield at the stops and pauses."""
     for what, steps in (("stops", stops), ("the state's step", [step])):
         for uneven in (other for other in steps if other % length):
             raise InputError(f"{what} must be multiples of {length} steps, got {uneven}")
@@ -124,7 +127,7 @@ def run(
       InputError: stops that do not increase or are not multiples of the chunk's length.
       NonFiniteLossError: a loss that is not finite, with the step and the likely cause.
     """
-    supervision = _aligned(supervision, chunk.length)
+    supervision = aligned(supervision, chunk.length)
     if chunk.mesh is not None:
         state, supervision, data, key = replicate((state, supervision, data, key), chunk.mesh)
 
@@ -132,11 +135,11 @@ def run(
         state, losses = chunk.advance(state, supervision, data, key)
         return state, np.asarray(losses)[None]
 
-    for reached in _chunks(
-        advance, _copy(state), step=int(state.step), length=chunk.length,
+    for reached in dispatched(
+        advance, copied(state), step=int(state.step), length=chunk.length,
         stops=stops, names=[name], on_chunk=on_chunk, pause=pause,
     ):  # fmt: skip
-        yield _copy(reached)
+        yield copied(reached)
 
 
 def default_together(
@@ -211,11 +214,11 @@ def run_many(
             "every network needs a state, a supervision and a key, got "
             f"{len(states)} states, {len(supervisions)} supervisions, {len(keys)} keys"
         )
-    supervisions = [_aligned(supervision, chunk.length) for supervision in supervisions]
+    supervisions = [aligned(supervision, chunk.length) for supervision in supervisions]
     together = together or default_together(states[0].params, supervisions)
     stacked = stack_states(states)  # checks that they are at one step
     chunks = functools.partial(
-        _chunks, step=int(stacked.step), length=chunk.length, stops=stops, names=names,
+        dispatched, step=int(stacked.step), length=chunk.length, stops=stops, names=names,
         on_chunk=on_chunk, pause=pause,
     )  # fmt: skip
     if together == "interleaved":
@@ -232,8 +235,8 @@ def run_many(
             # Fetched once all are dispatched: they run side by side where the backend can.
             return [state for state, _ in reached], np.stack([losses for _, losses in reached])
 
-        for reached in chunks(advance_each, _copy(list(states))):
-            yield _copy(reached)
+        for reached in chunks(advance_each, copied(list(states))):
+            yield copied(reached)
         return
     supervision, stacked_keys = stack_supervisions(supervisions), jnp.stack(list(keys))
     if chunk.mesh is not None:

@@ -21,11 +21,29 @@ class Examples(NamedTuple):
     """Positions in the training split."""
 
 
+class Batch(NamedTuple):
+    """The rows of a step, or of several steps along a first axis, as they are stored."""
+
+    images: UInt8[ArrayLike, "*steps n h w c"]
+    labels: Int[ArrayLike, "*steps n"]
+    indices: Int[ArrayLike, "*steps n"]
+    """Positions in the training split."""
+
+
 class TrainingData(NamedTuple):
     """A whole training split on the device, with its normalisation."""
 
     images: UInt8[ArrayLike, "n h w c"]
     labels: Int[ArrayLike, " n"]
+    mean: Float[ArrayLike, " c"]
+    std: Float[ArrayLike, " c"]
+
+
+class HostBatches(NamedTuple):
+    """The batches of several steps that came from the host, and their normalisation."""
+
+    batches: Batch
+    """Arrays of shape (steps, ...)."""
     mean: Float[ArrayLike, " c"]
     std: Float[ArrayLike, " c"]
 
