@@ -116,6 +116,11 @@ class RunConfig:
     """Examples an update."""
     augment: bool = False
     """The data set's usual augmentation: random crops and, but for written characters, flips."""
+    cutout: int = 0
+    """Side, in pixels, of the square that is cut out of every training image, of teacher and
+    students; 0 for none."""
+    mixup: float = 0.0
+    """alpha of mixup's weight ~ Beta(alpha, alpha), of teacher and students; 0 for none."""
     teacher_augment: bool | None = None
     """Whether the teacher is trained with augmentation (default: as the students)."""
     student_optimizer: OptimizerConfig = field(
@@ -144,7 +149,8 @@ class RunConfig:
     none. (On training examples they always are.)"""
     bounds: bool = False
     """Whether the terms of the teacher-student bound are computed, of each supervision, with the
-    kernel at initialisation (binary tasks)."""
+    kernel at initialisation (binary tasks); certificates with ntk_split test, and diagnostics on
+    training examples, whose pixels normalise the images."""
     kernel: Kernel = "full"
     """full: the (n d, n d) kernel of all logits; trace: its mean over outputs, for large d."""
     ridge: float = 1e-3
@@ -167,6 +173,8 @@ class RunConfig:
     """Folder of the run; a second call continues what is there."""
     save_seconds: float = 30.0
     """While a network trains, its state is saved as often, besides at its measuring points."""
+    tensorboard: bool = False
+    """Write TensorBoard event files into OUT/tensorboard (pip install 'kdtheory[tensorboard]')."""
     compilation_cache: bool = False
     """Keep compiled programs in $XDG_CACHE_HOME/kdtheory/xla (~/.cache) for the next run."""
 
@@ -204,7 +212,7 @@ class RunConfig:
             "train_size": 1, "validation_size": 0, "test_size": 1, "epochs": 1,
             "teacher_epochs": 1, "teacher_checkpoints": 1, "batch_size": 1, "seeds": 1,
             "points": 2, "ntk_size": 2, "steps_per_dispatch": 1, "ntk_batch_size": 1,
-            "online_checkpoints": 1, "similarity_size": 0,
+            "online_checkpoints": 1, "similarity_size": 0, "cutout": 0,
         }  # fmt: skip
         for name, least in minimum.items():
             value = getattr(self, name)
@@ -212,6 +220,8 @@ class RunConfig:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         if not 0 <= self.label_noise <= 1:
             raise InputError(f"label_noise must lie in [0, 1], got {self.label_noise}")
+        if not 0 <= self.mixup < float("inf"):
+            raise InputError(f"mixup must be at least 0 and finite, got {self.mixup}")
         if not 0 < self.teacher_stop <= 1:
             raise InputError(f"teacher_stop must lie in (0, 1], got {self.teacher_stop}")
         if not 0 <= self.teacher_perturbation < float("inf"):
@@ -247,7 +257,8 @@ class RunConfig:
         store compares the data themselves).
         """
         varying = (
-            "seeds", "arms", "out", "data_dir", "save_seconds", "compilation_cache", "teachers"
+            "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
+            "teachers",
         )  # fmt: skip
         return {key: value for key, value in to_json(self).items() if key not in varying}
 

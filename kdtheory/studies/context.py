@@ -118,7 +118,8 @@ class SeedContext:
         """
         teacher = self.teacher.online
         logits = [split["train"] for split in teacher.logits]
-        if self.config.augment or sum(values.nbytes for values in logits) > TABLE_BYTES:
+        changed = self.student_trainer.augmentation is not None
+        if changed or sum(values.nbytes for values in logits) > TABLE_BYTES:
             return None
         return tabulate(logits, teacher.steps)
 

@@ -1,5 +1,6 @@
 """One network trained in a unit of a run's store, from wherever an earlier call left it."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
 def augmentation_of(
     config: RunConfig, dataset: ImageDataset, *, teacher: bool = False
 ) -> AugmentConfig | None:
-    """Return the data set's usual augmentation, or None where the run wants none.
+    """Return the data set's usual augmentation, cutout and mixup, or None where none is wanted.
 
     Args:
       config: the run.
@@ -53,16 +54,24 @@ def augmentation_of(
       teacher: whether the teacher's is meant, which may differ from the students'.
 
     Raises:
-      InputError: the run wants it and the data set has none.
+      InputError: the run wants it and the data set has none, or the cutout is as large as an image.
     """
+    side = min(dataset.image_shape[:2])
+    if config.cutout >= side:
+        raise InputError(
+            f"cutout must be below the images' {side} pixels, or nothing is left of some; "
+            f"got {config.cutout}"
+        )
+    cutout, mixup = config.cutout, config.mixup
     own = config.teacher_augment if teacher else None
     if not (config.augment if own is None else own):
-        return None
+        alone = dataclasses.replace(NO_AUGMENTATION, cutout=cutout, mixup=mixup)
+        return None if alone == NO_AUGMENTATION else alone
     usual = default_augmentation(config.dataset, dataset.image_shape)
     if usual == NO_AUGMENTATION:
         flag = "--augment" if own is None else "--teacher-augment"
         raise InputError(f"{config.dataset} has no augmentation; leave {flag} out")
-    return usual
+    return dataclasses.replace(usual, cutout=cutout, mixup=mixup)
 
 
 class Trainer:

@@ -170,7 +170,9 @@ def run_seed(
     arms = config.arm_list()
     for arm in trained_arms(config):
         progress.network(
-            f"seed {seed}: student {config.student}, {arm.slug}", student_trainer.total_steps
+            f"seed {seed}: student {config.student}, {arm.slug}",
+            student_trainer.total_steps,
+            folder=f"{seed}-{arm.slug}",
         )
         student = train_student(
             arm,
@@ -180,6 +182,7 @@ def run_seed(
             measured=arm in arms,
             on_step=progress.step,
             on_tile=progress.tile,
+            on_rows=progress.measured,
         )
         progress.network_done()
         if arm == LABELS and needs_labels_student(config):
@@ -231,7 +234,12 @@ def run_study(
     """
     if config.compilation_cache:
         enable_compilation_cache()
-    with handle_sigterm(), RunProgress(quiet=quiet) as progress:
+    progress = RunProgress(
+        quiet=quiet,
+        batch_size=config.batch_size,
+        events=Path(config.out) / "tensorboard" if config.tensorboard else None,
+    )
+    with handle_sigterm(), progress:
         dataset = load_dataset(config, progress)
         trainers = {
             **teacher_trainers(config, dataset),

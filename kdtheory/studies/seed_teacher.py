@@ -119,7 +119,7 @@ def teacher_of_seed(
     settings = training_settings(config, trainer, dataset)
     points = teacher_points(trainer, config.teacher_checkpoints)
     kept = kept_points(points, trainer.total_steps, config.teacher_stop)
-    progress.network(label, trainer.total_steps)
+    progress.network(label, trainer.total_steps, folder=f"{seed}-teacher")
     with _unit(config, settings, own, label, seed, "teacher", progress) as unit:
         teacher = train_teacher(
             trainer,
@@ -135,6 +135,7 @@ def teacher_of_seed(
             label=f"teacher, seed {seed}",
             perturbation=_perturbation(config, key, own),
             on_step=progress.step,
+            on_rows=progress.measured,
         )
     progress.network_done()
     if config.assistant is None:
@@ -145,7 +146,7 @@ def teacher_of_seed(
     label = f"seed {seed}: assistant {config.assistant}"
     plain = training_settings(config, assistant_trainer, dataset)
     points = teacher_points(assistant_trainer, config.teacher_checkpoints)
-    progress.network(label, assistant_trainer.total_steps)
+    progress.network(label, assistant_trainer.total_steps, folder=f"{seed}-assistant")
     shared = assistant_settings(config, plain, settings)
     with _unit(config, shared, own, label, seed, "assistant", progress) as unit:
         assistant = train_teacher(
@@ -160,6 +161,7 @@ def teacher_of_seed(
             online_checkpoints=config.online_checkpoints,
             label=f"assistant, seed {seed}",
             on_step=progress.step,
+            on_rows=progress.measured,
         )
     progress.network_done()
     of_teacher = accuracies(teacher.logits[-1], dataset)

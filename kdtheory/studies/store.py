@@ -132,6 +132,7 @@ class RunStore:
 #: What a run writes into its folder: all that `fresh` ever deletes.
 WRITTEN = (
     "seeds", "config.json", "data.json", "provenance.json", "rows.jsonl", "report.html",
+    "tensorboard",
     *(f"table.{ending}" for ending in ("md", "csv", "tex", "html")),
     *(f"{name}.{ending}" for name in ("complexity", "accuracy") for ending in ("png", "svg")),
 )  # fmt: skip

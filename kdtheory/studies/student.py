@@ -1,6 +1,6 @@
 """A student on one arm: trained, and measured at evenly spaced points of its training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -174,6 +174,7 @@ def train_student(
     measured: bool = True,
     on_step: Callable[[int, float], None] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
+    on_rows: Callable[[int, Sequence[Row]], None] | None = None,
 ) -> TrainedStudent:
     """Train and measure one student, or read what an earlier call stored.
 
@@ -188,6 +189,7 @@ def train_student(
       measured: whether to measure it; otherwise it is only trained.
       on_step: called with (step, loss) after each dispatch.
       on_tile: called with (done, total) after each tile of a kernel.
+      on_rows: called with (step, rows) after each point that is measured now.
     """
     trainer, config = context.student_trainer, context.config
     points = student_points(trainer, config.points)
@@ -205,6 +207,8 @@ def train_student(
             final = step == points[-1]
             rows = measure(arm, step, variables, context, earlier, final=final, on_tile=on_tile)
             unit.write_rows(step, rows)
+            if on_rows is not None:
+                on_rows(step, rows)
     assert variables is not None
     return TrainedStudent(unit.read_rows(points) if measured else [], variables, learned)
 

@@ -159,6 +159,7 @@ def train_teacher(
     label: str,
     perturbation: Perturbation | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    on_rows: Callable[[int, Sequence[Row]], None] | None = None,
 ) -> TrainedTeacher:
     """Train a teacher, or read what an earlier call stored.
 
@@ -175,6 +176,7 @@ def train_teacher(
       label: what is trained, for messages.
       perturbation: noise on every kept checkpoint's parameters.
       on_step: called with (step, loss) after each dispatch.
+      on_rows: called with (step, accuracies) at each kept point that is measured now.
 
     Raises:
       RunError: the training diverged, or something stored is damaged.
@@ -193,8 +195,11 @@ def train_teacher(
             step_key = jax.random.fold_in(perturbation.key, step)
             checkpoint = perturbed(checkpoint, scale=perturbation.scale, key=step_key)
             path = perturbation.unit.folder / f"perturbed-{step:08d}.npz"
+        is_new = not path.exists()
         variables.append(checkpoint)
         logits.append(_stored_logits(path, trainer, checkpoint, dataset, f"{label}, step {step}"))
+        if is_new and on_rows is not None:
+            on_rows(step, [accuracies(logits[-1], dataset)])
     return TrainedTeacher(
         stack(variables, kept), tuple(kept), tuple(logits), thinned(kept, online_checkpoints)
     )
