@@ -1,7 +1,7 @@
 """The terms of the teacher-student bound in rows: their values a seed, and how they are drawn."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.report.arms import Supervision, supervision_of
 from kdtheory.report.rows import Row
@@ -82,7 +82,7 @@ def draw_stacked_terms(
     ends = [0.0] * len(positions)
     for name, term in BOUND_TERMS.items():
         lengths = [values[name] for values in terms]
-        look = {
+        look: dict[str, Any] = {
             "color": term.color, "hatch": term.hatch, "edgecolor": "white", "label": term.label,
         }  # fmt: skip
         if horizontal:
