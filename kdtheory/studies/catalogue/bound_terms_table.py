@@ -232,12 +232,18 @@ def chosen_gain(
     """
     accuracy = [accuracy_of(place) for place in places]
     base = accuracy_of(over)
-    gains = [
-        accuracy[position][seed] - base[seed]
+    chosen = {
+        seed: position
         for seed, position in lowest(places, measure, sign).items()
         if seed in accuracy[position] and seed in base
-    ]
-    return finding(hypothesis, gains, unit=" points")
+    }
+    gains = [accuracy[position][seed] - base[seed] for seed, position in chosen.items()]
+    found = finding(hypothesis, gains, unit=" points")
+    if len(places) == 1 or not chosen:
+        return found
+    # Where the choice is the place to be beaten, the gain is zero by construction.
+    at = ", ".join(f"{places[position].value:g}" for position in chosen.values())
+    return found._replace(evidence=f"{found.evidence}; chosen: {at} (by seed)")
 
 
 _EXTREMES: dict[str, tuple[Measure, float]] = {

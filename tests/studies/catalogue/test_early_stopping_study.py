@@ -72,6 +72,8 @@ def verdicts(runs):
 def test_rows_that_obey_agree_with_the_hypotheses(obeying):
     found = verdicts(obeying)
     assert {each.verdict for each in found.values()} == {"seen"}
+    chosen = found["offline, τ = 4: the teacher of the smallest bound beats the final one"]
+    assert chosen.evidence.endswith("chosen: 0.4, 0.4, 0.4 (by seed)")
     assert len(found) == 2 * (5 + 4 + 2)
 
 
