@@ -17,13 +17,13 @@ STUDIES: dict[str, Study] = {
     for study in (
         ACCURACY,
         COMPLEXITY_CURVE,
-        NOISY_TEACHER,
+        TEMPERATURE,
+        EARLY_STOPPING,
         SIMILARITY,
         CAPACITY_GAP,
         SCHEDULE,
+        NOISY_TEACHER,
         BOUNDS_ON_IMAGES,
-        TEMPERATURE,
-        EARLY_STOPPING,
     )
 }
 

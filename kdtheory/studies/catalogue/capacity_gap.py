@@ -25,7 +25,7 @@ from kdtheory.studies.catalogue.network_pairs import (
     self_gain,
     teacher_accuracy,
 )
-from kdtheory.studies.catalogue.setting import setting
+from kdtheory.studies.catalogue.setting import many_teachers_setting
 from kdtheory.studies.catalogue.study import (
     Analysis,
     CaseRows,
@@ -72,7 +72,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     """Return a run a pair, named TEACHER-STUDENT, and one with an assistant between."""
     networks = _networks(size)
     found = {
-        f"{networks.teacher}-{student}": setting(
+        f"{networks.teacher}-{student}": many_teachers_setting(
             size, teacher=networks.teacher, student=student, **_COMMON
         )
         for family in networks.students
@@ -82,10 +82,10 @@ def cases(size: Size) -> dict[str, RunConfig]:
         # Without BatchNorm a network does not bear the ResNets' learning rate; it has students'.
         plain = teacher.startswith("lenet")
         changes = {"teacher_optimizer": OptimizerConfig(learning_rate=0.01)} if plain else {}
-        found[f"{teacher}-{networks.student}"] = setting(
+        found[f"{teacher}-{networks.student}"] = many_teachers_setting(
             size, teacher=teacher, student=networks.student, **_COMMON, **changes
         )
-    found[f"{networks.teacher}-{networks.assistant}-{networks.student}"] = setting(
+    found[f"{networks.teacher}-{networks.assistant}-{networks.student}"] = many_teachers_setting(
         size, teacher=networks.teacher, assistant=networks.assistant, student=networks.student,
         **_COMMON,
     )  # fmt: skip
@@ -301,8 +301,7 @@ CAPACITY_GAP = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "not measured yet (two small teachers and an assistant a seed besides the shared "
-        "teacher)",
+        "small": "not measured yet",
         "full": "needs an accelerator; not measured",
     },
     analyse=analyse,

@@ -10,7 +10,7 @@ from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd, own_complexity
 from kdtheory.studies.catalogue.schedule_figure import schedule_figure
-from kdtheory.studies.catalogue.setting import setting
+from kdtheory.studies.catalogue.setting import many_teachers_setting
 from kdtheory.studies.catalogue.study import (
     Analysis,
     CaseRows,
@@ -45,18 +45,18 @@ def cases(size: Size) -> dict[str, RunConfig]:
     else:
         # The matched rule reads the student's progress off its measuring points.
         common |= {"points": 11 if size == "full" else 6}
-    found = {f"cosine-{most}": setting(size, arms=all_arms, **common)}
+    found = {f"cosine-{most}": many_teachers_setting(size, arms=all_arms, **common)}
     for count in fewer:
-        found[f"cosine-{count}"] = setting(
+        found[f"cosine-{count}"] = many_teachers_setting(
             size, arms=("online",), online_checkpoints=count, **common
         )
     if size == "full":
         # Twice an epoch.
-        found["cosine-320"] = setting(
+        found["cosine-320"] = many_teachers_setting(
             size, arms=("online",), **{**common, "teacher_checkpoints": 320}
         )
     for name in schedules:
-        found[f"{name}-{most}"] = setting(
+        found[f"{name}-{most}"] = many_teachers_setting(
             size, arms=all_arms, teacher_optimizer=OptimizerConfig(schedule=name), **common
         )
     return found
@@ -263,7 +263,7 @@ SCHEDULE = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "not measured yet (one teacher a seed besides the shared one)",
+        "small": "not measured yet",
         "full": "needs an accelerator; not measured",
     },
     analyse=analyse,

@@ -43,7 +43,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     return {
         "temperatures": setting(
             size,
-            arms=("labels", "offline", "online"),
+            arms=("labels", "offline") if size == "small" else ("labels", "offline", "online"),
             temperatures=(1.0, 4.0, 16.0) if size == "smoke" else TEMPERATURES,
             points={"smoke": 2, "small": 3, "full": 5}[size],
             bounds=True,
