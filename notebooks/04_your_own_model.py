@@ -275,7 +275,7 @@ config = RunConfig(
     train_size=24 if SMALL else 600,
     validation_size=0,
     test_size=24 if SMALL else 600,
-    teacher="mynet8" if SMALL else "mynet32",
+    teacher="mlp" if SMALL else "mynet32",
     student="mynet4",
     student_optimizer=OptimizerConfig(learning_rate=0.05),
     arms=("labels", "offline", "online"),
