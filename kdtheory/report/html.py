@@ -21,7 +21,7 @@ GUIDE: tuple[tuple[str, str], ...] = (
         " finished teacher’s softened decisions. “online” copies the teacher as it was at about the"
         " same point of its own training: the stored teacher checkpoints are followed one after the"
         " other, and the teacher does not learn from the student. “matched” follows the same"
-        " checkpoints, but goes on to the next when the student can bear its complexity. “self”"
+        " checkpoints, but by the part of their final complexity that they have reached. “self”"
         " takes the student’s own earlier round for the teacher. τ is the temperature: the"
         " teacher’s logits are divided by it, so a higher one gives softer targets.",
     ),

@@ -73,8 +73,8 @@ class RunConfig:
     student: str = "lenet5x1"
     """Name of the student's model."""
     arms: tuple[ArmName, ...] = ("labels", "offline", "online", "self")
-    """How students are supervised; matched is online distillation whose teacher changes when the
-    student can bear the next checkpoint's complexity, instead of by time."""
+    """How students are supervised; matched is online distillation whose teacher changes in step
+    with the complexity that a student on labels has taken on, instead of by time."""
     temperatures: tuple[float, ...] = (1.0, 4.0)
     """tau of the offline and online arms, and of the supervisions measured."""
     alpha: float = 1.0

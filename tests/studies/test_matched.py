@@ -12,7 +12,7 @@ complexities = st.integers(0, 20).map(float)
 
 
 @given(st.data())
-def test_at_every_step_teaches_the_latest_checkpoint_that_is_borne(data):
+def test_at_every_step_teaches_the_latest_checkpoint_that_is_due(data):
     teacher = data.draw(st.lists(complexities, min_size=1, max_size=6))
     gaps = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
     points = [0, *np.cumsum(gaps).tolist()]
@@ -23,15 +23,20 @@ def test_at_every_step_teaches_the_latest_checkpoint_that_is_borne(data):
     assert list(steps) == sorted(steps)
     table = tabulate([np.zeros((1, 1))] * len(teacher), range(len(teacher)))
     schedule = table.rescheduled(steps)
-    borne = np.interp(np.arange(points[-1] + 1), points, np.maximum.accumulate(student))
-    for step, capacity in enumerate(borne):
-        allowed = [i for i, asked in enumerate(teacher) if asked <= capacity]
-        assert int(schedule.index(jnp.int32(step))) == (max(allowed) if allowed else 0), step
+    reached = np.interp(np.arange(points[-1] + 1), points, np.maximum.accumulate(student))
+    for step, now in enumerate(reached):
+        due = [i for i, asked in enumerate(teacher) if asked * reached[-1] <= now * teacher[-1]]
+        assert int(schedule.index(jnp.int32(step))) == (max(due) if due else 0), step
 
 
-def test_a_student_that_bears_everything_has_the_last_teacher_at_once():
-    assert matched_steps([1.0, 2.0, 3.0], [0, 7], [3.0, 3.0]) == (-1, -1, 7)
+def test_at_the_end_the_last_checkpoint_teaches_whatever_the_scales():
+    for scale in (1e-3, 1.0, 1e3):
+        assert matched_steps([1.0, 2.0, 4.0], [0, 10], [0.0, 8.0 * scale]) == (4, 9, 10)
 
 
-def test_a_student_that_bears_nothing_keeps_the_first_teacher():
-    assert matched_steps([1.0, 2.0, 3.0], [0, 7], [0.0, 0.5]) == (7, 7, 7)
+def test_a_pilot_that_learns_nothing_sets_no_pace():
+    assert matched_steps([1.0, 2.0, 3.0], [0, 7], [0.0, 0.0]) == (-1, -1, 7)
+
+
+def test_a_pilot_that_learns_at_the_end_alone_keeps_the_first_teacher_until_then():
+    assert matched_steps([1.0, 2.0, 3.0], [0, 7, 8], [0.0, 0.0, 5.0]) == (7, 7, 8)

@@ -1,4 +1,4 @@
-"""When the online teacher changes: how often, and by time or by what the student can bear."""
+"""When the online teacher changes: how often, and by time or by complexity."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -81,8 +81,8 @@ def analyse(case_rows: CaseRows) -> Analysis:
                     columns[header].append(cell)
     caption = (
         "Mean ± standard deviation over seeds. Rule: by time, with the paper's first checkpoint at "
-        "or after the student's step, of so many checkpoints; matched (ours), the latest that the "
-        "student can bear; offline, the last one always. Complexity before training: "
+        "or after the student's step, of so many checkpoints; matched (ours), the latest whose "
+        "part of the final complexity the student on labels has reached; offline, the last one always. Complexity before training: "
         "(1/n) √(‖h‖² Tr K) of the checkpoint that teaches, averaged over the student's steps, all "
         "with the kernel K of the untrained student, h the fit of the targets less its "
         "predictions. Adjusted complexity: of the arm's supervision on its own student, averaged "
@@ -256,7 +256,7 @@ SCHEDULE = Study(
         "A teacher's early checkpoints are less complex. The more checkpoints the online teacher "
         "uses, the sooner they come and the less complex is the supervision over the student's "
         "training, so accuracy should rise with their number; offline is one checkpoint. If "
-        "complexity is the reason, a teacher that changes when the student can bear more should "
+        "complexity is the reason, a teacher that changes with the complexity a student takes on should "
         "teach better than one that changes by time. A teacher's complexity follows the sum of its "
         "learning rates, so that it rises later with a constant rate than with a cosine."
     ),
