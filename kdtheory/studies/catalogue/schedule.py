@@ -23,6 +23,7 @@ from kdtheory.studies.catalogue.study import (
 from kdtheory.studies.catalogue.teaching_times import checkpoint_complexities, teachings
 from kdtheory.studies.config import RunConfig
 from kdtheory.training import OptimizerConfig
+from kdtheory.training.optimizers import Schedule
 
 #: Learning-rate schedules of the teacher, the one that rises earliest first.
 _EARLIEST_FIRST = ("step", "cosine", "constant")
@@ -35,11 +36,12 @@ def cases(size: Size) -> dict[str, RunConfig]:
     """
     all_arms = ("labels", "offline", "online", "matched")
     common: dict[str, Any] = {"temperatures": (1.0, 4.0), "bounds": True}
-    most, fewer, schedules = {
+    sizes: dict[Size, tuple[int, tuple[int, ...], tuple[Schedule, ...]]] = {
         "smoke": (4, (2,), ("constant",)),
         "small": (20, (10, 5, 2), ("constant",)),
         "full": (64, (32, 8, 2), ("constant", "step")),
-    }[size]
+    }
+    most, fewer, schedules = sizes[size]
     if size == "smoke":
         common |= {"epochs": 4, "teacher_checkpoints": most, "points": 3}
     else:
@@ -82,7 +84,8 @@ def analyse(case_rows: CaseRows) -> Analysis:
     caption = (
         "Mean ± standard deviation over seeds. Rule: by time, with the paper's first checkpoint at "
         "or after the student's step, of so many checkpoints; matched (ours), the latest whose "
-        "part of the final complexity the student on labels has reached; offline, the last one always. Complexity before training: "
+        "part of the final complexity the student on labels has reached; offline, the last one "
+        "always. Complexity before training: "
         "(1/n) √(‖h‖² Tr K) of the checkpoint that teaches, averaged over the student's steps, all "
         "with the kernel K of the untrained student, h the fit of the targets less its "
         "predictions. Adjusted complexity: of the arm's supervision on its own student, averaged "
@@ -256,8 +259,8 @@ SCHEDULE = Study(
         "A teacher's early checkpoints are less complex. The more checkpoints the online teacher "
         "uses, the sooner they come and the less complex is the supervision over the student's "
         "training, so accuracy should rise with their number; offline is one checkpoint. If "
-        "complexity is the reason, a teacher that changes with the complexity a student takes on should "
-        "teach better than one that changes by time. A teacher's complexity follows the sum of its "
+        "complexity is the reason, a teacher that changes with the complexity a student takes on "
+        "should teach better than one that changes by time. A teacher's complexity follows the sum of its "
         "learning rates, so that it rises later with a constant rate than with a cosine."
     ),
     cases=cases,
