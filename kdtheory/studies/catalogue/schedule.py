@@ -260,8 +260,8 @@ SCHEDULE = Study(
         "uses, the sooner they come and the less complex is the supervision over the student's "
         "training, so accuracy should rise with their number; offline is one checkpoint. If "
         "complexity is the reason, a teacher that changes with the complexity a student takes on "
-        "should teach better than one that changes by time. A teacher's complexity follows the sum of its "
-        "learning rates, so that it rises later with a constant rate than with a cosine."
+        "should teach better than one that changes by time. A teacher's complexity follows the sum "
+        "of its learning rates, so that it rises later with a constant rate than with a cosine."
     ),
     cases=cases,
     costs={
