@@ -55,6 +55,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
     """Set what the bound says about the temperature beside what it does to accuracy."""
     (rows,) = case_rows.values()
     groups = {name: places_of(rows, name) for name in ("offline", "online")}
+    groups = {name: places for name, places in groups.items() if places}
     caption = (
         "Mean ± standard deviation over seeds. Complexity, its adjusted form and the margin are of "
         "the targets at this temperature on the student trained on labels, means over the "
@@ -118,8 +119,6 @@ def _targets(rows: list[Row], supervision: Supervision) -> dict[str, dict[int, f
 
 
 def _findings(name: str, places: list[Place]) -> list[StudyFinding]:
-    if not places:
-        return []
     first = places[0]
     return [
         trend(f"{name}: adjusted complexity falls as τ rises", places, _ADJUSTED, -1.0),

@@ -111,3 +111,14 @@ def test_one_run_with_bounds_and_every_arm(size):
     assert config.bounds
     assert len(config.temperatures) >= 3
     assert config.arms == ("labels", "offline", "online")
+
+
+def test_a_run_without_online_students_is_analysed_by_its_offline_ones(rows_of):
+    rows = rows_of(
+        adjusted=lambda tau: 1 / tau, margin=lambda tau: 1 / tau,
+        bound=lambda tau: tau, accuracy=lambda tau: 0.5,
+    )  # fmt: skip
+    offline = [row for row in rows if row.get("arm") != "online"]
+    analysis = analyse({"temperatures": offline})
+    assert analysis.tables[1].columns["students"] == ["offline"]
+    assert not any(found.hypothesis.startswith("online") for found in analysis.findings)
