@@ -14,7 +14,6 @@ from kdtheory.studies.catalogue.network_pairs import (
     Values,
     complexity,
     differences,
-    families,
     gain,
     gap,
     labels_accuracy,
@@ -23,6 +22,7 @@ from kdtheory.studies.catalogue.network_pairs import (
     offline_complexity,
     parameters,
     self_gain,
+    student_families,
     teacher_accuracy,
 )
 from kdtheory.studies.catalogue.setting import many_teachers_setting
@@ -59,11 +59,11 @@ class _Networks(NamedTuple):
 def _networks(size: Size) -> _Networks:
     if size == "smoke":
         return _Networks("mlp16x1", (("mlp8x1",),), ("mlp12x1",), "mlp8x1", "mlp12x1")
+    widths: tuple[str, ...] = ("lenet5x1", "lenet5x2", "lenet5x4")
     if size == "small":
-        widths = ("lenet5x1", "lenet5x2", "lenet5x4")
-        depths = ("mlp128x1", "mlp128x2", "mlp128x4")
+        depths: tuple[str, ...] = ("mlp128x1", "mlp128x2", "mlp128x4")
         return _Networks("resnet8", (widths, depths), widths[1:], widths[0], widths[-1])
-    widths = ("lenet5x1", "lenet5x2", "lenet5x4", "lenet5x8")
+    widths = (*widths, "lenet5x8")
     depths = ("resnet8", "resnet14", "resnet20", "resnet32")
     return _Networks("resnet56", (widths, depths), (*depths, "resnet110"), "lenet5x1", "resnet20")
 
@@ -105,14 +105,16 @@ def analyse(case_rows: CaseRows) -> Analysis:
             else f"{pair.assistant}, taught by {pair.teacher}"
         )
         columns["student"].append(pair.student)
-        columns["teacher's parameters"].append(parameters(pair.assistant or pair.teacher))
-        columns["student's parameters"].append(parameters(pair.student))
+        for role, model in (
+            ("teacher's", pair.assistant or pair.teacher), ("student's", pair.student)
+        ):  # fmt: skip
+            columns[f"{role} parameters"].append(parameters(model, rows[0]["dataset"]))
         for name, measure in _MEASURES.items():
             columns[name].append(mean_sd(list(measure(rows).values())))
     caption = (
-        "Mean ± standard deviation over seeds. Parameters: for images of 32 x 32 x 3 and one "
-        "output. Gap: the teacher's test accuracy less that of the student on labels; gains: of "
-        "the student of offline distillation, and of self-distillation, over the student on "
+        "Mean ± standard deviation over seeds. Parameters: for the data set's images and "
+        "one output. Gap: the teacher's test accuracy less that of the student on labels; gains: "
+        "of the student of offline distillation, and of self-distillation, over the student on "
         "labels, in points, paired by seed. Gap and gain both hold the student on labels, whose "
         "noise alone correlates them positively. Adjusted complexity: on the student trained on "
         "labels, averaged over its measuring points."
@@ -142,9 +144,7 @@ _MEASURES: dict[str, Callable[[list[Row]], Values]] = {
 
 def _findings(case_rows: CaseRows) -> list[StudyFinding]:
     found: list[StudyFinding] = []
-    for kind, members in families(case_rows).items():
-        if kind == "teacher":
-            continue
+    for members in student_families(case_rows).values():
         smallest, largest = (case_rows[case] for case in (members[0], members[-1]))
         names = [Pair.of(case).student for case in (members[0], members[-1])]
         for supervision, measure in (
@@ -232,28 +232,33 @@ _LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D")
 
 def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(14.0, 4.8), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    kinds = families(case_rows).items()
+    kinds = student_families(case_rows).items()
     for (kind, members), (color, marker) in zip(kinds, _LOOKS, strict=False):
-        if kind != "teacher":
-            x = [float(parameters(Pair.of(case).student)) for case in members]
-            for measure, label, line in (
-                (labels_complexity, "labels", "--"), (offline_complexity, "offline teacher", "-"),
-            ):  # fmt: skip
-                y = [mean_sd(list(measure(case_rows[case]).values())) for case in members]
-                left.errorbar(
-                    x, [value.mean for value in y], yerr=[value.sd or 0.0 for value in y],
-                    color=color, marker=marker, linestyle=line, capsize=3,
-                    fillstyle="full" if line == "-" else "none",
-                    label=f"{label}, {kind}",
-                )  # fmt: skip
+        x = [_thousands(case, case_rows[case]) for case in members]
+        for measure, label, line in (
+            (labels_complexity, "labels", "--"), (offline_complexity, "offline teacher", "-"),
+        ):  # fmt: skip
+            y = [mean_sd(list(measure(case_rows[case]).values())) for case in members]
+            left.errorbar(
+                x, [value.mean for value in y], yerr=[value.sd or 0.0 for value in y],
+                color=color, marker=marker, linestyle=line, capsize=3,
+                fillstyle="full" if line == "-" else "none",
+                label=f"{label}, {kind} students",
+            )  # fmt: skip
     if left.has_data():
         left.legend(fontsize="small")
     left.set(
-        xscale="log", xlabel="parameters of the student", ylabel="adjusted supervision complexity"
+        xscale="log",
+        xlabel="parameters of the student (thousands)",
+        ylabel="adjusted supervision complexity",
     )
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.minorticks_off()
     for axes, measure in ((middle, offline_complexity), (right, gain)):
         _against_gap(axes, case_rows, measure)
     middle.set_ylabel("adjusted complexity of the teacher's supervision")
@@ -265,6 +270,10 @@ def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
         axes.grid(True, color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
     return figure
+
+
+def _thousands(case: str, rows: list[Row]) -> float:
+    return parameters(Pair.of(case).student, rows[0]["dataset"]) / 1000
 
 
 def _against_gap(

@@ -35,13 +35,18 @@ class Pair(NamedTuple):
         return cls(teacher, between[0] if between else None, student)
 
 
-def parameters(model: str) -> int:
-    """Return a model's number of parameters for 32 x 32 x 3 images and one output.
+#: (h, w, c) of the data sets' images that are not CIFAR's.
+_IMAGE_SHAPES = {"digits": (8, 8, 1), "synthetic": (8, 8, 3)}
 
-    >>> parameters("lenet5x1") < parameters("lenet5x2")
+
+def parameters(model: str, dataset: str) -> int:
+    """Return a model's number of parameters for a data set's images and one output.
+
+    >>> parameters("lenet5x1", "digits") < parameters("lenet5x1", "cifar100")
     True
     """
-    return summarize(model, num_outputs=1, image_shape=(32, 32, 3)).num_params
+    shape = _IMAGE_SHAPES.get(dataset, (32, 32, 3))
+    return summarize(model, num_outputs=1, image_shape=shape).num_params
 
 
 def offline_arm(rows: list[Row]) -> Supervision:
@@ -106,20 +111,19 @@ def differences(first: Mapping[int, float], second: Mapping[int, float]) -> Valu
     return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
 
 
-def families(case_rows: CaseRows) -> dict[str, list[str]]:
-    """Return {what grows: runs by its size}, of those that have at least two runs.
+def student_families(case_rows: CaseRows) -> dict[str, list[str]]:
+    """Return {kind: runs by the student's size} of the students of each kind under one teacher.
 
-    Students of one kind under the first run's teacher, and "teacher" over the first run's student.
+    The teacher is the first run's; a kind has at least two students.
     """
     direct = {case: Pair.of(case) for case in case_rows if Pair.of(case).assistant is None}
-    first = next(iter(direct.values()))
+    teacher = next(iter(direct.values())).teacher
     kinds: dict[str, list[str]] = {}
     for case, pair in direct.items():
-        if pair.teacher == first.teacher:
-            kind = pair.student.rstrip("0123456789x")
-            kinds.setdefault(f"student ({kind})", []).append(case)
+        if pair.teacher == teacher:
+            kinds.setdefault(pair.student.rstrip("0123456789x"), []).append(case)
     for members in kinds.values():
-        members.sort(key=lambda case: parameters(direct[case].student))
-    teachers = [case for case, pair in direct.items() if pair.student == first.student]
-    kinds["teacher"] = sorted(teachers, key=lambda case: parameters(direct[case].teacher))
+        members.sort(
+            key=lambda case: parameters(direct[case].student, case_rows[case][0]["dataset"])
+        )
     return {kind: members for kind, members in kinds.items() if len(members) > 1}

@@ -119,7 +119,10 @@ def _rule_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> 
     arms = [arm for arm in arms_in(rows) if arm.name in ("online", "matched")]
     drawn_by_time = False
     for arm in arms:
-        look = {key: line_style(arm, arms)[key] for key in ("color", "linestyle")}
+        look: dict[str, Any] = {"color": "#999999", "linewidth": 2.5}
+        if arm.name == "matched":
+            style = line_style(arm, arms)
+            look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.2}
         label = "by time (the paper's)" if arm.name == "online" else arm.label
         for teaching in teachings(rows, arm, first).values():
             # By time all seeds and temperatures are one line.
@@ -129,7 +132,7 @@ def _rule_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> 
             times, checkpoints = _staircase(teaching)
             axes.plot(
                 [t / per_epoch for t in times], [c / per_epoch for c in checkpoints],
-                label=label, linewidth=1.3, **look,
+                label=label, **look,
             )  # fmt: skip
             label = "_nolegend_"
     axes.set(xlabel="epoch of the student", ylabel="epoch of the checkpoint that teaches")

@@ -2,11 +2,13 @@
 
 import pytest
 
+from kdtheory.datasets import load
+from kdtheory.models import summarize
 from kdtheory.report.figures import render
 from kdtheory.studies import RunConfig
 from kdtheory.studies.catalogue import find_study
 from kdtheory.studies.catalogue.capacity_gap import CAPACITY_GAP, analyse, cases
-from kdtheory.studies.catalogue.network_pairs import Pair, families, parameters
+from kdtheory.studies.catalogue.network_pairs import Pair, parameters, student_families
 from kdtheory.studies.catalogue.results import summary
 
 ASSISTED = "resnet8-lenet5x4-lenet5x1"
@@ -81,8 +83,8 @@ def test_the_table_pairs_gap_and_gain_by_seed(obeying):
     assert columns["gain of self"][0].mean == pytest.approx(1.0)
     assert columns["adjusted complexity, offline"][0].mean == pytest.approx(3.0 * 1.2)
     assert columns["teacher"][-1] == "lenet5x4, taught by resnet8"
-    assert columns["teacher's parameters"][-1] == parameters("lenet5x4")
-    assert columns["student's parameters"][1] == parameters("lenet5x2")
+    assert columns["teacher's parameters"][-1] == parameters("lenet5x4", "cifar100")
+    assert columns["student's parameters"][1] == parameters("lenet5x2", "cifar100")
     assert "resnet8" in summary(CAPACITY_GAP, analysis, "small")
 
 
@@ -96,14 +98,18 @@ def test_the_figure_shows_families_and_every_pair(obeying):
     assert render(figure, "png").startswith(b"\x89PNG")
 
 
-def test_families_grow_and_leave_the_assistant_out():
-    found = families({case: [] for case in OBEYING})
-    assert list(found) == ["student (lenet)", "teacher"]
-    assert found["student (lenet)"] == ["resnet8-lenet5x1", "resnet8-lenet5x2"]
-    teachers = [Pair.of(case).teacher for case in found["teacher"]]
-    assert set(teachers) == {"resnet8", "lenet5x2", "lenet5x4"}
-    assert teachers == sorted(teachers, key=parameters)
-    assert ASSISTED not in found["teacher"]
+def test_families_grow_under_one_teacher():
+    names = ("r-lenet5x4", "r-lenet5x1", "r-mlp8x1", "r-lenet5x4-lenet5x1", "lenet5x2-lenet5x1")
+    rows = {name: [{"dataset": "digits"}] for name in names}
+    assert student_families(rows) == {"lenet": ["r-lenet5x1", "r-lenet5x4"]}
+
+
+def test_parameters_are_those_for_the_runs_images():
+    for size in ("smoke", "small"):
+        config = next(iter(cases(size).values()))
+        loaded = load(config.dataset, task=config.task)
+        counted = summarize(config.student, num_outputs=1, image_shape=loaded.image_shape)
+        assert parameters(config.student, config.dataset) == counted.num_params
 
 
 @pytest.mark.parametrize("size", ["smoke", "small", "full"])
@@ -113,7 +119,7 @@ def test_runs_are_named_after_their_networks(size):
     for name, config in found.items():
         assert isinstance(config, RunConfig)
         assert Pair.of(name) == (config.teacher, config.assistant, config.student)
-        assert parameters(config.student) > 0
+        assert parameters(config.student, config.dataset) > 0
     # The assistant's pair is compared with the same pair without it.
     assisted = [Pair.of(name) for name in found if Pair.of(name).assistant]
     assert len(assisted) == 1
