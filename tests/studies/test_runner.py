@@ -84,7 +84,9 @@ class Killed(BaseException):
 
 
 # Among the teacher's states, at one of its points, among a student's.
-@pytest.mark.parametrize("at", [2, 5, 27])
+@pytest.mark.parametrize(
+    "at", [pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow), 27]
+)
 def test_a_killed_run_resumes_to_the_same_rows(tiny, tmp_path, monkeypatch, at):
     tiny = dataclasses.replace(tiny, arms=("labels", "online"), temperatures=(4.0,))
     run_study(tiny, quiet=True)

@@ -149,8 +149,9 @@ def test_a_folder_of_other_files_is_refused_and_left_as_it_was(tiny):
     out = Path(tiny.out)
     out.mkdir(parents=True)
     (out / "thesis.tex").touch()
-    with pytest.raises(InputError, match="holds files but no run"), open_store(
-        tiny, data={"sha256": "0"}
+    with (
+        pytest.raises(InputError, match="holds files but no run"),
+        open_store(tiny, data={"sha256": "0"}),
     ):
         pass
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]

@@ -112,6 +112,15 @@ def test_several_networks_are_stored_together(setting, tmp_path):
     assert len(unbroken[0][1]) == 2
 
 
+@pytest.fixture
+def default_handlers():
+    """Python's own handler of Ctrl-C: a shell's background job begins with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_handlers")
 @pytest.mark.parametrize(
     ("number", "kind"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
 )
