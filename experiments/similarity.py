@@ -1,11 +1,13 @@
 """Do NTK similarity, fidelity and test accuracy of students rise together?
 
-    python experiments/similarity.py [--smoke | --full] [--out DIR] [any other flag of kdtheory study]
+    python experiments/similarity.py [--smoke | --full] [--out DIR]
 
 Reads the runs of `kdtheory study accuracy`, and makes those that are missing.
 Needs CIFAR-100: `kdtheory data prepare cifar100`, or $KDTHEORY_DATA_DIR; --smoke needs nothing.
-Expected run time: not measured on two CPU cores; not measured on one GPU (--full).
-Result seen: see experiments/results/similarity.
+Run time on two CPU cores: 10 s beyond the runs of accuracy.
+On one GPU (--full): not measured.
+Result seen (experiments/results/similarity):
+fidelity and accuracy rise together on the digits; nothing is decided on CIFAR-100.
 """
 
 import sys

@@ -59,6 +59,8 @@ def format_cell(cell: Cell) -> str:
 
     >>> format_cell(MeanSd(56.789, 0.345, 3)), format_cell(None), format_cell(MeanSd(2.0, None, 1))
     ('56.79 ± 0.34', '—', '2')
+    >>> format_cell(MeanSd(0.1, 1e-17, 3))
+    '0.100 ± 0.000'
     """
     if cell is None:
         return MISSING
@@ -67,8 +69,9 @@ def format_cell(cell: Cell) -> str:
             return MISSING
         if cell.sd is None:
             return format_number(cell.mean)
-        # Two digits of the deviation, but never fewer than three of the mean.
-        sizes = [abs(cell.sd) / 10] if cell.sd else []
+        # Two digits of the deviation, but never fewer than three of the mean. Equal values may have
+        # a deviation of a rounding error.
+        sizes = [abs(cell.sd) / 10] if cell.sd > 1e-9 * abs(cell.mean) else []
         sizes += [abs(cell.mean) / 100] if cell.mean else []
         if not sizes or not 1e-6 < max(sizes) < 1e6:
             return f"{cell.mean:.3g} ± {cell.sd:.2g}"

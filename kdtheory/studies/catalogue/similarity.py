@@ -280,7 +280,7 @@ SIMILARITY = Study(
     cases=accuracy.cases,
     costs={
         "smoke": "seconds",
-        "small": "nothing beyond the runs of accuracy",
+        "small": "10 s beyond the runs of accuracy",
         "full": "nothing beyond the runs of accuracy",
     },
     analyse=analyse,
