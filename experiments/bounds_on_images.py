@@ -4,8 +4,10 @@
 
 This is `kdtheory study bounds_on_images`; all its flags can be given.
 docs/studies/bounds_on_images.md says what is varied and how to read the result.
-Run time on two CPU cores: not measured. On one GPU (--full): not measured.
-Result seen: see experiments/results/bounds_on_images.
+Run time on two CPU cores: 13 min on one core, and 17 for the shared teachers.
+On one GPU (--full): not measured.
+Result seen (experiments/results/bounds_on_images):
+vacuous everywhere, and larger at larger n: the norm grows faster than n.
 """
 
 import sys
