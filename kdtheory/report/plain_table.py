@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from kdtheory.errors import InputError
+from kdtheory.report.columns import MISSING
 from kdtheory.report.latex import escape_latex
 from kdtheory.report.seeds import MeanSd
 from kdtheory.report.writing import write_atomically
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     import great_tables
 
 Cell: TypeAlias = str | int | float | MeanSd | None
-
-MISSING = "—"
 
 
 class PlainTable(NamedTuple):

@@ -5,6 +5,7 @@ from kdtheory.report.figures import accuracy_figure
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd, own_complexity
+from kdtheory.studies.catalogue.network_pairs import differences, percent
 from kdtheory.studies.catalogue.setting import setting
 from kdtheory.studies.catalogue.study import (
     Analysis,
@@ -85,12 +86,12 @@ def analyse(case_rows: CaseRows) -> Analysis:
 def _line(case: str, rows: list[Row], arm: Supervision) -> list[Cell]:
     accuracy = final_values(rows, arm, "test_accuracy")
     labels = final_values(rows, _LABELS, "test_accuracy")
-    gain = [100 * (accuracy[s] - labels[s]) for s in accuracy if s in labels]
+    gain = percent(differences(accuracy, labels))
     return [
         case,
         arm.label,
         _percent(accuracy),
-        None if arm == _LABELS else mean_sd(gain),
+        None if arm == _LABELS else mean_sd(gain.values()),
         *(
             mean_sd(list(own_complexity(rows, arm, name).values()))
             for name in ("adjusted_complexity", "complexity", "margin")
@@ -101,7 +102,7 @@ def _line(case: str, rows: list[Row], arm: Supervision) -> list[Cell]:
 
 
 def _percent(values: dict[int, float]) -> Cell:
-    return mean_sd([100 * value for value in values.values()])
+    return mean_sd(percent(values).values())
 
 
 def _findings(case: str, rows: list[Row]) -> list[StudyFinding]:
@@ -109,13 +110,13 @@ def _findings(case: str, rows: list[Row]) -> list[StudyFinding]:
     found = []
     for arm, values in accuracy.items():
         if arm != _LABELS and _LABELS in accuracy:
-            gains = [values[s] - accuracy[_LABELS][s] for s in values if s in accuracy[_LABELS]]
+            gains = differences(values, accuracy[_LABELS]).values()
             found.append(
                 finding(f"{case}: {arm.label} above labels", gains, scale=100, unit=" points")
             )
         offline = Supervision("offline", arm.temperature)
         if arm.name == "online" and offline in accuracy:
-            gains = [values[s] - accuracy[offline][s] for s in values if s in accuracy[offline]]
+            gains = differences(values, accuracy[offline]).values()
             found.append(
                 finding(f"{case}: {arm.label} above offline", gains, scale=100, unit=" points")
             )

@@ -17,6 +17,7 @@ from kdtheory.report.findings import rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.rows import Row
 from kdtheory.report.seeds import complexity_points, final_values, mean_sd
+from kdtheory.studies.catalogue.network_pairs import percent
 from kdtheory.studies.catalogue.setting import many_teachers_setting
 from kdtheory.studies.catalogue.study import (
     Analysis,
@@ -106,19 +107,15 @@ def complexities(rows: list[Row], supervision: Supervision) -> dict[int, float]:
 
 
 def _of_teacher(name: str) -> _Measure:
-    return lambda rows, _: _percent(final_values(rows, None, name))
+    return lambda rows, _: percent(final_values(rows, None, name))
 
 
 def _of_student(name: str) -> _Measure:
-    return lambda rows, supervision: _percent(final_values(rows, supervision, name))
+    return lambda rows, supervision: percent(final_values(rows, supervision, name))
 
 
 def _of_bound(name: str) -> _Measure:
     return lambda rows, supervision: bound_values(rows, supervision, name)
-
-
-def _percent(values: Mapping[int, float]) -> dict[int, float]:
-    return {seed: 100 * value for seed, value in values.items()}
 
 
 #: The columns of both tables; the accuracies of the teacher itself are in the first alone.
