@@ -152,7 +152,6 @@ def find_layers(apply_fn: ApplyFn, variables: Variables, x: Any) -> list[LayerCa
     Raises:
       NotLayerwiseError: a parameter enters outside layer calls, a layer runs inside a lifted
         transformation, or a layer's output is not an array with the examples along axis 0.
-      InputError: a BatchNorm layer in training mode.
     """
     apply_fn = plain(apply_fn)
     leaf_paths = [

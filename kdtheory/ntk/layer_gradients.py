@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kdtheory.errors import InputError
 from kdtheory.ntk.contractions import Flat, RankOne, Share
 from kdtheory.ntk.interception import LayerCall
 
@@ -65,24 +64,9 @@ def contributions(
 
 
 def layer_kind(call: LayerCall) -> str:
-    """Return the form that a call's gradients take: a key of the table at the end of this file.
-
-    Raises:
-      InputError: a BatchNorm layer that uses its batch's statistics.
-    """
+    """Return the form that a call's gradients take: a key of the table at the end of this file."""
     module = call.module
     args, kwargs = call.arguments
-    if isinstance(module, nn.BatchNorm):
-        running = nn.merge_param(
-            "use_running_average",
-            module.use_running_average,
-            kwargs.get("use_running_average", args[1] if len(args) > 1 else None),
-        )
-        if not running:
-            raise InputError(
-                f"{call.name} must be in inference mode (use_running_average=True): "
-                "with batch statistics the outputs of examples depend on each other"
-            )
     extra = (len(args) > 1 or kwargs) and not isinstance(module, nn.BatchNorm)
     if call.method != "__call__" or not args or call.batched != (True,) or extra:
         return "general"

@@ -31,7 +31,7 @@ from kdtheory.ntk.engines import (
 )
 from kdtheory.ntk.inputs import same_settings
 from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
-from kdtheory.ntk.layer_gradients import contributions, layer_kind
+from kdtheory.ntk.layer_gradients import contributions
 from kdtheory.ntk.memory import aligned_empty, available, total
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.tiling import padded
@@ -334,8 +334,6 @@ def _compiled(
     variables = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     shape, dtype = inputs
     layers = find_layers(apply_fn, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
-    for call in layers:
-        layer_kind(call)  # a BatchNorm in training mode is refused here
     function = functools.partial(layer_features, plain(apply_fn), layers, outputs=outputs)
     one = jax.eval_shape(function, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
     feature_bytes = tree_bytes(one)

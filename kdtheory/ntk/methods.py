@@ -10,7 +10,8 @@ import numpy as np
 
 from kdtheory.errors import InputError
 from kdtheory.ntk.engines import NeuralTangentsEngine, TileEngine
-from kdtheory.ntk.interception import NotLayerwiseError
+from kdtheory.ntk.interaction import no_batch_statistics
+from kdtheory.ntk.interception import NotLayerwiseError, plain
 from kdtheory.ntk.layerwise import LayerwiseEngine
 from kdtheory.typing import ApplyFn, Variables
 
@@ -54,7 +55,8 @@ def make_engine(
     `resources` are `TileEngine`'s budget and placement.
 
     Raises:
-      InputError: logits that are not (n, d), or a model that the method does not cover.
+      InputError: logits that are not (n, d), a BatchNorm layer in training mode, or a model that
+        the method does not cover.
     """
     apply_fn = _comparable(apply_fn)
     d = _output_count(apply_fn, variables, x)
@@ -80,7 +82,12 @@ def _output_count(apply_fn: ApplyFn, variables: Variables, x: np.ndarray) -> int
     """Return d; abstract evaluation only."""
     example = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
     try:
-        logits = jax.eval_shape(apply_fn, variables, example)
+        with no_batch_statistics():
+            # A new function, for JAX may have kept a trace of this one, which shows no layers.
+            bare = plain(apply_fn)
+            logits = jax.eval_shape(lambda *args: bare(*args), variables, example)
+    except InputError:
+        raise
     except (TypeError, ValueError, flax.errors.FlaxError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise InputError(

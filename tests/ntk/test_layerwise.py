@@ -14,6 +14,7 @@ from kdtheory.errors import InputError
 from kdtheory.ntk import choose_method, gram
 from kdtheory.ntk.interception import NotLayerwiseError, find_layers
 from kdtheory.ntk.layer_gradients import layer_kind
+from kdtheory.ntk.methods import METHODS
 
 
 def noisy(variables, seed=1):
@@ -278,19 +279,32 @@ def test_what_is_not_layerwise_is_seen_and_auto_is_exact_all_the_same(apply_fn, 
     np.testing.assert_allclose(gram(apply_fn, variables, x), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_batch_statistics_are_refused_by_name():
-    class Training(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            return nn.BatchNorm(use_running_average=False)(nn.Dense(2)(x))
+class Training(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.BatchNorm(use_running_average=False)(nn.Dense(2)(x))
 
-    def apply_fn(variables, x):
-        return Training().apply(variables, x, mutable=["batch_stats"])[0]
 
-    x = images(3, 4)
+def batch_statistics(variables, x):
+    return Training().apply(variables, x, mutable=["batch_stats"])[0]
+
+
+def scaled_batch_statistics(variables, x):
+    """The factor keeps it from being layerwise, so that "auto" takes neural-tangents."""
+    return batch_statistics(variables, x) * variables["params"]["Dense_0"]["bias"].sum()
+
+
+@pytest.mark.parametrize("apply_fn", [batch_statistics, scaled_batch_statistics])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("jitted", [False, True])
+def test_batch_statistics_are_refused_by_name_by_every_method(apply_fn, method, jitted):
+    x = images(2, 4)
     variables = Training().init(jax.random.key(0), x)
+    apply_fn = jax.jit(apply_fn) if jitted else apply_fn
+    # JAX keeps this trace, for the shapes that `gram` will try.
+    jax.eval_shape(apply_fn, variables, x)
     with pytest.raises(InputError, match=r"BatchNorm_0 must be in inference mode"):
-        gram(apply_fn, variables, x)
+        gram(apply_fn, variables, x, method=method)
 
 
 def test_layers_with_a_precision_of_their_own_go_the_general_way():
