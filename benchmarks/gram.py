@@ -6,7 +6,8 @@ One process, warm-up (compilation) outside the timing, medians. The limit of a m
 T_limit = (1 + 2 d) T_fwd(n) + n d (n d + 1) P / G: one forward pass, one backward pass of twice
 its cost for each output, and the symmetric half of J J^T at the measured rate G of a large matrix
 product. "Useful FLOP/s" counts the same work. Errors are against float64 neural-tangents on the
-first `error_n` examples.
+first `error_n` examples. On a GPU or TPU `--precision` says how float32 is multiplied, by all
+methods of JAX, in T_fwd and in G.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -59,6 +60,7 @@ class Config:
       d: numbers of outputs; the kernel is "full".
       methods: "layerwise", "neural_tangents" (untiled), "nt_batch" (nt.batch, batch_size 64),
         "torch" (torch.func's Jacobian contraction; lenet only, and only where PyTorch is there).
+      precision: of products on accelerators, as in `kdtheory.ntk.gram`; one of a process.
       repeats: timed runs after the warm-up; the median is reported.
       error_n: examples that errors are computed on; 0 for none.
       max_jacobian: leave out untiled methods whose Jacobian is larger than this many bytes.
@@ -70,6 +72,7 @@ class Config:
     n: tuple[int, ...] = (128, 1024, 4096)
     d: tuple[int, ...] = (1, 10)
     methods: tuple[str, ...] = ("layerwise", "neural_tangents", "nt_batch", "torch")
+    precision: Literal["highest", "tensorfloat32", "bfloat16"] = "highest"
     repeats: int = 3
     error_n: int = 32
     max_jacobian: int = 4 * 2**30
@@ -226,11 +229,18 @@ def measure(config: Config, name: str, n: int, d: int, rate: float) -> list[dict
     jacobian_bytes = 4 * n * d * parameters
 
     runs: dict[str, Callable[[], Any]] = {
-        "layerwise": lambda: gram(model.apply, variables, x, method="layerwise")
+        "layerwise": lambda: gram(
+            model.apply, variables, x, method="layerwise", precision=config.precision
+        )
     }
     if jacobian_bytes <= config.max_jacobian:
         runs["neural_tangents"] = lambda: gram(
-            model.apply, variables, x, method="neural_tangents", batch_size=n
+            model.apply,
+            variables,
+            x,
+            method="neural_tangents",
+            batch_size=n,
+            precision=config.precision,
         )
     warm_ups: dict[str, Callable[[], Any]] = {}
     if n % 64 == 0 and "nt_batch" in config.methods:
@@ -257,6 +267,7 @@ def measure(config: Config, name: str, n: int, d: int, rate: float) -> list[dict
                 "d": d,
                 "parameters": parameters,
                 "method": method,
+                "precision": config.precision,
                 "seconds": seconds,
                 "limit_seconds": limit,
                 "forward_seconds": forward_seconds,
@@ -280,7 +291,7 @@ def error(
         return None
     x = x[: config.error_n]
     exact = gram(model.apply, variables, x, method="neural_tangents", dtype="float64")
-    kernel = gram(model.apply, variables, x, method=method)
+    kernel = gram(model.apply, variables, x, method=method, precision=config.precision)
     return float(np.abs(kernel - exact).max() / np.abs(exact).max())
 
 
@@ -309,9 +320,17 @@ def show(rows: list[dict[str, Any]], console: rich.console.Console) -> None:
 
 def main(config: Config) -> None:
     """Measure, print the table, write the JSON file."""
+    with jax.default_matmul_precision(config.precision):
+        _measure_all(config)
+
+
+def _measure_all(config: Config) -> None:
     console = rich.console.Console(width=110)
     about, rate = machine(), gemm_rate()
-    console.print(f"{about}\nG = {rate / 1e9:.0f} GFLOP/s (float32, 4096 x 4096 x 4096)")
+    console.print(
+        f"{about}\nG = {rate / 1e9:.0f} GFLOP/s (4096 x 4096 x 4096, float32 multiplied in "
+        f"precision {config.precision!r})"
+    )
     rows: list[dict[str, Any]] = []
     for name in config.models:
         for d in config.d:

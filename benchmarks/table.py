@@ -27,7 +27,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         row["model"],
         str(row["d"]),
         f"{row['n']:,}",
-        _METHODS[row["method"]],
+        _METHODS[row["method"]] + _precision(row),
         f"{row['seconds']:.3g}",
         f"{row['over_limit']:.2f}",
         f"{row['gemm_fraction']:.0%}",
@@ -35,6 +35,12 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{row['peak_bytes'] / 2**30:.2f}",
         "" if row["error"] is None else f"{row['error']:.1e}",
     ]
+
+
+def _precision(row: dict[str, Any]) -> str:
+    """Return what names a precision below float32's; files from before there was one lack it."""
+    precision = row.get("precision", "highest")
+    return "" if precision == "highest" else f" ({precision})"
 
 
 def markdown(files: list[pathlib.Path]) -> str:

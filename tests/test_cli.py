@@ -89,6 +89,14 @@ def test_gram_and_complexity(tmp_path, capsys):
     np.testing.assert_allclose(np.load(reference), K, rtol=1e-10)
 
 
+def test_gram_in_another_precision_is_another_kernel(tmp_path, capsys):
+    words = ["gram", "--model", "mlp8x1", "--ntk-size", "6", "--store", str(tmp_path / "tiles"),
+             "--out", str(tmp_path / "K.npy")]  # fmt: skip
+    main([*words, "--precision", "tensorfloat32"])
+    assert json.loads((tmp_path / "K.json").read_text())["precision"] == "tensorfloat32"
+    assert "tensorfloat32 there, bfloat16 asked" in fails(capsys, *words, "--precision", "bfloat16")
+
+
 def test_validate(tmp_path, capsys):
     main(["validate", "norm_identity", "--quick", "--out", str(tmp_path / "claims")])
     assert "holds" in capsys.readouterr().out

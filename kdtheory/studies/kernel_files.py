@@ -146,6 +146,7 @@ def save_gram(
     batch_size: int | None,
     dtype: str,
     seed: int,
+    precision: str = "highest",
     test_fraction: float | None = None,
     image_size: tuple[int, int] | None = None,
     targets: Path | None = None,
@@ -159,8 +160,9 @@ def save_gram(
     """Compute the NTK Gram matrix of a model at initialisation, and save it.
 
     Beside `out` goes a .json file with these settings, the number of outputs d, and where they ran.
-    Sizes, paths and memory are checked before anything is computed. `memory_budget`, `store` and
-    `distributed` are those of `kdtheory.ntk.gram`; of several processes the first one saves.
+    Sizes, paths and memory are checked before anything is computed. `precision`, `memory_budget`,
+    `store` and `distributed` are those of `kdtheory.ntk.gram`; of several processes the first one
+    saves.
     `devices` of this process share the examples: None for all.
 
     Returns:
@@ -191,6 +193,7 @@ def save_gram(
         method=method,
         batch_size=batch_size,
         dtype=dtype,
+        precision=precision,
         memory_budget=memory_budget,
         store=store,
         mesh=mesh,
@@ -214,7 +217,8 @@ def save_gram(
         "dataset": dataset, "task": task, "model": model, "ntk_size": ntk_size,
         "outputs": outputs, "num_outputs": data.num_outputs, "shape": list(kernel.shape),
         "method": method, "batch_size": batch_size, "dtype": dtype,
-        "memory_budget": memory_budget, "devices": 1 if mesh is None else int(mesh.devices.size),
+        "precision": precision, "memory_budget": memory_budget,
+        "devices": 1 if mesh is None else int(mesh.devices.size),
         "processes": jax.process_count() if distributed else 1,
         "test_fraction": test_fraction,
         "image_size": None if image_size is None else list(image_size),
