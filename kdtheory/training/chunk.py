@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, mix_losses, train_view
 from kdtheory.errors import InputError
 from kdtheory.training.batches import batch_indices, epoch_order
+from kdtheory.training.kept_inputs import kept_convolution_inputs
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import in_precision
 from kdtheory.training.stacking import Stacked
@@ -103,8 +104,9 @@ def make_train_chunk(
     Raises:
       InputError: an unknown compute_dtype, or a batch that the mesh's devices cannot share evenly.
     """
+    on_cpu = jax.default_backend() == "cpu"
     if unroll is None:
-        unroll = jax.default_backend() == "cpu"
+        unroll = on_cpu
     if mesh is not None and batch_size % mesh.size:
         raise InputError(
             f"batch size must be a multiple of the mesh's {mesh.size} devices, got {batch_size}"
@@ -156,13 +158,14 @@ def make_train_chunk(
         examples = Examples(images, labels, indices)
 
         def objective(params: Any) -> tuple[jax.Array, dict[str, Any]]:
-            logits, updated = apply_fn(
-                {"params": params, **state.model_state},
-                images,
-                train=True,
-                mutable=list(state.model_state),
-                rngs={"dropout": jax.random.fold_in(step_key, 1)},
-            )
+            with kept_convolution_inputs(state.step) if on_cpu else contextlib.nullcontext():
+                logits, updated = apply_fn(
+                    {"params": params, **state.model_state},
+                    images,
+                    train=True,
+                    mutable=list(state.model_state),
+                    rngs={"dropout": jax.random.fold_in(step_key, 1)},
+                )
             losses = supervision.loss(logits, state.step + 1, examples)
             if view.partner is not None:
                 # A teacher sees the same images in both: the compiler evaluates it once.
