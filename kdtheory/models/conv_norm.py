@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
+from kdtheory.models.depthwise import depthwise_conv
 from kdtheory.models.initializers import he_fan_out
 
 
@@ -46,6 +47,7 @@ class ConvNorm(nn.Module):
             feature_group_count=self.groups,
             use_bias=False,
             kernel_init=self.kernel_init,
+            conv_general_dilated=depthwise_conv if self.groups > 1 else None,
         )(x)
         x = nn.BatchNorm(
             use_running_average=not train, momentum=self.momentum, epsilon=self.epsilon

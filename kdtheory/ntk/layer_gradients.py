@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from kdtheory.models.depthwise import depthwise_conv
 from kdtheory.ntk.contractions import Flat, RankOne, Share
 from kdtheory.ntk.interception import LayerCall
 
@@ -112,7 +113,7 @@ def _is_ordinary(module: nn.Conv, output: jax.ShapeDtypeStruct) -> bool:
     rank = len(_axes(module.kernel_size, 1))
     return (
         module.mask is None
-        and module.conv_general_dilated is None
+        and module.conv_general_dilated in (None, depthwise_conv)
         and module.conv_general_dilated_cls is None
         and set(_axes(module.input_dilation, rank)) == {1}
         and len(output.shape) == rank + 1
