@@ -1,6 +1,7 @@
 """The experiments behind the tables of docs/bounds.md, at a small size."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -64,9 +65,19 @@ def test_exact_value_of_a_known_problem(factored):
     assert exact == pytest.approx((1 / (np.diag(kernel) + 2.0**-34)).sum(), rel=1e-14)
 
 
+def test_certified_cifar100_table_is_that_of_its_result():
+    folder = ROOT / "experiments/results/certified_cifar100"
+    module = load(ROOT / "experiments/certified_cifar100.py")
+    content = json.loads((folder / "result.json").read_text())
+    shown = module.table(content)
+    assert shown == (folder / "table.md").read_text()
+    assert all(row["lower"] <= row["upper"] for row in content["intervals"])
+    assert f"| {content['intervals'][0]['iterations']} |" in shown
+
+
 def test_the_docs_hold_the_results_tables():
     page = (ROOT / "docs/bounds.md").read_text()
-    for name in ("bound_tightness", "interval_coverage"):
+    for name in ("bound_tightness", "interval_coverage", "certified_cifar100"):
         table = (ROOT / "experiments/results" / name / "table.md").read_text().rstrip()
         (shown,) = re.findall(rf"<!-- {name}: begin[^>]*-->\n(.*?)\n<!-- {name}: end", page, re.S)
         assert shown == table
