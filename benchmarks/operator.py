@@ -27,7 +27,7 @@ import rich.table
 import tyro
 
 from benchmarks.gram import machine
-from kdtheory import models
+from kdtheory import datasets, models
 from kdtheory.ntk import neural_tangents, operator
 
 
@@ -36,7 +36,9 @@ class Config:
     """What is measured."""
 
     model: str = "lenet5x1"
-    """Name of the model, at its initialisation; random images of 32 x 32 x 3."""
+    """Name of the model, at its initialisation."""
+    dataset: str | None = None
+    """Images of this set, such as cifar100, in place of random ones of 32 x 32 x 3."""
     n: int = 4096
     """Examples."""
     d: int = 100
@@ -53,9 +55,17 @@ class Config:
     """JSON file."""
 
 
+def images(config: Config) -> np.ndarray:
+    """Return the inputs, (n, ...)."""
+    if config.dataset is None:
+        return np.random.default_rng(0).normal(size=(config.n, 32, 32, 3)).astype(np.float32)
+    data = datasets.load(config.dataset, train_size=config.n, validation_size=0, test_size=1)
+    return np.asarray(datasets.normalize(data.train.images, data.mean, data.std))
+
+
 def ways(config: Config) -> dict[str, Callable[[], Any]]:
     """Return the ways by name; all but "inference" and "residual" return K v."""
-    x = np.random.default_rng(0).normal(size=(config.n, 32, 32, 3)).astype(np.float32)
+    x = images(config)
     model = models.create(config.model, config.d)
     variables = models.init(model, jax.random.key(0), x.shape[1:])
     vector = np.random.default_rng(1).normal(size=config.n * config.d).astype(np.float32)
