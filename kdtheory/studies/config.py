@@ -16,6 +16,7 @@ from kdtheory.training import ComputeDtype, OptimizerConfig
 ArmName = Literal["labels", "offline", "online", "matched", "self"]
 Kernel = Literal["full", "trace"]
 NtkSplit = Literal["train", "test"]
+Together = Literal["none", "seeds", "arms"]
 
 #: Self-distillation has one arm, at this temperature.
 SELF_TEMPERATURE = 1.0
@@ -136,6 +137,10 @@ class RunConfig:
     everything is measured in float32."""
     seeds: int = 3
     """Number of repetitions, with seeds 0, 1, 2, ..."""
+    together: Together = "none"
+    """Which students train together: none, the seeds of an arm, or its temperatures (arms) too.
+    Accelerators run them as one program (CPUs too if they have no convolutions), whose numbers are
+    those of each alone to rounding; otherwise one after another within each step, bit for bit."""
 
     points: int = 5
     """Evenly spaced points of a student's training at which complexity is measured."""
@@ -205,6 +210,7 @@ class RunConfig:
             ("target_form", get_args(Form)),
             ("ntk_dtype", ("float32", "float64")),
             ("compute_dtype", get_args(ComputeDtype)),
+            ("together", get_args(Together)),
         ):
             if getattr(self, name) not in choices:
                 raise unknown_name(name, getattr(self, name), choices)

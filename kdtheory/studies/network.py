@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -29,6 +30,7 @@ from kdtheory.training import (
     make_train_chunk,
     resumable,
     run,
+    run_many,
     steps_per_epoch,
 )
 from kdtheory.typing import Variables
@@ -169,4 +171,34 @@ class Trainer:
         yield from resumable(
             train, self.initial_state(init_key), folder=unit.folder, points=points, name=label,
             save_seconds=self._save_seconds,
+        )  # fmt: skip
+
+    def train_many(
+        self,
+        folder: Path,
+        supervisions: Sequence[Any],
+        data: TrainingData,
+        *,
+        init_keys: Sequence[jax.Array],
+        train_keys: Sequence[jax.Array],
+        points: Sequence[int],
+        labels: Sequence[str],
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> Iterator[tuple[int, list[Variables]]]:
+        """Train several networks together: `train` with a supervision, keys and a label for each.
+
+        Yields (step, the variables of all) at every point; `folder` holds their checkpoints.
+        """
+
+        def train(
+            states: list[TrainState], stops: Sequence[int], pause: Pause
+        ) -> Iterator[list[TrainState]]:
+            return run_many(
+                self._chunk, states, supervisions, data, train_keys,
+                stops=stops, names=labels, on_chunk=on_step, pause=pause,
+            )  # fmt: skip
+
+        yield from resumable(
+            train, [self.initial_state(key) for key in init_keys], folder=folder, points=points,
+            name=" and ".join(labels), save_seconds=self._save_seconds,
         )  # fmt: skip

@@ -177,13 +177,16 @@ class RunProgress:
         """Say how many networks the run trains."""
         self._networks = self._bars.add_task("networks", total=total, note="")
 
-    def network(self, name: str, steps: int, *, folder: str) -> None:
-        """Begin a network of so many steps; `folder` is that of its event files."""
+    def network(self, name: str, steps: int, *, folder: str, together: int = 1) -> None:
+        """Begin a network of so many steps, or several that train together.
+
+        `folder` is that of their event files.
+        """
         if self._bar is not None:
             self._bars.remove_task(self._bar)
         self._bar = self._bars.add_task(name, total=steps, note="")
         events = None if self._events is None else self._events / folder
-        self._network = _Network(name, self._batch_size, events)
+        self._network = _Network(name, self._batch_size * together, events)
 
     def step(self, step: int, loss: float) -> None:
         """Show a step, its loss and the speed."""
@@ -201,9 +204,9 @@ class RunProgress:
         """Show how far a kernel is."""
         self._show(note=f"kernel, tile {done} of {total}")
 
-    def network_done(self) -> None:
-        """End a network."""
-        if self._networks is not None:
+    def network_done(self, *, counted: bool = True) -> None:
+        """End a network; not counted are those that are still to be measured."""
+        if self._networks is not None and counted:
             self._bars.advance(self._networks)
         if self._network is not None:
             self._network.close()

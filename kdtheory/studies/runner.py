@@ -22,7 +22,13 @@ from kdtheory.studies.student import (
     train_student,
 )
 from kdtheory.studies.supervisors import EarlierRound
-from kdtheory.training import enable_compilation_cache, handle_sigterm, training_data
+from kdtheory.studies.together import Student, arms_together, train_together
+from kdtheory.training import (
+    TrainingData,
+    enable_compilation_cache,
+    handle_sigterm,
+    training_data,
+)
 
 LABELS = Arm("labels", None)
 
@@ -129,22 +135,19 @@ def stored_seed(
     return [row for unit, steps in units for row in unit.read_rows(steps)]
 
 
-def run_seed(
+def seed_context(
     seed: int,
     config: RunConfig,
     dataset: ImageDataset,
+    data: TrainingData,
     trainers: Mapping[str, Trainer],
     store: RunStore,
     progress: RunProgress,
-) -> list[Row]:
-    """Train and measure one seed's teacher and students; return their rows.
+) -> tuple[SeedContext, list[Row]]:
+    """Return what a seed's students share, its teacher trained, and the rows of that.
 
     All randomness of a seed comes from `jax.random.key(seed)`.
     """
-    stored = stored_seed(seed, config, trainers, store)
-    if stored is not None:
-        progress.networks_done(networks_of_seed(config))
-        return stored
     key = jax.random.key(seed)
     common: Row = {
         "dataset": config.dataset, "task": config.task, "teacher": config.teacher,
@@ -152,42 +155,90 @@ def run_seed(
     }  # fmt: skip
     if config.assistant is not None:
         common["assistant"] = config.assistant
-    data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
-    student_trainer = trainers["student"]
     taught_by = teacher_of_seed(
         seed, config, dataset, data, trainers, store, progress, key=key, context=common
     )
     context = SeedContext(
-        config, dataset, data, taught_by.trainer, taught_by.teacher, student_trainer, key, common
-    )
+        config, dataset, data, taught_by.trainer, taught_by.teacher, trainers["student"], key,
+        common,
+    )  # fmt: skip
     rows = list(taught_by.rows)
     if config.bounds:
         bounds = store.unit(seed, "bounds")
         if not bounds.has_rows(0):
             bounds.write_rows(0, bound_rows(context))
         rows += bounds.read_rows([0])
-    earlier: EarlierRound | None = None
-    arms = config.arm_list()
-    for arm in trained_arms(config):
-        progress.network(
-            f"seed {seed}: student {config.student}, {arm.slug}",
-            student_trainer.total_steps,
-            folder=f"{seed}-{arm.slug}",
-        )
-        student = train_student(
-            arm,
-            store.unit(seed, arm.slug),
-            context,
-            earlier,
-            measured=arm in arms,
-            on_step=progress.step,
-            on_tile=progress.tile,
-            on_rows=progress.measured,
-        )
-        progress.network_done()
-        if arm == LABELS and needs_labels_student(config):
-            earlier = earlier_round(student, context)
-        rows += student.rows
+    return context, rows
+
+
+def run_seeds(
+    seeds: Sequence[int],
+    config: RunConfig,
+    dataset: ImageDataset,
+    data: TrainingData,
+    trainers: Mapping[str, Trainer],
+    store: RunStore,
+    progress: RunProgress,
+) -> dict[int, list[Row]]:
+    """Train and measure some seeds' teachers and students, arm after arm; return each seed's rows.
+
+    What is stored completely is read.
+    """
+    rows: dict[int, list[Row]] = {}
+    contexts: dict[int, SeedContext] = {}
+    for seed in seeds:
+        stored = stored_seed(seed, config, trainers, store)
+        if stored is not None:
+            progress.networks_done(networks_of_seed(config))
+            rows[seed] = stored
+        else:
+            contexts[seed], rows[seed] = seed_context(
+                seed, config, dataset, data, trainers, store, progress
+            )
+    trainer, arms = trainers["student"], config.arm_list()
+    earlier: dict[int, EarlierRound] = {}
+
+    def on_group(name: str, count: int) -> None:
+        title = f"students {config.student} together: {name}"
+        progress.network(title, trainer.total_steps, folder=name, together=count)
+
+    for group in arms_together(trained_arms(config), config.together):
+        students = [
+            Student(seed, arm, store.unit(seed, arm.slug), context, earlier.get(seed))
+            for seed, context in contexts.items()
+            for arm in group
+        ]
+        if config.together != "none":
+            points = student_points(trainer, config.points)
+            train_together(
+                students,
+                trainer,
+                store,
+                points,
+                on_group=on_group,
+                on_step=progress.step,
+                on_done=lambda: progress.network_done(counted=False),
+            )
+        for seed, arm, unit, context, round_ in students:
+            progress.network(
+                f"seed {seed}: student {config.student}, {arm.slug}",
+                trainer.total_steps,
+                folder=f"{seed}-{arm.slug}",
+            )
+            student = train_student(
+                arm,
+                unit,
+                context,
+                round_,
+                measured=arm in arms,
+                on_step=progress.step,
+                on_tile=progress.tile,
+                on_rows=progress.measured,
+            )
+            progress.network_done()
+            if arm == LABELS and needs_labels_student(config):
+                earlier[seed] = earlier_round(student, context)
+            rows[seed] += student.rows
     return rows
 
 
@@ -257,9 +308,13 @@ def run_study(
         with open_store(config, data=dataset.provenance, fresh=fresh) as store:
             config = store.config
             progress.networks(config.seeds * networks_of_seed(config))
+            data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
             rows: list[Row] = []
-            for seed in range(config.seeds):
-                rows += run_seed(seed, config, dataset, trainers, store, progress)
+            all_seeds = range(config.seeds)
+            # One after another unless they train together: a seed's teacher stays in memory.
+            for seeds in [[s] for s in all_seeds] if config.together == "none" else [all_seeds]:
+                done = run_seeds(seeds, config, dataset, data, trainers, store, progress)
+                rows += [row for seed in seeds for row in done[seed]]
             store.write_rows(rows)
             progress.status("writing the report")
             write_all(

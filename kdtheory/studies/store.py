@@ -131,7 +131,7 @@ class RunStore:
 
 #: What a run writes into its folder: all that `fresh` ever deletes.
 WRITTEN = (
-    "seeds", "config.json", "data.json", "provenance.json", "rows.jsonl", "report.html",
+    "seeds", "together", "config.json", "data.json", "provenance.json", "rows.jsonl", "report.html",
     "tensorboard",
     *(f"table.{ending}" for ending in ("md", "csv", "tex", "html")),
     *(f"{name}.{ending}" for name in ("complexity", "accuracy") for ending in ("png", "svg")),
