@@ -18,8 +18,10 @@ Only JAX, Flax, optax, NumPy and rich are needed besides this package.
 """
 
 import argparse
+import contextlib
 import functools
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -50,6 +52,8 @@ from kdtheory.training import (
     make_train_chunk,
     stack_supervisions,
 )
+from kdtheory.training.epoch_orders import EpochOrders
+from kdtheory.training.side_by_side import side_by_side
 from kdtheory.training.stacking import stack_states
 
 CLASSES, SIDE, PADDING = 100, 32, 4
@@ -128,14 +132,16 @@ def ours(
 ) -> Candidate:  # fmt: skip
     """Return kdtheory's own loop: `calls` programs of `length` steps."""
     chunk = chunk_of(name, batch, length, dtype)
-    held = start(name)
+    held, step = start(name), itertools.count(step=length)
     aligned = getattr(supervision, "aligned", None)
     supervision = supervision if aligned is None else aligned(length)
     key = jax.random.key(1)
+    orders = EpochOrders(chunk, key, len(data.images))
 
     def call() -> None:
         for _ in range(calls):
-            held[0], losses = chunk.advance(held[0], supervision, data, key)
+            order = orders.at(next(step))
+            held[0], losses = chunk.advance(held[0], supervision, data, key, order)
             np.asarray(losses)
 
     return Candidate(label, batch * length * calls, call)
@@ -150,24 +156,32 @@ def together(
     supervision = supervision or Labels(CLASSES)
     aligned = getattr(supervision, "aligned", None)
     supervision = supervision if aligned is None else aligned(length)
-    keys = [jax.random.key(seed) for seed in range(count)]
-    states = start(name, count)
+    keys = jnp.stack([jax.random.key(seed) for seed in range(count)])
     label = f"{count} networks {form}"
+    step = itertools.count(step=length)
     if form in ("in turn", "interleaved"):
+        states, threads = start(name, count), contextlib.ExitStack()
+        call_each = threads.enter_context(side_by_side(count if form == "interleaved" else 1))
+        each = [EpochOrders(chunk, key, len(data.images)) for key in keys]
+
+        def advance(network: int, now: int) -> np.ndarray:
+            states[network], losses = chunk.advance(
+                states[network], supervision, data, keys[network], each[network].at(now)
+            )
+            return np.asarray(losses)
 
         def call() -> None:
-            losses = []
-            for i, key in enumerate(keys):
-                states[i], loss = chunk.advance(states[i], supervision, data, key)
-                losses.append(np.asarray(loss) if form == "in turn" else loss)
-            [np.asarray(loss) for loss in losses]
+            call_each(advance, range(count), [next(step)] * count)
 
         return Candidate(label, batch * length * count, call)
-    held = [stack_states(states)]
-    stacked, all_keys = stack_supervisions([supervision] * count), jnp.stack(keys)
+    held = [stack_states(start(name, count))]
+    stacked = stack_supervisions([supervision] * count)
+    orders = EpochOrders(chunk, keys, len(data.images))
 
     def call_all() -> None:
-        held[0], losses = chunk.advance_many(held[0], stacked, data, all_keys, form == "packed")
+        held[0], losses = chunk.advance_many(
+            held[0], stacked, data, keys, form == "packed", orders.at(next(step))
+        )
         np.asarray(losses)
 
     return Candidate(label, batch * length * count, call_all)

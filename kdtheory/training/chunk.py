@@ -49,12 +49,15 @@ class TrainChunk(NamedTuple):
 
     length: int
     """How many."""
-    advance: Callable[[TrainState, Any, TrainingData, jax.Array], tuple[TrainState, jax.Array]]
-    """(state, supervision, data, key) -> (state `length` steps on, mean loss of each step). The
-    state's step must be a multiple of `length`."""
+    batch_size: int
+    """Examples a step."""
+    advance: Callable[..., tuple[TrainState, jax.Array]]
+    """(state, supervision, data, key, order=None) -> (state `length` steps on, mean loss of each
+    step). The state's step must be a multiple of `length`; the order is the epoch's, from
+    `EpochOrders`, and made by the program where it is None."""
     advance_many: Callable[..., tuple[TrainState, jax.Array]]
-    """(stacked state, stacked supervision, data, keys (s,), packed) -> (stacked state, losses
-    (s, length)). The stacked state's step is one for all."""
+    """(stacked state, stacked supervision, data, keys (s,), packed, orders=None) -> (stacked state,
+    losses (s, length)). The stacked state's step is one for all."""
     advance_on: Callable[[TrainState, Any, HostBatches, jax.Array], tuple[TrainState, jax.Array]]
     """(state, supervision, batches, key) -> (state `length` steps on, mean loss of each step): on
     batches that are given, instead of drawn from a split on the device."""
@@ -182,11 +185,15 @@ def make_train_chunk(
         return TrainState(state.step + 1, params, model_state, opt_state), loss
 
     def advance(
-        state: TrainState, supervision: Any, data: TrainingData, key: jax.Array
+        state: TrainState,
+        supervision: Any,
+        data: TrainingData,
+        key: jax.Array,
+        order: jax.Array | None = None,
     ) -> tuple[TrainState, jax.Array]:
         count = data.images.shape[0]
-        order: jax.Array | None = None
-        if (count // batch_size) % length == 0:  # the chunk lies in one epoch: one permutation
+        # A chunk that lies in one epoch needs one permutation.
+        if order is None and (count // batch_size) % length == 0:
             epoch = state.step // jnp.int32(count // batch_size)
             order = epoch_order(jax.random.split(key)[0], epoch, count)
         supervision = _over(supervision, state.step + 1, length)
@@ -224,21 +231,27 @@ def make_train_chunk(
     axes = TrainState(None, 0, 0, 0)  # type: ignore[arg-type]
 
     def advance_many(
-        states: TrainState, supervision: Stacked, data: TrainingData, keys: jax.Array, packed: bool
+        states: TrainState,
+        supervision: Stacked,
+        data: TrainingData,
+        keys: jax.Array,
+        packed: bool,
+        orders: jax.Array | None = None,
     ) -> tuple[TrainState, jax.Array]:
         def one(
-            state: TrainState, own: list[jax.Array], key: jax.Array
+            state: TrainState, own: list[jax.Array], key: jax.Array, order: jax.Array | None
         ) -> tuple[TrainState, jax.Array]:
-            return advance(state, supervision.with_own(own), data, key)
+            return advance(state, supervision.with_own(own), data, key, order)
 
         with packed_convolutions() if packed else contextlib.nullcontext():
-            return jax.vmap(one, in_axes=(axes, 0, 0), out_axes=(axes, 0))(
-                states, supervision.own, keys
+            return jax.vmap(one, in_axes=(axes, 0, 0, 0), out_axes=(axes, 0))(
+                states, supervision.own, keys, orders
             )
 
     everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     return TrainChunk(
         length,
+        batch_size,
         jax.jit(advance, donate_argnums=0, out_shardings=everywhere),
         jax.jit(advance_many, donate_argnums=0, static_argnums=4, out_shardings=everywhere),
         jax.jit(advance_on, donate_argnums=0, out_shardings=everywhere),

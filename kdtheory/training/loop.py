@@ -11,7 +11,9 @@ import numpy as np
 
 from kdtheory.errors import InputError, RunError, unknown_name
 from kdtheory.training.chunk import Together, TrainChunk
+from kdtheory.training.epoch_orders import EpochOrders
 from kdtheory.training.sharding import replicate
+from kdtheory.training.side_by_side import side_by_side
 from kdtheory.training.stacking import (
     of_one_kind,
     stack_states,
@@ -63,7 +65,7 @@ def _check_finite(losses: np.ndarray, names: Sequence[str], first: int) -> None:
 
 
 def dispatched(
-    advance: Callable[[Carry], tuple[Carry, np.ndarray]],
+    advance: Callable[[Carry, int], tuple[Carry, np.ndarray]],
     carry: Carry,
     *,
     step: int,
@@ -83,7 +85,7 @@ def dispatched(
         if stop < step:
             continue
         while step < stop:
-            carry, losses = advance(carry)
+            carry, losses = advance(carry, step)
             _check_finite(losses, names, step + 1)
             step += length
             if on_chunk is not None:
@@ -131,8 +133,10 @@ def run(
     if chunk.mesh is not None:
         state, supervision, data, key = replicate((state, supervision, data, key), chunk.mesh)
 
-    def advance(state: TrainState) -> tuple[TrainState, np.ndarray]:
-        state, losses = chunk.advance(state, supervision, data, key)
+    orders = EpochOrders(chunk, key, data.images.shape[0])
+
+    def advance(state: TrainState, step: int) -> tuple[TrainState, np.ndarray]:
+        state, losses = chunk.advance(state, supervision, data, key, orders.at(step))
         return state, np.asarray(losses)[None]
 
     for reached in dispatched(
@@ -227,16 +231,23 @@ def run_many(
         if chunk.mesh is not None:
             states, each, data = replicate((list(states), each, data), chunk.mesh)
 
-        def advance_each(states: list[TrainState]) -> tuple[list[TrainState], np.ndarray]:
-            reached = [
-                chunk.advance(state, supervision, data, key)
-                for state, (supervision, key) in zip(states, each, strict=True)
-            ]
-            # Fetched once all are dispatched: they run side by side where the backend can.
-            return [state for state, _ in reached], np.stack([losses for _, losses in reached])
+        orders = [EpochOrders(chunk, key, data.images.shape[0]) for _, key in each]
 
-        for reached in chunks(advance_each, copied(list(states))):
-            yield copied(reached)
+        def advance_one(network: int, state: TrainState, step: int) -> tuple[TrainState, jax.Array]:
+            supervision, key = each[network]
+            return chunk.advance(state, supervision, data, key, orders[network].at(step))
+
+        with side_by_side(len(states)) as call_each:
+
+            def advance_each(
+                states: list[TrainState], step: int
+            ) -> tuple[list[TrainState], np.ndarray]:
+                reached = call_each(advance_one, range(len(states)), states, [step] * len(states))
+                # Fetched once all are dispatched: they run side by side where the backend can.
+                return [state for state, _ in reached], np.stack([loss for _, loss in reached])
+
+            for reached in chunks(advance_each, copied(list(states))):
+                yield copied(reached)
         return
     supervision, stacked_keys = stack_supervisions(supervisions), jnp.stack(list(keys))
     if chunk.mesh is not None:
@@ -244,9 +255,11 @@ def run_many(
             (stacked, supervision, data, stacked_keys), chunk.mesh
         )
 
-    def advance_all(stacked: TrainState) -> tuple[TrainState, np.ndarray]:
+    all_orders = EpochOrders(chunk, stacked_keys, data.images.shape[0])
+
+    def advance_all(stacked: TrainState, step: int) -> tuple[TrainState, np.ndarray]:
         stacked, losses = chunk.advance_many(
-            stacked, supervision, data, stacked_keys, together == "packed"
+            stacked, supervision, data, stacked_keys, together == "packed", all_orders.at(step)
         )
         return stacked, np.asarray(losses)
 

@@ -128,7 +128,7 @@ def run_streamed(
     step = int(state.step)
     source: _Source | None = None
 
-    def advance(state: TrainState) -> tuple[TrainState, np.ndarray]:
+    def advance(state: TrainState, _: int) -> tuple[TrainState, np.ndarray]:
         nonlocal source
         if source is None:  # not before the stops are checked
             source = _Source(chunk, batches, step, stops[-1])
