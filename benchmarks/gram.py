@@ -31,6 +31,7 @@ import rich.console
 import rich.table
 import tyro
 
+from benchmarks import torch_models
 from kdtheory import models
 from kdtheory.ntk import gram, neural_tangents
 
@@ -59,7 +60,7 @@ class Config:
       n: numbers of examples (32x32x3).
       d: numbers of outputs; the kernel is "full".
       methods: "layerwise", "neural_tangents" (untiled), "nt_batch" (nt.batch, batch_size 64),
-        "torch" (torch.func's Jacobian contraction; lenet only, and only where PyTorch is there).
+        "torch" (torch.func's Jacobian contraction, where PyTorch and a counterpart are there).
       precision: of products on accelerators, as in `kdtheory.ntk.gram`; one of a process.
       repeats: timed runs after the warm-up; the median is reported.
       error_n: examples that errors are computed on; 0 for none.
@@ -182,27 +183,16 @@ def nt_batch(model: nn.Module, variables: Any) -> Callable[[Any], Any]:
     return lambda x: kernel_fn(x, None, variables["params"])
 
 
-def torch_lenet(variables: Any, d: int, x: np.ndarray) -> Callable[[], Any]:
-    """Return torch.func's Jacobian contraction for a LeNet of the same shape."""
+def torch_jacobians(name: str, d: int, x: np.ndarray) -> Callable[[], Any] | None:
+    """Return torch.func's Jacobian contraction for a network of the same shape, if there is one."""
     import torch
     from torch.func import functional_call, jacrev, vmap
 
-    width = variables["params"]["Conv_0"]["kernel"].shape[-1] / 6
-
-    def filters(count: int) -> int:
-        return round(count * width)
-
-    dense = [leaf["kernel"].shape for name, leaf in variables["params"].items() if "Dense" in name]
-    relu, pool = torch.nn.ReLU, torch.nn.MaxPool2d
-    net = torch.nn.Sequential(
-        torch.nn.Conv2d(3, filters(6), 5), relu(), pool(2),
-        torch.nn.Conv2d(filters(6), filters(16), 5), relu(), pool(2),
-        torch.nn.Flatten(),
-        torch.nn.LazyLinear(dense[0][1]), relu(), torch.nn.Linear(dense[0][1], dense[1][1]),
-        relu(), torch.nn.Linear(dense[1][1], d),
-    )  # fmt: skip
+    net = torch_models.build(name, d)
+    if net is None:
+        return None
+    net.eval()  # BatchNorm in inference mode
     images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
-    net(images[:1])
     params = {name: value.detach() for name, value in net.named_parameters()}
 
     def run() -> Any:
@@ -248,9 +238,11 @@ def measure(config: Config, name: str, n: int, d: int, rate: float) -> list[dict
         runs["nt_batch"] = lambda: batched(x)
         # Its tiles have one size, so two of them compile all that it needs.
         warm_ups["nt_batch"] = lambda: batched(x[:128])
-    torch_fits = name.startswith("lenet") and jacobian_bytes <= config.max_jacobian
+    torch_fits = "torch" in config.methods and jacobian_bytes <= config.max_jacobian
     if torch_fits and importlib.util.find_spec("torch"):
-        runs["torch"] = torch_lenet(variables, d, x)
+        contraction = torch_jacobians(name, d, x)
+        if contraction is not None:
+            runs["torch"] = contraction
 
     rows = []
     for method in config.methods:

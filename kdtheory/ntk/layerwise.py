@@ -29,12 +29,12 @@ from kdtheory.ntk.engines import (
     tree_bytes,
     used_bytes,
 )
-from kdtheory.ntk.inputs import same_settings
 from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
 from kdtheory.ntk.layer_gradients import contributions
 from kdtheory.ntk.memory import aligned_empty, available, total
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.tiling import padded
+from kdtheory.thread_settings import same_settings
 from kdtheory.typing import ApplyFn, Variables
 
 #: Memory for the passes over one chunk on CPU, in bytes: what malloc gives again without a trip to

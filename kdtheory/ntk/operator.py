@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.ntk import neural_tangents
 from kdtheory.ntk.inputs import as_inputs, cast, settings
 from kdtheory.ntk.jacobian import Jacobian
 from kdtheory.ntk.methods import make_engine
@@ -21,6 +22,7 @@ from kdtheory.ntk.tiling import blocks
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
 _OUTPUTS = ("full", "sum")
+_METHODS = ("auto", "neural_tangents")
 
 
 class Estimate(NamedTuple):
@@ -52,12 +54,15 @@ class NtkOperator:
         *,
         outputs: str,
         ridge: float,
+        method: str,
         batch_size: int | None,
         keep_linearization: bool,
         dtype: Any,
     ) -> None:
         if outputs not in _OUTPUTS:
             raise unknown_name("outputs", outputs, _OUTPUTS)
+        if method not in _METHODS:
+            raise unknown_name("method", method, _METHODS)
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1; got {batch_size}")
         if not (np.isfinite(ridge) and ridge >= 0):
@@ -66,7 +71,7 @@ class NtkOperator:
             self._variables = jax.device_put(cast(variables, self.dtype))
             self._x = as_inputs("x", x, self.dtype)
             self._engine = make_engine(
-                apply_fn, self._variables, self._x, outputs=outputs, method="auto"
+                apply_fn, self._variables, self._x, outputs=outputs, method=method
             )
             self.num_outputs = 1 if outputs == "sum" else self._engine.d
             self.jacobian = Jacobian(
@@ -79,6 +84,9 @@ class NtkOperator:
                 keep_linearization=keep_linearization,
                 dtype=self.dtype,
             )
+        self._reference = (
+            _reference_product(apply_fn, outputs) if method == "neural_tangents" else None
+        )
         self.shape = (len(self._x) * self.num_outputs,) * 2
         self.ridge = float(ridge)
 
@@ -89,7 +97,12 @@ class NtkOperator:
           InputError: a vector of another size.
         """
         vector = self._vector(vector)
-        product = self.jacobian.matvec(self.jacobian.rmatvec(vector.ravel()))
+        if self._reference is not None:
+            with settings(self.dtype, self._variables):
+                shaped = vector.reshape(-1, self.num_outputs)
+                product = np.asarray(self._reference(self._variables, self._x, shaped))
+        else:
+            product = self.jacobian.matvec(self.jacobian.rmatvec(vector.ravel()))
         return product.reshape(vector.shape) + self.dtype.type(self.ridge) * vector
 
     def transposed_jacobian_product(self, vector: ArrayLike) -> Any:
@@ -166,6 +179,25 @@ class NtkOperator:
         return vector.astype(self.dtype)
 
 
+def _reference_product(apply_fn: ApplyFn, outputs: str) -> Callable[..., jax.Array]:
+    """Return (variables, x, v (n, d)) -> K v by neural-tangents, compiled."""
+    library = neural_tangents.load()
+
+    @jax.jit
+    def product(variables: Variables, x: jax.Array, vector: jax.Array) -> jax.Array:
+        rest = {name: value for name, value in variables.items() if name != "params"}
+
+        def logits(params: Any, x: jax.Array) -> jax.Array:
+            values = apply_fn({"params": params, **rest}, x)
+            if outputs == "sum":
+                return values.sum(-1, keepdims=True) / math.sqrt(values.shape[-1])
+            return values
+
+        return library.empirical_ntk_vp_fn(logits, x, None, variables["params"])(vector)
+
+    return product
+
+
 def operator(
     apply_fn: ApplyFn,
     variables: Variables,
@@ -173,6 +205,7 @@ def operator(
     *,
     outputs: str = "full",
     ridge: float = 0.0,
+    method: str = "auto",
     batch_size: int | None = None,
     keep_linearization: bool = False,
     dtype: Any = None,
@@ -185,6 +218,9 @@ def operator(
       x: inputs of shape (n, ...).
       outputs: "full" for all d outputs, or "sum" for their sum over sqrt(d), as in `gram`.
       ridge: added to the diagonal.
+      method: "auto", or "neural_tangents": the reference, whose `empirical_ntk_vp_fn` multiplies
+        all examples in one call (`batch_size` is not used for K v then), and its Jacobian
+        contraction for the diagonal. `jacobian` is ours with both.
       batch_size: examples in one call; it does not change the result beyond rounding. None takes
         64 on CPU, where a batch's activations then stay in the cache, else 1024.
       keep_linearization: keep the activations of all examples after the first product, so that
@@ -209,6 +245,7 @@ def operator(
         x,
         outputs=outputs,
         ridge=ridge,
+        method=method,
         batch_size=batch_size,
         keep_linearization=keep_linearization,
         dtype=dtype,

@@ -139,8 +139,8 @@ class RunConfig:
     """Number of repetitions, with seeds 0, 1, 2, ..."""
     together: Together = "none"
     """Which students train together: none, the seeds of an arm, or its temperatures (arms) too.
-    Accelerators run them as one program (CPUs too if they have no convolutions), whose numbers are
-    those of each alone to rounding; otherwise one after another within each step, bit for bit."""
+    CPUs run the programs of students with convolutions side by side, with each one's numbers bit
+    for bit; else one program serves all, whose numbers are those to rounding."""
 
     points: int = 5
     """Evenly spaced points of a student's training at which complexity is measured."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from kdtheory.thread_settings import same_settings
+
 
 @contextlib.contextmanager
 def side_by_side(count: int, backend: str | None = None) -> Iterator[Callable[..., list[Any]]]:
@@ -28,12 +30,19 @@ def side_by_side(count: int, backend: str | None = None) -> Iterator[Callable[..
     if count < 2 or (backend or jax.default_backend()) != "cpu":
         yield lambda function, *arguments: list(map(function, *arguments))
         return
-    rounds = 0
+    rounds, same = 0, same_settings()
     with ThreadPoolExecutor(count, thread_name_prefix="kdtheory") as pool:
 
         def call_each(function: Callable[..., Any], *arguments: Any) -> list[Any]:
             nonlocal rounds
             rounds += 1
-            return list((map if rounds == 1 else pool.map)(function, *arguments))
+            if rounds == 1:
+                return list(map(function, *arguments))
+
+            def alike(*own: Any) -> Any:
+                with same():
+                    return function(*own)
+
+            return list(pool.map(alike, *arguments))
 
         yield call_each

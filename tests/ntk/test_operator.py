@@ -50,6 +50,16 @@ def test_products_trace_and_diagonal_are_the_dense_matrix_s(problem, outputs, la
     np.testing.assert_allclose(kernel.trace(), np.trace(dense), rtol=1e-11)
 
 
+@pytest.mark.parametrize("outputs", ["full", "sum"])
+def test_the_reference_is_selectable(problem, outputs):
+    settings = {"outputs": outputs, "ridge": 0.2, "dtype": "float64"}
+    ours = operator(*problem, **settings)
+    reference = operator(*problem, **settings, method="neural_tangents")
+    vector = np.random.default_rng(3).normal(size=(7, ours.num_outputs))
+    np.testing.assert_allclose(ours @ vector, reference @ vector, rtol=1e-11)
+    np.testing.assert_allclose(ours.diagonal(), reference.diagonal(), rtol=1e-11)
+
+
 def test_the_two_jacobian_products_are_transposes(problem):
     kernel = operator(*problem, batch_size=4, dtype="float64")
     rng = np.random.default_rng(2)
@@ -148,6 +158,7 @@ def test_float32_by_default(problem):
         ({"outputs": "trace"}, "unknown outputs 'trace'; known: full, sum"),
         ({"ridge": -1.0}, "ridge must be at least 0; got -1.0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"method": "layerwise"}, "unknown method .layerwise.; known: auto, neural_tangents"),
     ],
 )
 def test_bad_settings_get_one_clear_line(problem, settings, message):
