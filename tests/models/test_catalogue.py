@@ -20,7 +20,17 @@ def test_the_page_lists_every_model_in_order():
     assert tuple(row[0] for row in ROW.findall(PAGE.read_text())) == BUILT_IN
 
 
-@pytest.mark.parametrize("row", ROW.findall(PAGE.read_text()), ids=lambda row: row[0])
+#: Tracing these takes longer than all others together.
+DEEP = {"resnet110", "resnet101", "densenet121"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row[0], marks=[pytest.mark.slow] if row[0] in DEEP else [])
+        for row in ROW.findall(PAGE.read_text())
+    ],
+)
 def test_a_row_of_the_page_is_true(summarize, row):
     name, count, *shape, source = row
     shape = tuple(map(int, shape))

@@ -38,7 +38,7 @@ def two_seeds(tiny):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("together", ["seeds", "arms"])
+@pytest.mark.parametrize("together", [pytest.param("seeds", marks=pytest.mark.slow), "arms"])
 def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
     alone = run_study(two_seeds, quiet=True)
     config = dataclasses.replace(two_seeds, together=together, out=str(tmp_path / together))
@@ -63,7 +63,13 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("at", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, monkeypatch, at):
-    config = dataclasses.replace(two_seeds, together="seeds", save_seconds=0.0)
+    config = dataclasses.replace(
+        two_seeds,
+        together="seeds",
+        save_seconds=0.0,
+        arms=("labels", "online"),
+        temperatures=(4.0,),
+    )
     unbroken = run_study(dataclasses.replace(config, out=str(tmp_path / "unbroken")), quiet=True)
     show = RunProgress.network
 
@@ -86,6 +92,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, 
     assert run_study(config, quiet=True) == unbroken
 
 
+@pytest.mark.slow
 def test_more_seeds_and_arms_extend_a_run(two_seeds):
     config = dataclasses.replace(two_seeds, together="seeds")
     first = run_study(config, quiet=True)
@@ -98,6 +105,7 @@ def test_more_seeds_and_arms_extend_a_run(two_seeds):
     assert {row["seed"] for row in longer} == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_a_student_that_began_alone_goes_on_alone(two_seeds, tmp_path):
     config = dataclasses.replace(two_seeds, together="seeds")
     expected = run_study(dataclasses.replace(config, seeds=1), quiet=True)  # one: alone
@@ -128,6 +136,7 @@ def test_damaged_members(two_seeds):
         run_study(dataclasses.replace(config, seeds=2), quiet=True)
 
 
+@pytest.mark.slow
 def test_fresh_deletes_a_group_that_was_begun(two_seeds):
     config = dataclasses.replace(two_seeds, together="seeds", arms=("labels",))
     run_study(config, quiet=True)

@@ -124,6 +124,7 @@ def test_cutout_changes_what_is_seen(dataset, data):
     assert any(jax.tree.leaves(differ))
 
 
+@pytest.mark.slow
 def test_networks_together_mix_as_each_alone(dataset, data):
     """Each network has its own key, so its own weight and partners."""
     chunk = chunk_of(AugmentConfig(crop_padding=1, cutout=2, mixup=0.5), length=2)

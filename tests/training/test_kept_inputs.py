@@ -41,7 +41,7 @@ def test_gradients_are_the_same(name: str) -> None:
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="it serves CPUs")
 def test_nothing_is_computed_again_for_the_backward_pass() -> None:
-    model = models.create("resnet14", 3)
+    model = models.create("resnet8", 3)
     arguments = _arguments(model)
 
     def operations(kept: bool) -> float:
