@@ -20,6 +20,7 @@ install_import_hook("kdtheory", "beartype.beartype")
 import hypothesis
 import jax
 import matplotlib
+import pytest
 
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -27,3 +28,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 hypothesis.settings.register_profile("kdtheory", deadline=None, max_examples=20, derandomize=True)
 hypothesis.settings.load_profile("kdtheory")
+
+#: Files whose tests run for a minute: begun first, so that no worker waits for another at the end.
+LONG = ("test_documents.py", "test_notebooks.py", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first."""
+    items.sort(key=lambda item: item.path.name not in LONG)

@@ -19,7 +19,7 @@ def _grouped(channels: int, **settings: object) -> tuple[Any, Any]:
     return plain, plain.clone(conv_general_dilated=depthwise_conv)
 
 
-@hypothesis.settings(deadline=None, max_examples=12)
+@hypothesis.settings(deadline=None, max_examples=6)
 @hypothesis.given(
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),

@@ -46,6 +46,7 @@ def providers_of(contexts):
     }
 
 
+@pytest.mark.slow
 def test_known_logits_and_inference_train_the_same_student(
     finished_once, tiny, contexts, monkeypatch
 ):

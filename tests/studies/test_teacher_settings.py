@@ -194,6 +194,7 @@ class Killed(BaseException):
     """Stands for SIGKILL inside this process."""
 
 
+@pytest.mark.slow
 def test_a_killed_teacher_and_assistant_resume_to_the_same_numbers(quick, tmp_path, monkeypatch):
     config = dataclasses.replace(
         quick, assistant="mlp8x1", teacher_stop=0.5, teacher_perturbation=0.2,

@@ -47,6 +47,7 @@ def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
     assert alone[0]["settings"] != run_study(config, quiet=True)[0]["settings"]
 
 
+@pytest.mark.slow
 def test_interleaved_students_are_those_alone_bit_for_bit(tiny, tmp_path):
     config = dataclasses.replace(
         tiny, seeds=2, arms=("labels", "offline"), temperatures=(4.0,), epochs=1, points=2,

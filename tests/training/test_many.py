@@ -68,7 +68,7 @@ def largest_difference(first, second):
 
 
 @pytest.mark.parametrize("together", TOGETHER)
-@pytest.mark.parametrize("name", ["mlp16x1", "resnet8"])
+@pytest.mark.parametrize("name", ["mlp16x1", pytest.param("resnet8", marks=pytest.mark.slow)])
 def test_seeds_together_are_seeds_alone(dataset, data, name, together):
     """With BatchNorm, augmentation and each seed's own batches; in part, then to the end."""
     length = 1 if name == "resnet8" else 2
