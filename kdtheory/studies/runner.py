@@ -175,7 +175,6 @@ def run_seeds(
     seeds: Sequence[int],
     config: RunConfig,
     dataset: ImageDataset,
-    data: TrainingData,
     trainers: Mapping[str, Trainer],
     store: RunStore,
     progress: RunProgress,
@@ -191,10 +190,13 @@ def run_seeds(
         if stored is not None:
             progress.networks_done(networks_of_seed(config))
             rows[seed] = stored
-        else:
-            contexts[seed], rows[seed] = seed_context(
-                seed, config, dataset, data, trainers, store, progress
-            )
+    missing = [seed for seed in seeds if seed not in rows]
+    if missing:
+        data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
+    for seed in missing:
+        contexts[seed], rows[seed] = seed_context(
+            seed, config, dataset, data, trainers, store, progress
+        )
     trainer, arms = trainers["student"], config.arm_list()
     earlier: dict[int, EarlierRound] = {}
 
@@ -308,12 +310,11 @@ def run_study(
         with open_store(config, data=dataset.provenance, fresh=fresh) as store:
             config = store.config
             progress.networks(config.seeds * networks_of_seed(config))
-            data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
             rows: list[Row] = []
             all_seeds = range(config.seeds)
             # One after another unless they train together: a seed's teacher stays in memory.
             for seeds in [[s] for s in all_seeds] if config.together == "none" else [all_seeds]:
-                done = run_seeds(seeds, config, dataset, data, trainers, store, progress)
+                done = run_seeds(seeds, config, dataset, trainers, store, progress)
                 rows += [row for seed in seeds for row in done[seed]]
             store.write_rows(rows)
             progress.status("writing the report")

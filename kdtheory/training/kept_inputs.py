@@ -3,9 +3,9 @@
 XLA on CPU fuses what is cheap into whatever reads it, once for each reader. A convolution's weight
 gradient reads its input transposed, so the BatchNorm, the ReLU and the residual sums that made the
 input are computed again inside the transposition, element by element in its strided order, back to
-the first layer of the stage: 145 of the 340 ms of a training step of ResNet-20 (batch 128, two
-cores, JAX 0.12; 190 of 380 ms on JAX 0.10). Kept inputs make it 250 and 300 ms
-(`python -m benchmarks.training`).
+the first layer of the stage: 145 of the 340 ms of ResNet-20's forward and backward pass (batch 128,
+two cores, JAX 0.12; 190 of 380 ms on JAX 0.10), by JAX's profiler. Kept inputs make it 250 and 300
+ms; whole training steps beside a loop without them: `python -m benchmarks.training`.
 """
 
 import contextlib
