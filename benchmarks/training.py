@@ -44,7 +44,7 @@ from benchmarks.training_candidates import (
     torch_loop,
     variables_of,
 )
-from kdtheory.distillation import Labels
+from kdtheory.targets import Labels
 from kdtheory.training import default_steps_per_dispatch
 
 

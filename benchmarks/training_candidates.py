@@ -15,7 +15,7 @@ import optax
 from benchmarks import torch_models
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig
-from kdtheory.distillation import Labels, offline, online, stack
+from kdtheory.targets import Labels, offline, online, stack
 from kdtheory.training import (
     OptimizerConfig,
     TrainingData,

@@ -36,7 +36,7 @@ from kdtheory.claims.circle import FLIP, centres, draw_circle, ridge_weights, ri
 from kdtheory.complexity import factorize
 from kdtheory.errors import InputError, KernelError
 from kdtheory.report.writing import write_atomically
-from kdtheory.studies.provenance import provenance
+from kdtheory.runs.provenance import provenance
 
 RIDGE = 0.03  # times n
 GAMMAS = 2.0 ** np.arange(-6, 1)

@@ -39,7 +39,7 @@ from kdtheory import models
 from kdtheory.complexity import certify, condition_estimate
 from kdtheory.datasets import encode_labels, load, normalize
 from kdtheory.ntk import operator
-from kdtheory.studies.provenance import provenance
+from kdtheory.runs.provenance import provenance
 
 
 @dataclass(frozen=True)

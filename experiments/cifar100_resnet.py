@@ -25,8 +25,8 @@ import jax
 import numpy as np
 
 from kdtheory.datasets import ImageDataset, Source, SourceSplit, load, register_source
-from kdtheory.distillation.comparison import ARMS, ComparisonConfig, compare
 from kdtheory.errors import InputError, KdtheoryError, Terminated
+from kdtheory.runs.comparison import ARMS, ComparisonConfig, compare
 from kdtheory.training import OptimizerConfig, enable_compilation_cache
 
 #: Names of the four arrays in files that others write.

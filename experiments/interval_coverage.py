@@ -23,7 +23,7 @@ import tyro
 from kdtheory.complexity import certify, factored
 from kdtheory.errors import KernelError
 from kdtheory.report.writing import write_atomically
-from kdtheory.studies.provenance import provenance
+from kdtheory.runs.provenance import provenance
 
 CONDITIONS = (1e2, 1e4, 1e6, 1e8, 1e10)
 SHAPES = ("geometric", "polynomial", "two levels", "few large")

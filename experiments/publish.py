@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.report.findings import RULE
-from kdtheory.studies.catalogue import STUDIES, find_study
+from kdtheory.studies import STUDIES, find_study
 
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- results -->"

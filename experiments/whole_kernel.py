@@ -32,7 +32,7 @@ from kdtheory import models
 from kdtheory.complexity import certify, factorize, ridge_from_trace
 from kdtheory.datasets import encode_labels, load, normalize
 from kdtheory.ntk import gram
-from kdtheory.studies.provenance import provenance
+from kdtheory.runs.provenance import provenance
 
 Result = TypeVar("Result")
 

@@ -35,7 +35,7 @@ from kdtheory.commands.sweep import Sweep, sweep
 from kdtheory.commands.table import Table, table
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated
-from kdtheory.studies.config import read_config
+from kdtheory.runs.config import read_config
 
 Options = TypeVar("Options")
 

@@ -52,8 +52,8 @@ from kdtheory import datasets, models
 from kdtheory.analysis import decisions, margins
 from kdtheory.bounds import held_out_bound, margin_bound, teacher_student_bound
 from kdtheory.complexity import eigendecompose, factorize
-from kdtheory.distillation import Labels, RandomLabels, online, soft_targets, stack
 from kdtheory.ntk import gram
+from kdtheory.targets import Labels, RandomLabels, online, soft_targets, stack
 from kdtheory.training import (
     Examples,
     OptimizerConfig,
@@ -284,7 +284,7 @@ pl.DataFrame({
 # While the first is near 10 % and the second near 0 it smooths over them; when they change places
 # it has memorised them.
 #
-# `kdtheory.distillation` turns the trajectory into target providers, which training loops take:
+# `kdtheory.targets` turns the trajectory into target providers, which training loops take:
 # `online(...)` below, `offline(teacher.apply, trajectory.final(), temperature=4.0)` for the last
 # checkpoint all the time. A provider is a pytree, so compiled code takes it as an argument.
 

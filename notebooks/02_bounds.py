@@ -45,8 +45,8 @@ from IPython.display import display
 from kdtheory import bounds, models
 from kdtheory.analysis import decisions, margins
 from kdtheory.complexity import eigendecompose, factorize
-from kdtheory.distillation import soft_targets
 from kdtheory.ntk import gram
+from kdtheory.targets import soft_targets
 
 # The tests execute the notebook at small size; its numbers then mean nothing.
 SMALL = os.environ.get("KDTHEORY_NOTEBOOK_SMALL") == "1"

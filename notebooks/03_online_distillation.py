@@ -47,8 +47,8 @@ from IPython.display import display
 from kdtheory import datasets, models
 from kdtheory.analysis import agreement, decisions, margins, ntk_similarity
 from kdtheory.complexity import factorize, ridge_from_trace
-from kdtheory.distillation import Labels, RandomLabels, offline, online, soft_targets, stack
 from kdtheory.ntk import gram
+from kdtheory.targets import Labels, RandomLabels, offline, online, soft_targets, stack
 from kdtheory.training import (
     Examples,
     OptimizerConfig,

@@ -38,7 +38,7 @@ from IPython.display import HTML, Image, display
 
 from kdtheory import datasets, models, ntk, report
 from kdtheory.errors import InputError
-from kdtheory.studies import RunConfig, run_study
+from kdtheory.runs import RunConfig, run_study
 from kdtheory.training import OptimizerConfig
 
 SMALL = os.environ.get("KDTHEORY_NOTEBOOK_SMALL") == "1"

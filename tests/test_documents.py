@@ -20,7 +20,7 @@ SMALL = {
             "online", "--dataset", "synthetic", "--no-augment"],
     "gram": ["--ntk-size", "12", "--model", "mlp8x1"],
     "study": ["--smoke", "--seeds", "1"],
-    "sweep": ["--list"],  # tests/studies/test_sweep.py carries sweeps out
+    "sweep": ["--list"],  # tests/runs/test_sweep.py carries sweeps out
 }  # fmt: skip
 
 

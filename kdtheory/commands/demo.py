@@ -20,6 +20,6 @@ class Demo:
 
 def demo(options: Demo) -> None:
     """Run `kdtheory demo`."""
-    from kdtheory.studies.demo import run_demo
+    from kdtheory.runs.demo import run_demo
 
     run_demo(Path(options.out), seeds=options.seeds, smoke=options.smoke, fresh=options.fresh)

@@ -59,7 +59,7 @@ class Gram:
 
 def gram(options: Gram) -> None:
     """Run `kdtheory gram`."""
-    from kdtheory.studies.kernel_files import gram_bar, save_gram
+    from kdtheory.measure.kernel_files import gram_bar, save_gram
 
     several = options.distributed == "auto" or any(
         value is not None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from kdtheory.studies.config import RunConfig
+from kdtheory.runs.config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Run:
 
 def run(options: Run) -> None:
     """Run `kdtheory run`."""
-    from kdtheory.studies.demo import show
-    from kdtheory.studies.runner import run_study
+    from kdtheory.runs.demo import show
+    from kdtheory.runs.runner import run_study
 
     show(run_study(options.run, fresh=options.fresh), Path(options.run.out))

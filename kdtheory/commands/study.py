@@ -10,7 +10,7 @@ import tyro
 from kdtheory.errors import InputError
 
 if TYPE_CHECKING:
-    from kdtheory.studies.catalogue.study import Analysis
+    from kdtheory.studies.study import Analysis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,9 @@ class StudyOptions:
 
 def study(options: StudyOptions) -> None:
     """Run `kdtheory study`."""
-    from kdtheory.studies.catalogue import find_study
-    from kdtheory.studies.catalogue.carry_out import carry_out
-    from kdtheory.studies.launch import slurm_settings
+    from kdtheory.runs.launch import slurm_settings
+    from kdtheory.studies import find_study
+    from kdtheory.studies.carry_out import carry_out
 
     if options.list:
         _print_list()
@@ -85,7 +85,7 @@ def _print_list() -> None:
     from rich.table import Table
 
     from kdtheory.report import stdout_console
-    from kdtheory.studies.catalogue import STUDIES
+    from kdtheory.studies import STUDIES
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
     for header in ("study", "question", "size: cost"):
@@ -100,7 +100,7 @@ def _print_analysis(analysis: "Analysis", out: Path) -> None:
     from rich.table import Table
 
     from kdtheory.report import stdout_console
-    from kdtheory.studies.catalogue.results import verdict_counts
+    from kdtheory.studies.results import verdict_counts
 
     console = stdout_console()
     for table in analysis.tables:

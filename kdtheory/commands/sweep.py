@@ -35,8 +35,8 @@ class Sweep:
 
 def sweep(options: Sweep) -> None:
     """Run `kdtheory sweep`."""
-    from kdtheory.studies.launch import launch, slurm_settings
-    from kdtheory.studies.sweep import Outcome, read_sweep, write_failures, write_sweep
+    from kdtheory.runs.launch import launch, slurm_settings
+    from kdtheory.runs.sweep import Outcome, read_sweep, write_failures, write_sweep
 
     cases = read_sweep(options.file, options.out)
     if options.list:

@@ -1,15 +1,45 @@
-"""Runs: configurations, their stores, and the runner that fills them."""
+"""The studies by name: each a question, its runs, and what is made of them; one file a study."""
 
-from kdtheory.studies.config import Arm, RunConfig, from_json, read_config, to_json
-from kdtheory.studies.provenance import provenance
-from kdtheory.studies.runner import run_study
+from kdtheory.errors import unknown_name
+from kdtheory.studies.accuracy import ACCURACY
+from kdtheory.studies.bounds_on_images import BOUNDS_ON_IMAGES
+from kdtheory.studies.capacity_gap import CAPACITY_GAP
+from kdtheory.studies.complexity_curve import COMPLEXITY_CURVE
+from kdtheory.studies.early_stopping import EARLY_STOPPING
+from kdtheory.studies.noisy_teacher import NOISY_TEACHER
+from kdtheory.studies.schedule import SCHEDULE
+from kdtheory.studies.similarity import SIMILARITY
+from kdtheory.studies.study import Analysis, Study
+from kdtheory.studies.temperature import TEMPERATURE
 
-__all__ = [
-    "Arm",
-    "RunConfig",
-    "from_json",
-    "provenance",
-    "read_config",
-    "run_study",
-    "to_json",
-]
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        ACCURACY,
+        COMPLEXITY_CURVE,
+        TEMPERATURE,
+        EARLY_STOPPING,
+        SIMILARITY,
+        CAPACITY_GAP,
+        SCHEDULE,
+        NOISY_TEACHER,
+        BOUNDS_ON_IMAGES,
+    )
+}
+
+
+def find_study(name: str) -> Study:
+    """Return a study by name.
+
+    Raises:
+      InputError: there is none of that name.
+
+    >>> find_study("accuracy").name
+    'accuracy'
+    """
+    if name not in STUDIES:
+        raise unknown_name("study", name, STUDIES)
+    return STUDIES[name]
+
+
+__all__ = ["STUDIES", "Analysis", "Study", "find_study"]

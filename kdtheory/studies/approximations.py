@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from kdtheory import datasets, models, ntk, training
-from kdtheory.distillation import Labels
 from kdtheory.report.figures import render
 from kdtheory.report.writing import write_atomically
+from kdtheory.runs.provenance import provenance
 from kdtheory.studies.approximation_report import (
     Row,
     csv_text,
@@ -27,7 +27,7 @@ from kdtheory.studies.approximation_report import (
     sum_of_logits_figure,
     tables,
 )
-from kdtheory.studies.provenance import provenance
+from kdtheory.targets import Labels
 from kdtheory.typing import ApplyFn
 
 

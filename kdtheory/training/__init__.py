@@ -20,7 +20,6 @@ from kdtheory.training.resumable import resumable
 from kdtheory.training.sharding import data_mesh
 from kdtheory.training.stacking import stack_supervisions
 from kdtheory.training.state import (
-    Examples,
     Supervision,
     TrainingData,
     TrainState,
@@ -35,7 +34,6 @@ __all__ = [
     "ComputeDtype",
     "EpochRecord",
     "EventFiles",
-    "Examples",
     "FitResult",
     "NonFiniteLossError",
     "OptimizerConfig",

@@ -11,12 +11,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, mix_losses, train_view
 from kdtheory.errors import InputError
+from kdtheory.targets.examples import Examples
 from kdtheory.training.batches import batch_indices, epoch_order
 from kdtheory.training.kept_inputs import kept_convolution_inputs
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import in_precision
 from kdtheory.training.stacking import Stacked
-from kdtheory.training.state import Batch, Examples, HostBatches, TrainingData, TrainState
+from kdtheory.training.state import Batch, HostBatches, TrainingData, TrainState
 from kdtheory.typing import ArrayLike
 
 #: How several networks run together: one program after another without waiting between them, one

@@ -17,13 +17,14 @@ from jaxtyping import Float
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset, stream
 from kdtheory.errors import InputError
+from kdtheory.targets.examples import Examples
 from kdtheory.training.batches import steps_per_epoch
 from kdtheory.training.chunk import default_steps_per_dispatch, make_train_chunk
 from kdtheory.training.evaluate import predict_logits
 from kdtheory.training.loop import run
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer
 from kdtheory.training.precision import in_precision
-from kdtheory.training.state import Examples, Supervision, init_state, training_data
+from kdtheory.training.state import Supervision, init_state, training_data
 from kdtheory.training.streamed import run_streamed
 from kdtheory.typing import ArrayLike, Variables
 
@@ -54,7 +55,7 @@ class FitResult(NamedTuple):
 
 @struct.dataclass
 class _LabelLoss:
-    """Cross-entropy of the labels; `kdtheory.distillation.Labels` offers targets besides."""
+    """Cross-entropy of the labels; `kdtheory.targets.Labels` offers targets besides."""
 
     def loss(
         self, logits: Float[ArrayLike, "n d"], step: ArrayLike, examples: Examples
@@ -108,7 +109,7 @@ def fit(
     Args:
       model: a Flax module `(images, train) -> logits`, or a name for `models.create`.
       dataset: its training split is trained on, its validation split evaluated.
-      targets: a target provider, such as `distillation.offline(...)`; default: the labels.
+      targets: a target provider, such as `targets.offline(...)`; default: the labels.
       epochs: passes over the training split.
       key: PRNG key of the initial parameters, the batches and the augmentation.
       optimizer: a configuration, or an optax transformation; default: `OptimizerConfig()`.

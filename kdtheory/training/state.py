@@ -9,16 +9,8 @@ import optax
 from jaxtyping import Float, Int, UInt8
 
 from kdtheory.datasets import Split
+from kdtheory.targets.examples import Examples
 from kdtheory.typing import ArrayLike
-
-
-class Examples(NamedTuple):
-    """A batch as the model sees it: images normalised and augmented."""
-
-    images: Float[ArrayLike, "n h w c"]
-    labels: Int[ArrayLike, " n"]
-    indices: Int[ArrayLike, " n"]
-    """Positions in the training split."""
 
 
 class Batch(NamedTuple):

@@ -73,7 +73,7 @@ def test_the_interval_holds_the_value(capsys, targets):
 
 
 def test_what_does_not_fit_is_bounded(capsys, monkeypatch):
-    monkeypatch.setattr("kdtheory.studies.complexity_of_network.available", lambda: 1000)
+    monkeypatch.setattr("kdtheory.measure.complexity_of_network.available", lambda: 1000)
     values = run(capsys, *NETWORK, "--relative-gap", 0.5)
     assert values["route"] in ("primal", "dual")
     assert 0 < values["lower"] <= values["upper"]
@@ -109,7 +109,7 @@ def test_the_spectrum_drawn_is_the_kernels(saved, capsys, tmp_path, monkeypatch)
     kernel, targets, folder = saved
     drawn = []
     monkeypatch.setattr(
-        "kdtheory.studies.complexity_figure.save_spectrum",
+        "kdtheory.measure.complexity_figure.save_spectrum",
         lambda path, lines, ridge: drawn.append((lines, ridge)),
     )
     run(

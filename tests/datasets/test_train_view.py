@@ -16,8 +16,8 @@ from kdtheory.datasets import (
     normalize,
     train_view,
 )
-from kdtheory.distillation import cross_entropy, offline, squared_error
 from kdtheory.errors import InputError
+from kdtheory.targets import cross_entropy, offline, squared_error
 from kdtheory.training import Examples
 
 MEAN, STD = np.array([0.3, 0.6], np.float32), np.array([0.2, 0.4], np.float32)

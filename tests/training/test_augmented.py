@@ -8,9 +8,9 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, augment, load, normalize, train_view
-from kdtheory.distillation import Labels, RandomLabels, offline
+from kdtheory.targets import Labels, RandomLabels, offline
+from kdtheory.targets.examples import Examples
 from kdtheory.training import (
-    Examples,
     batch_indices,
     init_state,
     make_train_chunk,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdtheory import models
-from kdtheory.distillation import Labels
+from kdtheory.targets import Labels
 from kdtheory.training import (
     OptimizerConfig,
     TrainingData,

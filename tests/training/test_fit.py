@@ -7,8 +7,8 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import load
-from kdtheory.distillation import Labels, offline
 from kdtheory.errors import InputError
+from kdtheory.targets import Labels, offline
 from kdtheory.training import fit
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import flax.linen as nn, jax, numpy as np
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, load
-from kdtheory.distillation import online, stack
+from kdtheory.targets import online, stack
 from kdtheory.training import *
 
 class Net(nn.Module):

@@ -7,8 +7,8 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, load
-from kdtheory.distillation import Labels, offline
 from kdtheory.errors import InputError, RunError
+from kdtheory.targets import Labels, offline
 from kdtheory.training import (
     Checkpoints,
     OptimizerConfig,

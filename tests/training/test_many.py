@@ -7,8 +7,8 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, load
-from kdtheory.distillation import Labels, Trajectory, offline, online, stack
 from kdtheory.errors import InputError
+from kdtheory.targets import Labels, Trajectory, offline, online, stack
 from kdtheory.training import (
     NonFiniteLossError,
     OptimizerConfig,

@@ -10,8 +10,8 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import load
-from kdtheory.distillation import Labels
 from kdtheory.errors import RunError, Terminated
+from kdtheory.targets import Labels
 from kdtheory.training import (
     Checkpoints,
     OptimizerConfig,

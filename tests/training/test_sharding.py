@@ -21,7 +21,7 @@ if processes > 1:
     jax.distributed.initialize(f"localhost:{port}", processes, rank)
 import jax.numpy as jnp, numpy as np, flax.linen as nn
 from kdtheory.datasets import AugmentConfig, load
-from kdtheory.distillation import Labels, stack, online
+from kdtheory.targets import Labels, stack, online
 from kdtheory import models
 from kdtheory.training import *
 

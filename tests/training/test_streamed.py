@@ -10,8 +10,8 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, StreamBatch, load, load_streamed, stream
-from kdtheory.distillation import online, stack
 from kdtheory.errors import InputError
+from kdtheory.targets import online, stack
 from kdtheory.training import (
     batch_indices,
     data_mesh,

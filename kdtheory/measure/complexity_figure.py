@@ -1,0 +1,98 @@
+"""The figure of `kdtheory complexity --plot`: which directions make targets complex."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdtheory.errors import InputError
+from kdtheory.measure.kernel_values import SpectrumLines
+from kdtheory.runs.store import write_file
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+# Okabe and Ito (2008), told apart under the common forms of colour blindness.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure.Figure":
+    """Draw the spectrum, and the targets' energy and complexity summed over its directions.
+
+    Left: eigenvalues, with the ridge. Right: the share of ||Y||^2 (dashed) and of the complexity
+    (solid) that lies in the leading directions; complexity that rises late is made by directions in
+    which the kernel is small.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    kind = "eigenvalue" if lines.exact else "Ritz value"
+    style = "-" if lines.exact else "o-"
+    spectra = np.atleast_2d(lines.eigenvalues)
+    for index, values in enumerate(spectra):
+        # What is below this is the rounding of a zero.
+        floor = values.size * float(np.finfo(np.float64).eps) * np.nanmax(values)
+        shown = values[np.isfinite(values) & (values > floor)]
+        left.plot(np.arange(1, len(shown) + 1), shown, style, color=_color(index), markersize=2.5)
+    if ridge > 0:
+        left.axhline(ridge, color="#555555", linestyle=":", label=f"ridge {ridge:.3g}")
+        left.legend(frameon=False)
+    _logarithmic(left)
+    left.set_xlabel(f"index of the {kind}")
+    left.set_ylabel(kind)
+    for index, energy in enumerate(lines.energy):
+        values = np.maximum(spectra[min(index, len(spectra) - 1)], 0.0)
+        found = np.isfinite(energy) & (values + ridge > 0)
+        terms = energy[found] / (values[found] + ridge)
+        order = np.arange(1, found.sum() + 1)
+        name = f"set {index}: " if len(lines.energy) > 1 else ""
+        right.plot(
+            order, np.cumsum(terms) / max(terms.sum(), 1e-300), color=_color(index),
+            label=f"{name}complexity",
+        )  # fmt: skip
+        right.plot(
+            order, np.cumsum(energy[found]) / max(energy[found].sum(), 1e-300), "--",
+            color=_color(index), label=f"{name}energy",
+        )  # fmt: skip
+    right.set_xscale("log")
+    right.set_ylim(0, 1.02)
+    right.set_xlabel(f"leading {kind}s")
+    right.set_ylabel("share of the whole")
+    right.legend(frameon=False)
+    return figure
+
+
+def save_spectrum(path: Path, lines: SpectrumLines, *, ridge: float) -> None:
+    """Write `spectrum_figure` in the format of the path's suffix.
+
+    Raises:
+      RunError: the file cannot be written.
+    """
+    figure = spectrum_figure(lines, ridge=ridge)
+    kind = path.suffix[1:]
+    write_file(path, lambda file: figure.savefig(file, format=kind, dpi=150))
+
+
+def check_plot(path: Path) -> None:
+    """Raise InputError, before anything is computed, for a figure that could not be written.
+
+    >>> check_plot(Path("figure.txt"))
+    Traceback (most recent call last):
+    ...
+    kdtheory.errors.InputError: --plot must end in .pdf, .png or .svg, got figure.txt
+    """
+    if path.suffix not in (".pdf", ".png", ".svg"):
+        raise InputError(f"--plot must end in .pdf, .png or .svg, got {path}")
+    if path.is_dir():
+        raise InputError(f"--plot must name a file, {path} is a folder")
+
+
+def _color(index: int) -> str:
+    return _COLORS[index % len(_COLORS)]
+
+
+def _logarithmic(axes: Any) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")

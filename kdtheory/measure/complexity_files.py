@@ -1,0 +1,123 @@
+"""Complexity of a kernel and targets that lie in files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdtheory.errors import InputError, KernelError
+from kdtheory.measure.kernel_files import load_array
+from kdtheory.measure.kernel_values import KernelValues, dense_values
+
+
+def complexity_of_files(
+    gram_path: Path, targets_path: Path, *, ridge: float, num_outputs: int | None = None
+) -> dict[str, Any]:
+    """Return `values_of_files(...).values`: `factorize(K, ridge=ridge).complexity(Y)` and more.
+
+    Raises:
+      InputError: as `values_of_files`.
+      KernelError: as `values_of_files`.
+    """
+    return values_of_files(gram_path, targets_path, ridge=ridge, num_outputs=num_outputs).values
+
+
+def values_of_files(
+    gram_path: Path,
+    targets_path: Path,
+    *,
+    ridge: float,
+    num_outputs: int | None = None,
+    spectrum: bool = False,
+) -> KernelValues:
+    """Return complexity, adjusted complexity and margins of targets on a kernel, both .npy files.
+
+    The adjusted value depends on n = N / d. d is `num_outputs`, or what the .json that `save_gram`
+    writes beside the kernel says; without either, the last axis of targets (n, d), or 1 for flat
+    targets. The d and n used are among the values, as "num_outputs" and "n". Margins are those of
+    the kernel predictor on the targets' own decisions.
+
+    Raises:
+      InputError: files that cannot be read, targets of another shape, or num_outputs that
+        contradicts the .json or does not divide the kernel's rows.
+      KernelError: a kernel that is not square, not finite, asymmetric, indefinite or singular.
+    """
+    kernel, targets = load_array(gram_path), load_array(targets_path)
+    d = _outputs_a_row(gram_path, kernel, targets, num_outputs)
+    return dense_values(kernel, targets, ridge=ridge, num_outputs=d, spectrum=spectrum)
+
+
+def _outputs_a_row(
+    gram_path: Path, kernel: np.ndarray, targets: np.ndarray, num_outputs: int | None
+) -> int | None:
+    """Return d of the kernel's rows (n d = N) from the flag or the kernel's .json, None if neither.
+
+    Raises:
+      InputError: the flag and the .json contradict each other, the .json is not that of the kernel,
+        or the targets are not for what was kept of the outputs.
+    """
+    settings_path = gram_path.with_suffix(".json")
+    stored = _read_settings(settings_path)
+    if "shape" in stored and list(kernel.shape) != stored["shape"]:
+        raise InputError(
+            f"{settings_path} describes a kernel of shape {stored['shape']}, {gram_path} has "
+            f"{list(kernel.shape)}; move away the one that does not belong there"
+        )
+    if kernel.ndim == 3:
+        raise KernelError(
+            f"{gram_path} holds {len(kernel)} matrices (--outputs diagonal: one for each output), "
+            "which is not one matrix; save a single one, K[a], with targets of shape (n,) or a "
+            "stack (k, n), or make the kernel with --outputs full"
+        )
+    if kernel.ndim != 2:
+        # Nothing to compare with; `factorize` says what is wrong.
+        return num_outputs
+    size = len(kernel)
+    kept = stored.get("outputs", "full")
+    one_a_row = kept in ("trace", "sum")
+    if one_a_row or _one_row_an_example(kernel, targets, num_outputs):
+        source = f"was made with --outputs {kept}" if one_a_row else "has one row an example"
+        taken = {(size,), (size, 1), (*targets.shape[:1], size), (*targets.shape[:1], size, 1)}
+        if targets.shape not in taken:
+            raise InputError(
+                f"{gram_path} {source}: it takes targets of shape ({size},) or a stack "
+                f"(k, {size}), got {targets.shape}; for targets (n, d) make the kernel with "
+                "--outputs full"
+            )
+    told = 1 if one_a_row else stored.get("num_outputs")
+    if told is not None and num_outputs not in (None, told):
+        raise InputError(
+            f"--num-outputs {num_outputs} contradicts {settings_path}, which says {told} "
+            f"(--outputs {kept}); leave the flag out, or move that file away"
+        )
+    return told if num_outputs is None else num_outputs
+
+
+def _one_row_an_example(kernel: np.ndarray, targets: np.ndarray, num_outputs: int | None) -> bool:
+    """Return whether (n, d) or (k, n, d) targets, d > 1, meet a kernel of n rows."""
+    return (
+        num_outputs in (None, 1)
+        and targets.ndim in (2, 3)
+        and targets.shape[-2] == len(kernel)
+        and targets.shape[-1] not in (1, len(kernel))
+    )
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Return what a kernel's .json says of it; empty without one, or where it is another's.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}, beside the kernel, is damaged ({error}); remove it") from error
+    if not isinstance(read, dict) or not isinstance(read.get("num_outputs"), int):
+        return {}
+    return read

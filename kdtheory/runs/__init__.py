@@ -1,0 +1,15 @@
+"""Runs: configurations, their stores, and the runner that fills them."""
+
+from kdtheory.runs.config import Arm, RunConfig, from_json, read_config, to_json
+from kdtheory.runs.provenance import provenance
+from kdtheory.runs.runner import run_study
+
+__all__ = [
+    "Arm",
+    "RunConfig",
+    "from_json",
+    "provenance",
+    "read_config",
+    "run_study",
+    "to_json",
+]

@@ -1,0 +1,55 @@
+"""A teacher assistant: a network distilled from the teacher that teaches the students in its place.
+
+Source: Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdtheory.targets import Teacher, offline
+from kdtheory.runs.config import RunConfig
+from kdtheory.runs.network import Trainer
+from kdtheory.runs.teacher import TrainedTeacher
+from kdtheory.training import in_precision
+
+
+def assistant_supervision(config: RunConfig, trainer: Trainer, teacher: TrainedTeacher) -> Teacher:
+    """Return what trains an assistant: its teacher's last checkpoint at the last temperature.
+
+    Args:
+      config: the run; alpha mixes in labels as it does for students.
+      trainer: the teacher's architecture.
+      teacher: as it is after `teacher_stop` and `teacher_perturbation`.
+    """
+    return offline(
+        in_precision(trainer.model.apply, config.compute_dtype),
+        teacher.trajectory.final(),
+        temperature=config.temperatures[-1],
+        alpha=config.alpha,
+    )
+
+
+def assistant_settings(
+    config: RunConfig, own: Mapping[str, Any], teachers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return everything that an assistant's checkpoints and their logits depend on, but the seed.
+
+    Args:
+      config: the run.
+      own: `training_settings` of the assistant's own training.
+      teachers: those of its teacher.
+    """
+    return {
+        **own,
+        # Of an assistant these are its students'; what its teacher saw is below.
+        "teacher_data": "train",
+        "teacher_noise": None,
+        "data_seed": None,
+        "distilled_from": {
+            **teachers,
+            "teacher_stop": config.teacher_stop,
+            "teacher_perturbation": config.teacher_perturbation,
+        },
+        "temperature": config.temperatures[-1],
+        "alpha": config.alpha,
+    }

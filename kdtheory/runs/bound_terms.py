@@ -1,0 +1,106 @@
+"""The terms of the teacher-student bound, of every supervision, for the student before training."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from kdtheory.analysis import decisions, margins
+from kdtheory.bounds import margin_bound, ridge_fit, teacher_student_bound
+from kdtheory.runs.context import SeedContext
+from kdtheory.runs.store import Row
+
+#: The margins gamma that the bound holds for at once, fixed before any sample.
+GAMMAS = 2.0 ** np.arange(-7, 1)
+
+#: Spacing of the ball's radii, in the unit of ||h||_H.
+RADIUS_UNIT = 2.0**-4
+
+#: Probability with which each bound fails.
+DELTA = 0.05
+
+
+class BoundedSupervision(NamedTuple):
+    """A supervision whose bound is computed."""
+
+    name: str
+    temperature: float | None
+    checkpoint_step: int | None
+    """The teacher's step; None without a teacher."""
+    targets: Float[np.ndarray, "n 1"]
+    test_error: float | None
+    """The teacher's, on the test split."""
+
+
+def bounded_supervisions(context: SeedContext) -> list[BoundedSupervision]:
+    """Return random labels, labels, the final teacher, and each checkpoint as "online"."""
+    dataset, teacher = context.dataset, context.teacher
+    found = [
+        BoundedSupervision(name, None, None, targets, None)
+        for name, targets in context.fixed_targets.items()
+    ]
+    last = len(teacher.steps) - 1
+    named = [("offline", last), *(("online", i) for i in range(last + 1))]
+    for name, i in named:
+        logits = teacher.logits[i]
+        error = float(np.mean(decisions(logits["test"]) != dataset.test.labels))
+        for temperature in context.config.temperatures:
+            targets = context.targets_of(context.measured(logits), temperature)
+            found.append(BoundedSupervision(name, temperature, teacher.steps[i], targets, error))
+    return found
+
+
+def bound_rows(context: SeedContext) -> list[Row]:
+    """Return the terms of the teacher-student bound, one row a supervision.
+
+    The student is the linearised one, f = f_0 + h with f_0 the untrained network and h the ridge
+    fit of Y - f_0 with the kernel at initialisation and the run's ridge; h's norm is what counts.
+    The supervision's hard decisions on the measuring examples are the labels of its margins, and
+    their error against the data set's labels is the teacher's error; for labels it is 0, and the
+    bound is the margin bound. Each bound holds with probability 0.95 by itself, at the gamma of a
+    fixed grid where it is smallest.
+
+    The targets may depend on the sample. The kernel's one dependence on it is through the pixels'
+    mean and standard deviation, which are those of the training split. On training examples
+    (ntk_split="train") the rows therefore say "diagnostic"; on test examples they are certificates.
+    """
+    config = context.config
+    factor = context.kernel_at_init().factor
+    initial = context.initial_logits[:, 0].astype(np.float64)
+    labels = np.asarray(context.ntk_examples.labels)
+    on_train = config.ntk_split == "train"
+    supervisions = bounded_supervisions(context)
+    # One factorisation serves all targets at once.
+    targets = np.stack([each.targets[:, 0] for each in supervisions]).astype(np.float64)
+    fits = ridge_fit(factor, targets - initial)
+    rows: list[Row] = []
+    for each, increments, norm in zip(
+        supervisions, fits.predictions, np.atleast_1d(fits.squared_norm), strict=True
+    ):
+        hard = decisions(each.targets)
+        student = margin_bound(
+            margins(initial + increments, hard),
+            squared_norm=float(norm),
+            trace=factor.trace,
+            gamma=GAMMAS,
+            kernel_depends_on_sample=on_train,
+            delta=DELTA,
+            radius_unit=RADIUS_UNIT,
+        )
+        terms = teacher_student_bound(
+            student,
+            teacher_error=float(np.mean(hard != labels)),
+            teacher_error_on_sample=True,
+            teacher_depends_on_sample=on_train and config.teacher_data != "validation",
+        ).best()
+        rows.append({
+            **context.row, "kind": "bound", "step": 0, "epoch": 0, "final": False,
+            "supervision": each.name, "supervision_temperature": each.temperature,
+            "checkpoint_step": each.checkpoint_step, "n": len(labels),
+            "teacher_error": terms.teacher_error, "teacher_test_error": each.test_error,
+            "gamma": terms.gamma, "margin_loss": terms.margin_loss,
+            "complexity_term": terms.complexity_term, "confidence_term": terms.confidence_term,
+            "radius": terms.radius, "bound": terms.bound, "delta": terms.delta,
+            "validity": terms.validity, "squared_norm": float(norm), "trace": float(factor.trace),
+        })  # fmt: skip
+    return rows

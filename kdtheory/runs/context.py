@@ -1,0 +1,198 @@
+"""What all students of one seed share: data, teacher, and what is computed once for all of them."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from kdtheory.datasets import ImageDataset, Split, normalize
+from kdtheory.targets import (
+    Labels,
+    RandomLabels,
+    TargetProvider,
+    Trajectory,
+    mixture_targets,
+    tabulate,
+)
+from kdtheory.ntk import gram
+from kdtheory.runs.config import RunConfig
+from kdtheory.measure.student_kernel import StudentKernel, student_kernel
+from kdtheory.runs.network import Trainer
+from kdtheory.runs.store import Row
+from kdtheory.runs.teacher import SplitLogits, TrainedTeacher
+from kdtheory.targets.examples import Examples
+from kdtheory.training import TrainingData, predict_logits
+from kdtheory.typing import Variables
+
+# Compiled once a shape; temperature and alpha are arguments, so the supervisions share it.
+_mixture_targets = jax.jit(mixture_targets, static_argnames="form")
+
+#: A teacher's logits on the training split are kept on the device up to this size.
+TABLE_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class SeedContext:
+    """What all students of one seed share."""
+
+    config: RunConfig
+    dataset: ImageDataset
+    data: TrainingData
+    teacher_trainer: Trainer
+    teacher: TrainedTeacher
+    student_trainer: Trainer
+    key: jax.Array
+    row: Row
+    """What every row of this seed says besides the measurement."""
+    kernels_at_init: dict[str, StudentKernel] = field(default_factory=dict)
+    """Where `kernel_at_init` keeps what it computed."""
+
+    @property
+    def init_key(self) -> jax.Array:
+        """PRNG key of the parameters that every student starts from."""
+        return jax.random.fold_in(self.key, 1)
+
+    def first_images(self, split: Split, n: int) -> Float[np.ndarray, "n h w c"]:
+        """Return a split's first images, as the models see them."""
+        return np.asarray(normalize(split.images[:n], self.dataset.mean, self.dataset.std))
+
+    @property
+    def ntk_split(self) -> Split:
+        """The split whose first examples' kernel is measured."""
+        return self.dataset.train if self.config.ntk_split == "train" else self.dataset.test
+
+    @functools.cached_property
+    def ntk_examples(self) -> Examples:
+        """The examples whose kernel is measured."""
+        n, split = self.config.ntk_size, self.ntk_split
+        return Examples(
+            jnp.asarray(self.first_images(split, n)), jnp.asarray(split.labels[:n]), jnp.arange(n)
+        )
+
+    @functools.cached_property
+    def initial_variables(self) -> Variables:
+        """What every student starts from."""
+        return self.student_trainer.initial_state(self.init_key).variables
+
+    @functools.cached_property
+    def initial_logits(self) -> Float[np.ndarray, "n d"]:
+        """f(x; w0) on the measuring examples."""
+        return self.student_logits(self.initial_variables)
+
+    def student_logits(self, variables: Variables) -> Float[np.ndarray, "n d"]:
+        """Return a student's logits on the measuring examples."""
+        return predict_logits(
+            self.student_trainer.model.apply,
+            variables,
+            self.ntk_split.images[: self.config.ntk_size],
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+        )
+
+    def kernel_at_init(self, on_tile: Callable[[int, int], None] | None = None) -> StudentKernel:
+        """Return the kernel of the untrained student, the same for every arm, computed once.
+
+        Args:
+          on_tile: called with (done, total) after each tile, where it has to be computed.
+        """
+        if "kernel" not in self.kernels_at_init:
+            self.kernels_at_init["kernel"] = student_kernel(
+                self.student_trainer.model.apply,
+                self.initial_variables,
+                np.asarray(self.ntk_examples.images),
+                self.config,
+                self.dataset.num_outputs,
+                on_tile,
+            )
+        return self.kernels_at_init["kernel"]
+
+    @functools.cached_property
+    def teacher_table(self) -> Trajectory | None:
+        """The online teacher's logits on the training split, if students may use them.
+
+        Online and offline teachers share it, and so one compiled program: its last checkpoint is
+        the offline teacher.
+        """
+        teacher = self.teacher.online
+        logits = [split["train"] for split in teacher.logits]
+        changed = self.student_trainer.augmentation is not None
+        if changed or sum(values.nbytes for values in logits) > TABLE_BYTES:
+            return None
+        return tabulate(logits, teacher.steps)
+
+    def targets_of(
+        self, logits: Float[np.ndarray, "n d"], temperature: float
+    ) -> Float[np.ndarray, "n d"]:
+        """Return the targets that a teacher with these logits gives for the measuring examples.
+
+        They have the configuration's form, and its share of labels.
+        """
+        targets = _mixture_targets(
+            logits,
+            self.ntk_examples.labels,
+            temperature=temperature,
+            alpha=self.config.alpha,
+            form=self.config.target_form,
+        )
+        return np.asarray(targets)
+
+    def measured(self, logits: SplitLogits) -> Float[np.ndarray, "m d"]:
+        """Return what a network's logits are on the measuring examples."""
+        return logits[self.config.ntk_split][: self.config.ntk_size]
+
+    @functools.cached_property
+    def fixed_targets(self) -> dict[str, Float[np.ndarray, "n d"]]:
+        """The supervisions that no teacher gives: the control and the labels."""
+        num_outputs = self.dataset.num_outputs
+        providers: dict[str, TargetProvider] = {
+            "random_labels": RandomLabels(jax.random.fold_in(self.key, 3), num_outputs),
+            "labels": Labels(num_outputs),
+        }
+        return {
+            name: np.asarray(provider.targets(0, self.ntk_examples))
+            for name, provider in providers.items()
+        }
+
+    @functools.cached_property
+    def similarity_images(self) -> Float[np.ndarray, "n h w c"]:
+        """The test examples on which the kernels of trained networks are compared."""
+        return self.first_images(self.dataset.test, self.config.similarity_size)
+
+    def kernel_to_compare(
+        self,
+        trainer: Trainer,
+        variables: Variables,
+        images: Float[np.ndarray, "n h w c"],
+        on_tile: Callable[[int, int], None] | None = None,
+    ) -> Float[np.ndarray, "n n"]:
+        """Return a network's kernel, summed over outputs, whose entries alone are of interest.
+
+        In float32: its inverse, which would need float64, is not taken.
+        """
+        return gram(
+            trainer.model.apply,
+            variables,
+            images,
+            outputs="trace",
+            method=self.config.ntk_method,
+            batch_size=self.config.ntk_batch_size,
+            dtype="float32",
+            on_tile=on_tile,
+        )
+
+    @functools.cached_property
+    def teacher_kernel(self) -> Float[np.ndarray, "n n"]:
+        """The final teacher's kernel on the measuring examples, summed over outputs."""
+        final = self.teacher.trajectory.final()
+        images = np.asarray(self.ntk_examples.images)
+        return self.kernel_to_compare(self.teacher_trainer, final, images)
+
+    @functools.cached_property
+    def teacher_test_kernel(self) -> Float[np.ndarray, "n n"]:
+        """The final teacher's kernel on the first `similarity_size` test examples."""
+        final = self.teacher.trajectory.final()
+        return self.kernel_to_compare(self.teacher_trainer, final, self.similarity_images)

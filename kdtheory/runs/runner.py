@@ -1,0 +1,330 @@
+"""Run a configuration: for each seed a teacher, then a student on every arm; then the report."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+
+from kdtheory.datasets import ImageDataset, load
+from kdtheory.errors import InputError
+from kdtheory.ntk.memory import available
+from kdtheory.report import write_all
+from kdtheory.runs.bound_terms import bound_rows
+from kdtheory.runs.config import Arm, RunConfig, to_json
+from kdtheory.runs.context import SeedContext
+from kdtheory.runs.network import Trainer, augmentation_of
+from kdtheory.runs.progress import RunProgress
+from kdtheory.runs.seed_teacher import seen_points, teacher_of_seed, teacher_trainers
+from kdtheory.runs.store import Row, RunStore, open_store, read_provenance
+from kdtheory.runs.student import (
+    earlier_round,
+    student_points,
+    train_student,
+)
+from kdtheory.runs.supervisors import EarlierRound
+from kdtheory.runs.together import Student, arms_together, train_together
+from kdtheory.training import (
+    TrainingData,
+    enable_compilation_cache,
+    handle_sigterm,
+    training_data,
+)
+
+LABELS = Arm("labels", None)
+
+
+def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> ImageDataset:
+    """Load a run's data set, and check that the configuration fits it.
+
+    Raises:
+      InputError: the data is missing or damaged, or a size is above what there is.
+    """
+    dataset = load(
+        config.dataset,
+        task=config.task,
+        data_dir=config.data_dir,
+        train_size=config.train_size,
+        validation_size=config.validation_size,
+        test_size=config.test_size,
+        test_fraction=config.test_fraction,
+        image_size=config.image_size,
+        label_noise=config.label_noise,
+        noise_kind=config.noise_kind,
+        seed=config.data_seed,
+        on_progress=None if progress is None else progress.reading,
+    )
+    if not len(dataset.test):
+        raise InputError(f"{config.dataset} has no test examples; a run needs them")
+    measured, which = (
+        (dataset.train, "training") if config.ntk_split == "train" else (dataset.test, "test")
+    )
+    for name, split, words in (
+        ("ntk_size", measured, which),
+        ("similarity_size", dataset.test, "test"),
+    ):
+        if getattr(config, name) > len(split):
+            raise InputError(
+                f"{name} must be at most the {len(split)} {words} examples, "
+                f"got {getattr(config, name)}"
+            )
+    if config.bounds and dataset.num_outputs != 1:
+        raise InputError(
+            "the terms of the teacher-student bound are for binary tasks (--task first_half, ...); "
+            f"{config.task} has {dataset.num_outputs} outputs"
+        )
+    if config.kernel == "full":
+        check_memory(config.ntk_size * dataset.num_outputs)
+    return dataset
+
+
+def check_memory(kernel_rows: int) -> None:
+    """Raise InputError if a kernel of so many rows cannot be factorised in this machine's memory.
+
+    Three float64 matrices are held at once: the kernel, its factor and one in between.
+
+    >>> check_memory(5_120)
+    """
+    needed = 3 * 8 * kernel_rows**2
+    memory = available()
+    if needed > memory:
+        raise InputError(
+            f"the full kernel of {kernel_rows:,} rows needs {needed / 2**30:.0f} GiB "
+            f"and {memory / 2**30:.0f} GiB are free; lower --ntk-size, or use --kernel trace"
+        )
+
+
+def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
+    """Return the arms whose students are trained.
+
+    Self-distillation's earlier round and the matched arm's pilot are the student trained on labels,
+    whether that is an arm of the run or not.
+
+    >>> [arm.slug for arm in trained_arms(RunConfig(arms=("self",)))]
+    ['labels', 'self-tau1']
+    """
+    arms = config.arm_list()
+    return arms if LABELS in arms or not needs_labels_student(config) else (LABELS, *arms)
+
+
+def needs_labels_student(config: RunConfig) -> bool:
+    """Return whether an arm's supervision is made from the student trained on labels."""
+    return bool({"self", "matched"} & set(config.arms))
+
+
+def networks_of_seed(config: RunConfig) -> int:
+    """Return how many networks a seed trains.
+
+    >>> networks_of_seed(RunConfig(arms=("self",)))
+    3
+    """
+    return 1 + (config.assistant is not None) + len(trained_arms(config))
+
+
+def stored_seed(
+    seed: int, config: RunConfig, trainers: Mapping[str, Trainer], store: RunStore
+) -> list[Row] | None:
+    """Return a seed's rows if every one of them is stored, otherwise None."""
+    teaching, teacher_steps = seen_points(config, trainers)
+    student_steps = student_points(trainers["student"], config.points)
+    units = [(store.unit(seed, teaching), teacher_steps)]
+    if config.bounds:
+        units.append((store.unit(seed, "bounds"), [0]))
+    units += [(store.unit(seed, arm.slug), student_steps) for arm in config.arm_list()]
+    if not all(unit.has_rows(step) for unit, steps in units for step in steps):
+        return None
+    return [row for unit, steps in units for row in unit.read_rows(steps)]
+
+
+def seed_context(
+    seed: int,
+    config: RunConfig,
+    dataset: ImageDataset,
+    data: TrainingData,
+    trainers: Mapping[str, Trainer],
+    store: RunStore,
+    progress: RunProgress,
+) -> tuple[SeedContext, list[Row]]:
+    """Return what a seed's students share, its teacher trained, and the rows of that.
+
+    All randomness of a seed comes from `jax.random.key(seed)`.
+    """
+    key = jax.random.key(seed)
+    common: Row = {
+        "dataset": config.dataset, "task": config.task, "teacher": config.teacher,
+        "student": config.student, "settings": store.settings, "seed": seed,
+    }  # fmt: skip
+    if config.assistant is not None:
+        common["assistant"] = config.assistant
+    taught_by = teacher_of_seed(
+        seed, config, dataset, data, trainers, store, progress, key=key, context=common
+    )
+    context = SeedContext(
+        config, dataset, data, taught_by.trainer, taught_by.teacher, trainers["student"], key,
+        common,
+    )  # fmt: skip
+    rows = list(taught_by.rows)
+    if config.bounds:
+        bounds = store.unit(seed, "bounds")
+        if not bounds.has_rows(0):
+            bounds.write_rows(0, bound_rows(context))
+        rows += bounds.read_rows([0])
+    return context, rows
+
+
+def run_seeds(
+    seeds: Sequence[int],
+    config: RunConfig,
+    dataset: ImageDataset,
+    trainers: Mapping[str, Trainer],
+    store: RunStore,
+    progress: RunProgress,
+) -> dict[int, list[Row]]:
+    """Train and measure some seeds' teachers and students, arm after arm; return each seed's rows.
+
+    What is stored completely is read.
+    """
+    rows: dict[int, list[Row]] = {}
+    contexts: dict[int, SeedContext] = {}
+    for seed in seeds:
+        stored = stored_seed(seed, config, trainers, store)
+        if stored is not None:
+            progress.networks_done(networks_of_seed(config))
+            rows[seed] = stored
+    missing = [seed for seed in seeds if seed not in rows]
+    if missing:
+        data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
+    for seed in missing:
+        contexts[seed], rows[seed] = seed_context(
+            seed, config, dataset, data, trainers, store, progress
+        )
+    trainer, arms = trainers["student"], config.arm_list()
+    earlier: dict[int, EarlierRound] = {}
+
+    def on_group(name: str, count: int) -> None:
+        title = f"students {config.student} together: {name}"
+        progress.network(title, trainer.total_steps, folder=name, together=count)
+
+    for group in arms_together(trained_arms(config), config.together):
+        students = [
+            Student(seed, arm, store.unit(seed, arm.slug), context, earlier.get(seed))
+            for seed, context in contexts.items()
+            for arm in group
+        ]
+        if config.together != "none":
+            points = student_points(trainer, config.points)
+            train_together(
+                students,
+                trainer,
+                store,
+                points,
+                on_group=on_group,
+                on_step=progress.step,
+                on_done=lambda: progress.network_done(counted=False),
+            )
+        for seed, arm, unit, context, round_ in students:
+            progress.network(
+                f"seed {seed}: student {config.student}, {arm.slug}",
+                trainer.total_steps,
+                folder=f"{seed}-{arm.slug}",
+            )
+            student = train_student(
+                arm,
+                unit,
+                context,
+                round_,
+                measured=arm in arms,
+                on_step=progress.step,
+                on_tile=progress.tile,
+                on_rows=progress.measured,
+            )
+            progress.network_done()
+            if arm == LABELS and needs_labels_student(config):
+                earlier[seed] = earlier_round(student, context)
+            rows[seed] += student.rows
+    return rows
+
+
+def session_notes(out: Path) -> list[str]:
+    """Return a note where a run was continued by other software or on another machine."""
+    sessions = read_provenance(out)["sessions"]
+    differing = [
+        name
+        for name in ("versions", "git", "machine", "devices")
+        if any(session.get(name) != sessions[0].get(name) for session in sessions)
+    ]
+    if not differing:
+        return []
+    return [
+        f"This run was continued with other {', '.join(differing)} than it began with; "
+        "provenance.json has them all."
+    ]
+
+
+def run_study(
+    config: RunConfig,
+    *,
+    fresh: bool = False,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    quiet: bool = False,
+) -> list[Row]:
+    """Run a configuration to its end, or continue it, and write its tables, figures and report.
+
+    Args:
+      config: what to run; `config.out` is the folder.
+      fresh: start over: delete what is in the folder.
+      title: heading of the report.
+      notes: paragraphs for the report, such as how the setting was chosen.
+      quiet: show no progress.
+
+    Returns:
+      All rows.
+
+    Raises:
+      InputError: data or configuration that cannot be used; nothing stored is changed.
+      RunError: a non-finite loss, a damaged store, a full disk; what was stored stays.
+      Terminated: SIGTERM; the state of the training is saved.
+    """
+    if config.compilation_cache:
+        enable_compilation_cache()
+    progress = RunProgress(
+        quiet=quiet,
+        batch_size=config.batch_size,
+        events=Path(config.out) / "tensorboard" if config.tensorboard else None,
+    )
+    with handle_sigterm(), progress:
+        dataset = load_dataset(config, progress)
+        trainers = {
+            **teacher_trainers(config, dataset),
+            "student": Trainer(
+                config.student,
+                dataset,
+                config,
+                config.student_optimizer,
+                config.epochs,
+                augmentation_of(config, dataset),
+            ),
+        }
+        for trainer in trainers.values():
+            trainer.check()
+        with open_store(config, data=dataset.provenance, fresh=fresh) as store:
+            config = store.config
+            progress.networks(config.seeds * networks_of_seed(config))
+            rows: list[Row] = []
+            all_seeds = range(config.seeds)
+            # One after another unless they train together: a seed's teacher stays in memory.
+            for seeds in [[s] for s in all_seeds] if config.together == "none" else [all_seeds]:
+                done = run_seeds(seeds, config, dataset, trainers, store, progress)
+                rows += [row for seed in seeds for row in done[seed]]
+            store.write_rows(rows)
+            progress.status("writing the report")
+            write_all(
+                rows,
+                Path(config.out),
+                config={**to_json(config), "data": dict(dataset.provenance)},
+                provenance=read_provenance(store.out),
+                title=title
+                or f"{config.dataset}, {config.task}: {config.teacher} to {config.student}",
+                notes=[*notes, *session_notes(store.out)],
+            )
+    return rows

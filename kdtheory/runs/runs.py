@@ -1,0 +1,106 @@
+"""Find runs in folders, and say how far each is and what it found."""
+
+import datetime
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kdtheory.errors import InputError, KdtheoryError
+from kdtheory.report import read_rows
+from kdtheory.report.arms import arm_of
+from kdtheory.report.rows import ROWS_FILE
+from kdtheory.runs.config import read_config
+
+State = Literal["running", "complete", "interrupted", "damaged"]
+
+#: Folders below those asked for that runs are looked for in.
+_DEPTH = 4
+
+
+class RunSummary(NamedTuple):
+    """One run at a glance."""
+
+    folder: Path
+    state: State
+    """running: a process holds its lock; complete: every seed is measured; interrupted: the same
+    command continues it; damaged: its configuration or its rows cannot be read."""
+    what: str
+    """Data, task, teacher and student; for a damaged run, what is wrong."""
+    seeds: str
+    """Seeds measured, of those asked for."""
+    changed: datetime.datetime
+    """When a file of it was last written (local time)."""
+    accuracies: tuple[tuple[str, float], ...]
+    """Mean test accuracy (0 to 1) of the teacher and of each arm at the end of training."""
+
+
+def find_runs(folders: Sequence[Path]) -> list[RunSummary]:
+    """Return the runs in folders and up to four levels below them, the newest first.
+
+    Raises:
+      InputError: a folder that does not exist.
+    """
+    found: dict[Path, RunSummary] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is no folder; name one that holds runs")
+        for run in _run_folders(folder, _DEPTH):
+            found[run.resolve()] = summarise(run)
+    return sorted(found.values(), key=lambda summary: summary.changed, reverse=True)
+
+
+def summarise(folder: Path) -> RunSummary:
+    """Return a run's summary, from its configuration, its lock and its rows."""
+    changed = datetime.datetime.fromtimestamp(
+        max(path.stat().st_mtime for path in [folder, *folder.glob("*.json*")])
+    )
+    try:
+        config = read_config(folder / "config.json")
+        rows = read_rows(folder).rows if (folder / ROWS_FILE).exists() else []
+    except KdtheoryError as error:
+        message = " ".join(str(error).split())
+        return RunSummary(folder, "damaged", message, "", changed, ())
+    done = {row["seed"] for row in rows}
+    state: State = "complete" if len(done) >= config.seeds else "interrupted"
+    if _is_locked(folder):
+        state = "running"
+    accuracies: dict[str, list[float]] = {}
+    for row in rows:
+        if row.get("final") and row["kind"] in ("teacher", "student"):
+            name = "teacher" if row["kind"] == "teacher" else arm_of(row).label
+            if row["test_accuracy"] is not None:
+                accuracies.setdefault(name, []).append(row["test_accuracy"])
+    means = tuple((name, sum(values) / len(values)) for name, values in accuracies.items())
+    return RunSummary(
+        folder,
+        state,
+        f"{config.dataset} {config.task}: {config.teacher} to {config.student}",
+        f"{len(done)} of {config.seeds}",
+        changed,
+        means,
+    )
+
+
+def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+    if (folder / "config.json").exists() and (folder / "data.json").exists():
+        yield folder
+        return
+    if depth:
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _run_folders(Path(entry.path), depth - 1)
+
+
+def _is_locked(folder: Path) -> bool:
+    """Return whether a process holds the run's lock; the look itself keeps nobody out for long."""
+    try:
+        with (folder / ".lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,132 @@
+"""Trained teachers that runs share: a folder of them, each under a hash of what it depends on.
+
+    teachers/t3f2a90bc1d/teacher.json      the settings that the hash is of, and who began it
+    teachers/t3f2a90bc1d/0/teacher/        seed 0's checkpoints and their logits
+    teachers/a90c21b4e55/0/assistant/      an assistant's, under its own settings
+
+Rows belong to a run and lie in the run's own folder.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kdtheory.datasets import ImageDataset
+from kdtheory.errors import InputError, RunError
+from kdtheory.runs.config import RunConfig
+from kdtheory.runs.network import Trainer
+from kdtheory.runs.provenance import provenance
+from kdtheory.runs.store import FolderBusyError, Unit, locked_folder, write_atomic
+from kdtheory.runs.teacher import teacher_points
+
+#: Seconds between two looks at a teacher that another process trains.
+_POLL = 0.5
+
+#: Name of the file that says what a shared teacher is.
+_SETTINGS_FILE = "teacher.json"
+
+
+def training_settings(config: RunConfig, trainer: Trainer, dataset: ImageDataset) -> dict[str, Any]:
+    """Return everything that a teacher's checkpoints and their logits depend on, but the seed.
+
+    Not what is done to it afterwards (`teacher_stop`, `teacher_perturbation`,
+    `online_checkpoints`), and nothing of the students: runs that differ in these alone share it.
+
+    Args:
+      config: the run.
+      trainer: the teacher's architecture and training.
+      dataset: the splits.
+
+    Returns:
+      JSON's types only.
+    """
+    corrupted = config.teacher_data not in ("train", "validation")
+    augmentation = trainer.augmentation
+    return {
+        "dataset": config.dataset,
+        "task": config.task,
+        "data": str(dataset.provenance["sha256"]),
+        "model": trainer.name,
+        "optimizer": dataclasses.asdict(config.teacher_optimizer),
+        "epochs": trainer.epochs,
+        "checkpoints": len(teacher_points(trainer, config.teacher_checkpoints)),
+        "batch_size": config.batch_size,
+        "augmentation": None if augmentation is None else dataclasses.asdict(augmentation),
+        "compute_dtype": config.compute_dtype,
+        "steps_per_dispatch": trainer.length,
+        "teacher_data": config.teacher_data,
+        "teacher_noise": config.teacher_noise,
+        "data_seed": config.data_seed if corrupted else None,
+    }
+
+
+def folder_name(settings: Mapping[str, Any]) -> str:
+    """Return a short hash of settings, for the name of their folder.
+
+    >>> folder_name({"a": 1, "b": 2}) == folder_name({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(settings, sort_keys=True)
+    return "t" + hashlib.sha256(text.encode()).hexdigest()[:11]
+
+
+@contextlib.contextmanager
+def shared_unit(
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    name: str,
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[Unit]:
+    """Lend a shared network's folder while the context lasts, to one process at a time.
+
+    A process that finds it taken waits until the other one has trained the network or has ended.
+
+    Args:
+      folder: of all shared teachers.
+      settings: what the network depends on besides the seed.
+      seed: whose network.
+      name: "teacher" or "assistant".
+      on_wait: called once if the folder is taken.
+
+    Raises:
+      InputError: the folder is a file.
+      RunError: it cannot be written, or holds other settings under the same hash.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; --teachers must name a folder")
+    home = folder / folder_name(settings)
+    unit = Unit(home / str(seed) / name)
+    with contextlib.ExitStack() as stack:
+        waiting = False
+        while True:
+            try:
+                stack.enter_context(locked_folder(unit.folder))
+                break
+            except FolderBusyError:
+                if on_wait is not None and not waiting:
+                    on_wait()
+                waiting = True
+                time.sleep(_POLL)
+        _describe(home / _SETTINGS_FILE, settings)
+        yield unit
+
+
+def _describe(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write what a shared teacher is beside it, or check that it is what was written."""
+    if not path.exists():
+        text = json.dumps({"settings": settings, "begun": provenance()}, indent=2)
+        write_atomic(path, text + "\n")
+        return
+    try:
+        stored = json.loads(path.read_text("utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}); remove it") from error
+    if stored != json.loads(json.dumps(settings)):
+        raise RunError(f"{path} describes another teacher; remove the folder {path.parent}")

@@ -1,0 +1,283 @@
+"""A run's folder: who may write there, what is done, and every row measured so far.
+
+    out/config.json                        the configuration
+    out/data.json                          what the data were: source, sizes, fingerprint
+    out/provenance.json                    one entry for each call that worked on the run
+    out/rows.jsonl                         every measurement, gathered from the units below
+    out/seeds/0/teacher/                   checkpoints, logits and rows of a teacher
+    out/seeds/0/online-tau4/               checkpoints and rows of a student
+
+A unit's rows lie in one file a point. Every file is written whole or not at all, so a
+killed run leaves nothing torn and continues where it was.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from kdtheory.errors import InputError, RunError
+from kdtheory.runs.config import RunConfig, extended, read_config, to_json
+from kdtheory.runs.provenance import provenance
+
+Row = dict[str, Any]
+
+
+class FolderBusyError(RunError):
+    """Another process works in the folder."""
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+      RunError: the file cannot be written (a full disk, no permission).
+    """
+    write_file(path, lambda file: file.write(text.encode()))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz file whole or not at all.
+
+    Raises:
+      RunError: the file cannot be written (a full disk, no permission).
+    """
+    write_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let a function write a file whole or not at all, in a folder that is made if missing.
+
+    Raises:
+      RunError: the file cannot be written (a full disk, no permission).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
+def json_lines(rows: Sequence[Row]) -> str:
+    """Return rows as JSON lines."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+class Unit:
+    """One network of a run: a folder with its checkpoints and its rows, a file a point."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _rows_path(self, step: int) -> Path:
+        return self.folder / f"rows-{step:08d}.jsonl"
+
+    def has_rows(self, step: int) -> bool:
+        """Return whether a point's rows are stored."""
+        return self._rows_path(step).exists()
+
+    def write_rows(self, step: int, rows: Sequence[Row]) -> None:
+        """Store a point's rows."""
+        write_atomic(self._rows_path(step), json_lines(rows))
+
+    def read_rows(self, steps: Sequence[int]) -> list[Row]:
+        """Return the rows of the points that are stored, in the order of the steps."""
+        rows: list[Row] = []
+        for step in steps:
+            path = self._rows_path(step)
+            if not path.exists():
+                continue
+            try:
+                rows.extend(json.loads(line) for line in path.read_text("utf-8").splitlines())
+            except (OSError, ValueError) as error:
+                raise RunError(
+                    f"{path} is damaged ({error}); remove it to measure that point again"
+                ) from error
+        return rows
+
+
+class RunStore:
+    """The folder of one run."""
+
+    def __init__(self, out: Path, config: RunConfig, settings: str) -> None:
+        self.out = out
+        #: What to run: what was asked for, and the arms and seeds that are stored already.
+        self.config = config
+        #: Short hash of everything a measurement depends on besides arm and seed; in every row.
+        self.settings = settings
+
+    def unit(self, seed: int, name: str) -> Unit:
+        """Return the folder of one network: "teacher" or an arm's slug."""
+        return Unit(self.out / "seeds" / str(seed) / name)
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """Gather rows into out/rows.jsonl."""
+        write_atomic(self.out / "rows.jsonl", json_lines(rows))
+
+
+#: What a run writes into its folder: all that `fresh` ever deletes.
+WRITTEN = (
+    "seeds", "together", "config.json", "data.json", "provenance.json", "rows.jsonl", "report.html",
+    "tensorboard",
+    *(f"table.{ending}" for ending in ("md", "csv", "tex", "html")),
+    *(f"{name}.{ending}" for name in ("complexity", "accuracy") for ending in ("png", "svg")),
+)  # fmt: skip
+
+
+def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
+    """Raise InputError if a stored run and the one asked for differ, naming what differs."""
+    differing = [name for name in asked if stored.get(name) != asked[name]]
+    if differing:
+        which = "; ".join(
+            f"{name}: {stored.get(name)} there, {asked[name]} asked" for name in differing
+        )
+        raise InputError(
+            f"{out} holds a run of another configuration ({which}); "
+            "choose another --out, or --fresh to delete it"
+        )
+
+
+@contextlib.contextmanager
+def locked_folder(out: Path) -> Iterator[None]:
+    """Make a folder if it is missing, and lock it against other processes.
+
+    Raises:
+      InputError: it is a file.
+      FolderBusyError: another process works there.
+      RunError: it cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out must name a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror}") from error
+    with lock:
+        for last in (False, False, True):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if last:
+                    raise FolderBusyError(
+                        f"another process is working in {out}; wait for it to end"
+                    ) from error
+                # `kdtheory runs` holds a lock for an instant, to see whether there is one.
+                time.sleep(0.05)
+        yield
+
+
+def delete_run(out: Path) -> None:
+    """Delete what a run wrote into its folder, and nothing else.
+
+    Raises:
+      RunError: something cannot be deleted.
+    """
+    try:
+        for name in WRITTEN:
+            path = out / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot delete the run in {out}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def open_store(
+    config: RunConfig, *, data: Mapping[str, Any], fresh: bool = False
+) -> Iterator[RunStore]:
+    """Open a run's folder for writing, and lock it against other processes.
+
+    Args:
+      config: the run; `config.out` names the folder.
+      data: provenance of the data set, with its fingerprint "sha256".
+      fresh: delete what an earlier run left there.
+
+    Raises:
+      InputError: the folder holds a run of another configuration or of other data, or files that
+        are no run's.
+      RunError: another process works there, or the folder cannot be written.
+    """
+    out = Path(config.out)
+    config_path, data_path = out / "config.json", out / "data.json"
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if names and ".lock" not in names:
+        # No run of ours is beginning here: the folder can be judged without leaving a lock in it.
+        _stored_run(out, config_path)
+    with locked_folder(out):
+        stored = _stored_run(out, config_path)
+        if fresh:
+            delete_run(out)
+        elif stored is not None:
+            check_same(stored.identity(), config.identity(), out)
+            config = extended(stored, config)
+        fingerprint = {"data": str(data["sha256"])}
+        if data_path.exists():
+            check_same({"data": _stored_fingerprint(data_path)}, fingerprint, out)
+        write_atomic(config_path, json.dumps(to_json(config), indent=2) + "\n")
+        write_atomic(data_path, json.dumps(dict(data), indent=2) + "\n")
+        _add_provenance(out)
+        # Only what differs from the defaults: a setting that a later version adds, left at its
+        # default, does not make another run of a stored one.
+        defaults = RunConfig().identity()
+        changed = {k: v for k, v in config.identity().items() if v != defaults[k]}
+        identity = json.dumps({**changed, **fingerprint}, sort_keys=True)
+        # The letter first: readers of CSV would take some hashes for numbers.
+        settings = "s" + hashlib.sha256(identity.encode()).hexdigest()[:7]
+        yield RunStore(out, config, settings)
+
+
+def _stored_run(out: Path, config_path: Path) -> RunConfig | None:
+    """Return the configuration of the run in a folder; None for an empty one."""
+    if not {path.name for path in out.iterdir()} - {".lock"}:
+        return None
+    if not config_path.exists():
+        raise InputError(f"{out} holds files but no run (no config.json); choose another --out")
+    try:
+        return read_config(config_path)
+    except InputError as error:
+        raise InputError(f"{out} holds no run of kdtheory: {error}") from error
+
+
+def _stored_fingerprint(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text("utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
+
+
+def read_provenance(out: Path) -> dict[str, Any]:
+    """Return a run's provenance: {"sessions": [...]}, one entry for each call that worked on it.
+
+    Raises:
+      RunError: the file is damaged.
+    """
+    path = out / "provenance.json"
+    if not path.exists():
+        return {"sessions": []}
+    try:
+        return {"sessions": list(json.loads(path.read_text("utf-8"))["sessions"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
+
+
+def _add_provenance(out: Path) -> None:
+    sessions = [*read_provenance(out)["sessions"], provenance()]
+    write_atomic(out / "provenance.json", json.dumps({"sessions": sessions}, indent=2) + "\n")

@@ -1,0 +1,141 @@
+"""The main table: what each kind of supervision costs a student, and what it gains."""
+
+from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.figures import accuracy_figure
+from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import final_values, mean_sd, own_complexity
+from kdtheory.runs.config import RunConfig
+from kdtheory.studies.network_pairs import differences, percent
+from kdtheory.studies.setting import setting
+from kdtheory.studies.study import (
+    Analysis,
+    CaseRows,
+    Size,
+    Study,
+    StudyFigure,
+    StudyFinding,
+    finding,
+)
+
+_LABELS = Supervision("labels", None)
+
+
+def cases(size: Size) -> dict[str, RunConfig]:
+    """Return the pairs and data sets of a size."""
+    common = {"similarity_size": {"smoke": 16, "small": 512, "full": 4096}[size]}
+    binary = setting(size, **common)
+    if size == "smoke":
+        return {"binary": binary}
+    many = {"task": "full", "kernel": "trace"}
+    if size == "small":
+        # As in the demo: ten classes, from so few images that the arms can be told apart.
+        digits = setting(
+            size, dataset="digits", task="full", train_size=512, validation_size=200,
+            test_size=None, batch_size=64, teacher_augment=False, ntk_size=256,
+            similarity_size=256,
+        )  # fmt: skip
+        return {"binary-cifar100": binary, "digits": digits}
+    pairs = (("resnet56", "resnet20"), ("resnet56", "lenet5x8"))
+    found: dict[str, RunConfig] = {}
+    for teacher, student in pairs:
+        networks = {"teacher": teacher, "student": student, **common}
+        pair = f"{teacher}-{student}"
+        found[f"binary-cifar100-{pair}"] = setting(size, **networks)
+        for dataset in ("cifar10", "cifar100", "tiny_imagenet"):
+            found[f"{dataset}-{pair}"] = setting(size, dataset=dataset, **networks, **many)
+    return found
+
+
+def analyse(case_rows: CaseRows) -> Analysis:
+    """Set accuracy beside the complexity of the supervision that each arm gives."""
+    columns: dict[str, list[Cell]] = {
+        header: []
+        for header in (
+            "run", "arm", "test accuracy (%)", "gain over labels", "adjusted complexity",
+            "complexity", "margin", "test fidelity (%)", "train NTK similarity",
+        )
+    }  # fmt: skip
+    findings: list[StudyFinding] = []
+    for case, rows in case_rows.items():
+        teacher = final_values(rows, None, "test_accuracy")
+        cells: list[Cell] = [case, f"teacher ({rows[0]['teacher']})", _percent(teacher)]
+        for header, cell in zip(columns, cells + [None] * 6, strict=True):
+            columns[header].append(cell)
+        for arm in arms_in(rows):
+            line = _line(case, rows, arm)
+            for header, cell in zip(columns, line, strict=True):
+                columns[header].append(cell)
+        findings += _findings(case, rows)
+    caption = (
+        "Last-epoch test accuracy, mean ± standard deviation over seeds; gain: paired difference "
+        "from the student on labels, in points. Complexity, its adjusted form and the margin are "
+        "of the supervision that the arm was trained on, averaged over the measuring points."
+    )
+    table = PlainTable("table", caption, columns)
+    everything = [row for rows in case_rows.values() for row in rows]
+    figure = StudyFigure(
+        "accuracy",
+        "Left: test accuracy after the last epoch of each arm, the teacher's dashed. Right: the "
+        "same against the adjusted complexity of the arm's supervision.",
+        accuracy_figure(everything),
+    )
+    return Analysis([table], [figure], findings)
+
+
+def _line(case: str, rows: list[Row], arm: Supervision) -> list[Cell]:
+    accuracy = final_values(rows, arm, "test_accuracy")
+    labels = final_values(rows, _LABELS, "test_accuracy")
+    gain = percent(differences(accuracy, labels))
+    return [
+        case,
+        arm.label,
+        _percent(accuracy),
+        None if arm == _LABELS else mean_sd(gain.values()),
+        *(
+            mean_sd(list(own_complexity(rows, arm, name).values()))
+            for name in ("adjusted_complexity", "complexity", "margin")
+        ),
+        _percent(final_values(rows, arm, "test_fidelity")),
+        mean_sd(list(final_values(rows, arm, "ntk_similarity").values())),
+    ]
+
+
+def _percent(values: dict[int, float]) -> Cell:
+    return mean_sd(percent(values).values())
+
+
+def _findings(case: str, rows: list[Row]) -> list[StudyFinding]:
+    accuracy = {arm: final_values(rows, arm, "test_accuracy") for arm in arms_in(rows)}
+    found = []
+    for arm, values in accuracy.items():
+        if arm != _LABELS and _LABELS in accuracy:
+            gains = differences(values, accuracy[_LABELS]).values()
+            found.append(
+                finding(f"{case}: {arm.label} above labels", gains, scale=100, unit=" points")
+            )
+        offline = Supervision("offline", arm.temperature)
+        if arm.name == "online" and offline in accuracy:
+            gains = differences(values, accuracy[offline]).values()
+            found.append(
+                finding(f"{case}: {arm.label} above offline", gains, scale=100, unit=" points")
+            )
+    return found
+
+
+ACCURACY = Study(
+    name="accuracy",
+    question="Which kind of supervision gives the most accurate student, and how complex is it?",
+    expected=(
+        "Distillation beats labels; at tau = 4 by more than at tau = 1; online distillation beats "
+        "offline where the student is weak beside its teacher. The supervision of the better arms "
+        "is the less complex one."
+    ),
+    cases=cases,
+    costs={
+        "smoke": "seconds",
+        "small": "25 min on one core, 17 of them the teachers that most studies share",
+        "full": "needs an accelerator; not measured",
+    },
+    analyse=analyse,
+)

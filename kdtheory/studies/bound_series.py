@@ -1,0 +1,96 @@
+"""Bounds of one task for a growing number n of the kernel's examples."""
+
+import math
+from typing import NamedTuple
+
+from kdtheory.bounds import held_out_bound
+from kdtheory.errors import InputError
+from kdtheory.report.arms import Supervision
+from kdtheory.report.bound_terms import bound_supervisions, bound_values
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import final_values
+from kdtheory.studies.study import CaseRows
+
+
+class Series(NamedTuple):
+    """The runs of one task: their rows by n, rising."""
+
+    name: str
+    runs: dict[int, list[Row]]
+
+    def values(self, supervision: Supervision, name: str) -> dict[int, dict[int, float]]:
+        """Return {n: {seed: value}} of a field of a supervision's bounds."""
+        return {n: bound_values(rows, supervision, name) for n, rows in self.runs.items()}
+
+    def test_errors(self, supervision: Supervision) -> dict[int, float]:
+        """Return {seed: test error} of the network trained on a supervision.
+
+        Networks are trained on all examples of the task, whatever n, so that one run's are those
+        of all.
+        """
+        return {
+            seed: 1 - accuracy
+            for rows in reversed(self.runs.values())
+            for seed, accuracy in final_values(rows, supervision, "test_accuracy").items()
+        }
+
+
+def series_of(case_rows: CaseRows) -> list[Series]:
+    """Return the runs by task, in the order in which tasks first appear.
+
+    Raises:
+      InputError: a run without bounds.
+    """
+    found: dict[str, dict[int, list[Row]]] = {}
+    for case, rows in case_rows.items():
+        sizes = {row["n"] for row in rows if row["kind"] == "bound"}
+        if len(sizes) != 1:
+            raise InputError(f"run {case!r} needs bounds of one n, got {sorted(sizes)}")
+        found.setdefault(f"{rows[0]['dataset']}, {rows[0]['task']}", {})[sizes.pop()] = rows
+    return [Series(name, dict(sorted(runs.items()))) for name, runs in found.items()]
+
+
+def shown_supervisions(task: Series) -> list[Supervision]:
+    """Return the supervisions with a bound; online is left out, which ends as offline."""
+    rows = [row for run in task.runs.values() for row in run]
+    return [s for s in bound_supervisions(rows) if s.name in ("random_labels", "labels", "offline")]
+
+
+def norm_terms(task: Series, supervision: Supervision) -> dict[int, dict[int, float]]:
+    """Return {n: {seed: sqrt(||f||^2 Tr K) / n}}: the complexity term at margin 1, but for a 2."""
+    norms = task.values(supervision, "squared_norm")
+    traces = task.values(supervision, "trace")
+    return {
+        n: {seed: math.sqrt(norms[n][seed] * traces[n][seed]) / n for seed in norms[n]}
+        for n in task.runs
+    }
+
+
+def exponents(values: dict[int, dict[int, float]]) -> list[float]:
+    """Return each seed's exponent a of value ~ n^a: the slope of the logarithms' straight line.
+
+    A seed that lacks a value at some n is left out.
+
+    >>> [round(a, 6) for a in exponents({100: {0: 1.0}, 400: {0: 0.5}})]
+    [-0.5]
+    """
+    import numpy as np
+
+    if len(values) < 2:
+        return []
+    x = np.log(list(values))
+    x -= x.mean()
+    found = []
+    for seed in sorted(set.intersection(*(set(at_n) for at_n in values.values()))):
+        y = np.log([at_n[seed] for at_n in values.values()])
+        found.append(float(x @ y / (x @ x)))
+    return found
+
+
+def certified_by_holding_out(error: float, n: int) -> float:
+    """Return the bound that n held-out examples give a network of this error, typically.
+
+    >>> round(certified_by_holding_out(0.1, 1000), 3)
+    0.117
+    """
+    return held_out_bound(round(error * n), n)

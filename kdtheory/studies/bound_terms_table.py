@@ -1,0 +1,253 @@
+"""The bound's terms beside accuracy, as one setting of the teaching varies: tables and findings."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from kdtheory.report.arms import Supervision, supervision_of
+from kdtheory.report.bound_terms import BOUND_TERMS
+from kdtheory.report.findings import judge, rank_correlations
+from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import final_values, mean_sd
+from kdtheory.studies.study import StudyFinding, finding
+
+
+class Place(NamedTuple):
+    """One value of what is varied, and the students that were taught so.
+
+    - `value`: of what is varied.
+    - `arm`: on which the students are trained; its targets' complexity and bound are meant.
+    - `rows`: of the run.
+    - `targets`: {seed: value} by "adjusted_complexity", "complexity" and "margin" of these targets,
+      on kernels that are the same at every place.
+    """
+
+    value: float
+    arm: Supervision
+    rows: list[Row]
+    targets: Mapping[str, Mapping[int, float]]
+
+
+#: One value a seed, of a place.
+Measure: TypeAlias = Callable[[Place], Mapping[int, float]]
+
+
+def smallest_bounds(rows: Sequence[Row], supervision: Supervision) -> dict[int, Row]:
+    """Return {seed: row} of the smallest bound of a supervision.
+
+    The online teacher has a bound for each checkpoint; the others have one.
+
+    >>> row = dict(kind="bound", seed=0, supervision="online", supervision_temperature=4.0)
+    >>> smallest_bounds([{**row, "bound": 2.0}, {**row, "bound": 1.5}],
+    ...                 Supervision("online", 4.0))[0]["bound"]
+    1.5
+    """
+    found: dict[int, Row] = {}
+    for row in rows:
+        if row["kind"] == "bound" and supervision_of(row) == supervision:
+            best = found.get(row["seed"])
+            if best is None or row["bound"] < best["bound"]:
+                found[row["seed"]] = row
+    return found
+
+
+def complexity_over_margin(place: Place) -> dict[int, float]:
+    """Return {seed: adjusted complexity / margin}, which does not change with the targets' scale.
+
+    It is half the bound's complexity term at gamma = margin. Seeds whose mean margin is not
+    positive have none.
+    """
+    adjusted, margin = place.targets["adjusted_complexity"], place.targets["margin"]
+    return {s: adjusted[s] / margin[s] for s in adjusted if margin.get(s, 0.0) > 0}
+
+
+def accuracy_of(place: Place) -> dict[int, float]:
+    """Return {seed: last-epoch test accuracy in percent}."""
+    values = final_values(place.rows, place.arm, "test_accuracy")
+    return {seed: 100 * value for seed, value in values.items()}
+
+
+def of_bound(name: str) -> Measure:
+    """Return the measure of a field of a place's smallest bound."""
+
+    def measure(place: Place) -> dict[int, float]:
+        rows = smallest_bounds(place.rows, place.arm)
+        return {seed: float(row[name]) for seed, row in rows.items()}
+
+    return measure
+
+
+def of_targets(name: str) -> Measure:
+    """Return the measure of "adjusted_complexity", "complexity" or "margin"."""
+    return lambda place: place.targets[name]
+
+
+#: The columns of the table.
+MEASURES: dict[str, Measure] = {
+    "complexity": of_targets("complexity"),
+    "adjusted complexity": of_targets("adjusted_complexity"),
+    "margin": of_targets("margin"),
+    "adjusted / margin": complexity_over_margin,
+    **{
+        f"{term.label} term" if name.endswith("_term") else term.label: of_bound(name)
+        for name, term in BOUND_TERMS.items()
+    },
+    "bound": of_bound("bound"),
+    "γ": of_bound("gamma"),
+    "test accuracy (%)": accuracy_of,
+}
+
+#: What the columns of the bound mean, for captions.
+BOUND_CAPTION = (
+    "The bound on a student's risk is the sum of the four terms before it, at the margin γ where "
+    "it is smallest, with the student's kernel at initialisation; a bound of 1 or more says "
+    "nothing about the risk, and there its minimum over a setting may only say where giving up "
+    "(margin loss 1) is cheapest."
+)
+
+
+def terms_table(places: Sequence[Place], varied: str, caption: str) -> PlainTable:
+    """Return a line for each place: complexity, margin, the bound's terms, accuracy."""
+    columns: dict[str, list[Cell]] = {"arm": [], varied: [], **{name: [] for name in MEASURES}}
+    for place in places:
+        columns["arm"].append(place.arm.label)
+        columns[varied].append(place.value)
+        for header, measure in MEASURES.items():
+            columns[header].append(mean_sd(list(measure(place).values())))
+    return PlainTable("table", caption, columns)
+
+
+def lowest(places: Sequence[Place], measure: Measure, sign: float = 1.0) -> dict[int, int]:
+    """Return {seed: position} of the place where a measure is lowest (sign -1: highest).
+
+    Seeds that were not measured at every place are left out; of equal values the first counts.
+    """
+    values = [measure(place) for place in places]
+    seeds = set.intersection(*(set(each) for each in values)) if values else set()
+    return {
+        seed: min(range(len(places)), key=lambda i: (sign * values[i][seed], i))
+        for seed in sorted(seeds)
+    }
+
+
+def minima_line(places: Sequence[Place]) -> list[Cell]:
+    """Return where bound, complexity over margin, and test error are smallest: values varied."""
+    cells: list[Cell] = []
+    for measure, sign in _EXTREMES.values():
+        found = lowest(places, measure, sign)
+        cells.append(mean_sd([places[position].value for position in found.values()]))
+    return cells
+
+
+def minima_table(
+    groups: Mapping[str, Sequence[Place]],
+    varied: str,
+    more: Mapping[str, Sequence[Cell]] | None = None,
+) -> PlainTable:
+    """Return a line for each group of places: where each quantity is smallest.
+
+    Args:
+      groups: places by the line's name.
+      varied: what is varied.
+      more: further columns.
+    """
+    columns: dict[str, list[Cell]] = {"students": list(groups)}
+    lines = [minima_line(places) for places in groups.values()]
+    for number, header in enumerate(_EXTREMES):
+        columns[f"{varied} of {header}"] = [line[number] for line in lines]
+    columns.update({header: list(cells) for header, cells in (more or {}).items()})
+    caption = (
+        f"The {varied} at which each quantity is best, seed by seed; mean ± standard deviation "
+        "over seeds. The best of several noisy accuracies is itself noisy: it is where accuracy "
+        "was highest, not a setting that was chosen without the test examples."
+    )
+    return PlainTable("minima", caption, columns)
+
+
+def trend(hypothesis: str, places: Sequence[Place], measure: Measure, sign: float) -> StudyFinding:
+    """Judge that a measure rises (sign 1) or falls (-1) with what is varied, in rank."""
+    along = {place.value: dict(measure(place)) for place in places}
+    varied = {value: dict.fromkeys(values, value) for value, values in along.items()}
+    unit = f", {'' if sign > 0 else 'minus '}Spearman's rank correlation"
+    values = [sign * rho for rho in rank_correlations(along, varied)]
+    return finding(hypothesis, values, unit=unit)
+
+
+def same_order(hypothesis: str, places: Sequence[Place], measure: Measure) -> StudyFinding:
+    """Judge that smaller values of a measure go with higher test accuracy, in rank."""
+    values = rank_correlations(
+        {place.value: measure(place) for place in places},
+        {place.value: accuracy_of(place) for place in places},
+    )
+    return finding(hypothesis, [-rho for rho in values], unit=", minus Spearman's rank correlation")
+
+
+def near_best(
+    hypothesis: str, places: Sequence[Place], measure: Measure, *, logarithmic: bool = False
+) -> StudyFinding:
+    """Judge that a measure is lowest within one step of the grid of where accuracy is best.
+
+    The number a seed is 1.5 less the steps between the two; it is positive for 0 or 1 step.
+
+    Args:
+      hypothesis: in words.
+      places: the grid.
+      measure: what is smallest somewhere.
+      logarithmic: tell the distance in log2 of what is varied.
+    """
+    bound, accuracy = lowest(places, measure), lowest(places, accuracy_of, -1.0)
+    seeds = sorted(bound.keys() & accuracy.keys())
+    if not seeds or len(places) < 3:
+        return StudyFinding(hypothesis, "undecided", "not measured at three places")
+    verdict, _, _ = judge([1.5 - abs(bound[s] - accuracy[s]) for s in seeds])
+    scale: Callable[[float], float] = math.log2 if logarithmic else float
+    distances = [
+        abs(scale(places[bound[s]].value) - scale(places[accuracy[s]].value)) for s in seeds
+    ]
+    steps = mean_sd([float(abs(bound[s] - accuracy[s])) for s in seeds]).mean
+    at = [
+        ", ".join(f"{places[found[s]].value:g}" for s in seeds) for found in (bound, accuracy)
+    ]  # fmt: skip
+    unit = " in log2" if logarithmic else ""
+    return StudyFinding(
+        hypothesis,
+        verdict,
+        f"lowest at {at[0]}, most accurate at {at[1]} (by seed); mean absolute difference "
+        f"{mean_sd(distances).mean:.2g}{unit}, {steps:.2g} steps",
+    )
+
+
+def chosen_gain(
+    hypothesis: str, places: Sequence[Place], measure: Measure, over: Place, sign: float = 1.0
+) -> StudyFinding:
+    """Judge that the place where a measure is lowest is more accurate than one place.
+
+    Args:
+      hypothesis: in words.
+      places: to choose from, seed by seed.
+      measure: by which is chosen, without test examples.
+      over: the place that is to be beaten.
+      sign: -1 chooses where the measure is highest.
+    """
+    accuracy = [accuracy_of(place) for place in places]
+    base = accuracy_of(over)
+    chosen = {
+        seed: position
+        for seed, position in lowest(places, measure, sign).items()
+        if seed in accuracy[position] and seed in base
+    }
+    gains = [accuracy[position][seed] - base[seed] for seed, position in chosen.items()]
+    found = finding(hypothesis, gains, unit=" points")
+    if len(places) == 1 or not chosen:
+        return found
+    # Where the choice is the place to be beaten, the gain is zero by construction.
+    at = ", ".join(f"{places[position].value:g}" for position in chosen.values())
+    return found._replace(evidence=f"{found.evidence}; chosen: {at} (by seed)")
+
+
+_EXTREMES: dict[str, tuple[Measure, float]] = {
+    "the smallest bound": (of_bound("bound"), 1.0),
+    "the smallest complexity / margin": (complexity_over_margin, 1.0),
+    "the best test accuracy": (accuracy_of, -1.0),
+}

@@ -1,0 +1,317 @@
+"""What a teacher far above its student costs, and what mends it: an assistant, an earlier round."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kdtheory.report.findings import rank_correlations
+from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import mean_sd
+from kdtheory.runs.config import RunConfig
+from kdtheory.studies.network_pairs import (
+    LABELS,
+    SELF,
+    Pair,
+    Values,
+    complexity,
+    differences,
+    gain,
+    gap,
+    labels_accuracy,
+    labels_complexity,
+    offline_accuracy,
+    offline_complexity,
+    parameters,
+    self_gain,
+    student_families,
+    teacher_accuracy,
+)
+from kdtheory.studies.setting import many_teachers_setting
+from kdtheory.studies.study import (
+    Analysis,
+    CaseRows,
+    Size,
+    Study,
+    StudyFigure,
+    StudyFinding,
+    finding,
+)
+from kdtheory.training import OptimizerConfig
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+#: What every run needs; the assistant is trained at the last temperature.
+_COMMON: dict[str, Any] = {"arms": ("labels", "offline", "self"), "temperatures": (4.0,)}
+
+
+class _Networks(NamedTuple):
+    teacher: str
+    students: tuple[tuple[str, ...], ...]
+    """Families whose members grow."""
+    smaller_teachers: tuple[str, ...]
+    student: str
+    """Under them."""
+    assistant: str
+
+
+def _networks(size: Size) -> _Networks:
+    if size == "smoke":
+        return _Networks("mlp16x1", (("mlp8x1",),), ("mlp12x1",), "mlp8x1", "mlp12x1")
+    widths: tuple[str, ...] = ("lenet5x1", "lenet5x2", "lenet5x4")
+    if size == "small":
+        depths: tuple[str, ...] = ("mlp128x1", "mlp128x2", "mlp128x4")
+        return _Networks("resnet8", (widths, depths), widths[1:], widths[0], widths[-1])
+    widths = (*widths, "lenet5x8")
+    depths = ("resnet8", "resnet14", "resnet20", "resnet32")
+    return _Networks("resnet56", (widths, depths), (*depths, "resnet110"), "lenet5x1", "resnet20")
+
+
+def cases(size: Size) -> dict[str, RunConfig]:
+    """Return a run a pair, named TEACHER-STUDENT, and one with an assistant between."""
+    networks = _networks(size)
+    found = {
+        f"{networks.teacher}-{student}": many_teachers_setting(
+            size, teacher=networks.teacher, student=student, **_COMMON
+        )
+        for family in networks.students
+        for student in family
+    }
+    for teacher in networks.smaller_teachers:
+        # Without BatchNorm a network does not bear the ResNets' learning rate; it has students'.
+        plain = teacher.startswith("lenet")
+        changes = {"teacher_optimizer": OptimizerConfig(learning_rate=0.01)} if plain else {}
+        found[f"{teacher}-{networks.student}"] = many_teachers_setting(
+            size, teacher=teacher, student=networks.student, **_COMMON, **changes
+        )
+    found[f"{networks.teacher}-{networks.assistant}-{networks.student}"] = many_teachers_setting(
+        size, teacher=networks.teacher, assistant=networks.assistant, student=networks.student,
+        **_COMMON,
+    )  # fmt: skip
+    return found
+
+
+def analyse(case_rows: CaseRows) -> Analysis:
+    """Set each pair's gap beside the complexity of its supervision and what distillation gains."""
+    columns: dict[str, list[Cell]] = {"teacher": [], "student": []}
+    columns |= {"teacher's parameters": [], "student's parameters": []}
+    columns |= {name: [] for name in _MEASURES}
+    for case, rows in case_rows.items():
+        pair = Pair.of(case)
+        columns["teacher"].append(
+            pair.teacher
+            if pair.assistant is None
+            else f"{pair.assistant}, taught by {pair.teacher}"
+        )
+        columns["student"].append(pair.student)
+        for role, model in (
+            ("teacher's", pair.assistant or pair.teacher), ("student's", pair.student)
+        ):  # fmt: skip
+            columns[f"{role} parameters"].append(parameters(model, rows[0]["dataset"]))
+        for name, measure in _MEASURES.items():
+            columns[name].append(mean_sd(list(measure(rows).values())))
+    caption = (
+        "Mean ± standard deviation over seeds. Parameters: for the data set's images and "
+        "one output. Gap: the teacher's test accuracy less that of the student on labels; gains: "
+        "of the student of offline distillation, and of self-distillation, over the student on "
+        "labels, in points, paired by seed. Gap and gain both hold the student on labels, whose "
+        "noise alone correlates them positively. Adjusted complexity: on the student trained on "
+        "labels, averaged over its measuring points."
+    )
+    figure = StudyFigure(
+        "gap",
+        "A mark a pair, mean ± one standard deviation over seeds. Left: adjusted complexity of "
+        "the supervision against the student's parameters, under one teacher, a line a family of "
+        "students. Middle: complexity of the teacher's supervision against the gap. Right: gain of "
+        "offline distillation against the gap.",
+        _figure(case_rows),
+    )
+    return Analysis([PlainTable("table", caption, columns)], [figure], _findings(case_rows))
+
+
+_MEASURES: dict[str, Callable[[list[Row]], Values]] = {
+    "teacher's accuracy (%)": teacher_accuracy,
+    "accuracy on labels (%)": labels_accuracy,
+    "gap": gap,
+    "adjusted complexity, labels": labels_complexity,
+    "adjusted complexity, offline": offline_complexity,
+    "accuracy, offline (%)": offline_accuracy,
+    "gain of offline": gain,
+    "gain of self": self_gain,
+}
+
+
+def _findings(case_rows: CaseRows) -> list[StudyFinding]:
+    found: list[StudyFinding] = []
+    for members in student_families(case_rows).values():
+        smallest, largest = (case_rows[case] for case in (members[0], members[-1]))
+        names = [Pair.of(case).student for case in (members[0], members[-1])]
+        for supervision, measure in (
+            ("labels", labels_complexity), ("the offline teacher", offline_complexity),
+        ):  # fmt: skip
+            found.append(
+                finding(
+                    f"{supervision}: more complex for {names[0]} than for {names[1]}",
+                    differences(measure(smallest), measure(largest)).values(),
+                    unit=" adjusted complexity",
+                )
+            )
+    direct = {case: rows for case, rows in case_rows.items() if Pair.of(case).assistant is None}
+    found += _about_gaps("all pairs", direct)
+    first = Pair.of(next(iter(direct))).student
+    of_first = {case: rows for case, rows in direct.items() if Pair.of(case).student == first}
+    # On one kernel, which all pairs do not have.
+    found += _about_gaps(f"the teachers of {first}", of_first)
+    return found + _about_remedies(case_rows)
+
+
+def _about_gaps(over: str, case_rows: CaseRows) -> list[StudyFinding]:
+    gaps, gains, complexities = (
+        {case: measure(rows) for case, rows in case_rows.items()}
+        for measure in (gap, gain, offline_complexity)
+    )
+    return [
+        finding(
+            f"over {over}: {hypothesis}",
+            [sign * rho for rho in rank_correlations(first, second)],
+            unit=f", {'minus ' if sign < 0 else ''}Spearman's correlation",
+        )
+        for hypothesis, sign, first, second in (
+            ("the larger the gap, the more complex the teacher's supervision",
+             1, gaps, complexities),
+            ("the larger the gap, the smaller the gain of distillation", -1, gaps, gains),
+            ("the more complex the teacher's supervision, the smaller the gain of distillation",
+             -1, complexities, gains),
+        )
+    ]  # fmt: skip
+
+
+def _about_remedies(case_rows: CaseRows) -> list[StudyFinding]:
+    found: list[StudyFinding] = []
+    for case, rows in case_rows.items():
+        pair = Pair.of(case)
+        if pair.assistant is None:
+            self_complexity = complexity(rows, SELF, SELF)
+            labels = complexity(rows, SELF, LABELS)
+            # Self-distillation does not see the teacher: a finding a student is enough.
+            if case == next(c for c in case_rows if Pair.of(c).student == pair.student):
+                found += [
+                    finding(
+                        f"{pair.student}: its earlier round is less complex than labels",
+                        differences(labels, self_complexity).values(),
+                        unit=" adjusted complexity",
+                    ),
+                    finding(
+                        f"{pair.student}: self-distillation above labels",
+                        self_gain(rows).values(),
+                        unit=" points",
+                    ),
+                ]
+            continue
+        through = f"{pair.assistant} between {pair.teacher} and {pair.student}"
+        without = case_rows[f"{pair.teacher}-{pair.student}"]
+        found += [
+            finding(
+                f"{through}: its supervision is less complex than the teacher's",
+                differences(offline_complexity(without), offline_complexity(rows)).values(),
+                unit=" adjusted complexity",
+            ),
+            finding(
+                f"{through}: its student is more accurate than the teacher's",
+                differences(offline_accuracy(rows), offline_accuracy(without)).values(),
+                unit=" points",
+            ),
+        ]
+    return found
+
+
+#: Okabe and Ito's colours and a marker a family.
+_LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+
+
+def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    figure = Figure(figsize=(14.0, 4.8), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    kinds = student_families(case_rows).items()
+    for (kind, members), (color, marker) in zip(kinds, _LOOKS, strict=False):
+        x = [_thousands(case, case_rows[case]) for case in members]
+        for measure, label, line in (
+            (labels_complexity, "labels", "--"), (offline_complexity, "offline teacher", "-"),
+        ):  # fmt: skip
+            y = [mean_sd(list(measure(case_rows[case]).values())) for case in members]
+            left.errorbar(
+                x, [value.mean for value in y], yerr=[value.sd or 0.0 for value in y],
+                color=color, marker=marker, linestyle=line, capsize=3,
+                fillstyle="full" if line == "-" else "none",
+                label=f"{label}, {kind} students",
+            )  # fmt: skip
+    if left.has_data():
+        left.legend(fontsize="small")
+    left.set(
+        xscale="log",
+        xlabel="parameters of the student (thousands)",
+        ylabel="adjusted supervision complexity",
+    )
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.minorticks_off()
+    for axes, measure in ((middle, offline_complexity), (right, gain)):
+        _against_gap(axes, case_rows, measure)
+    middle.set_ylabel("adjusted complexity of the teacher's supervision")
+    right.set_ylabel("gain of offline distillation over labels (points)")
+    right.axhline(0, color="black", linewidth=0.8)
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    for axes in (left, middle, right):
+        axes.grid(True, color="#DDDDDD", linewidth=0.6)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def _thousands(case: str, rows: list[Row]) -> float:
+    return parameters(Pair.of(case).student, rows[0]["dataset"]) / 1000
+
+
+def _against_gap(
+    axes: "matplotlib.axes.Axes",
+    case_rows: CaseRows,
+    measure: Callable[[list[Row]], Values],
+) -> None:
+    markers = "os^Dv<>PX*hpd"
+    for number, (case, rows) in enumerate(case_rows.items()):
+        pair = Pair.of(case)
+        color = _LOOKS[(number // 3) % len(_LOOKS)][0]
+        x, y = (mean_sd(list(of(rows).values())) for of in (gap, measure))
+        if x.mean is None or y.mean is None:
+            continue
+        axes.errorbar(
+            [x.mean], [y.mean], xerr=[x.sd or 0.0], yerr=[y.sd or 0.0], color=color, capsize=2,
+            marker=markers[number % len(markers)], linestyle="none", elinewidth=0.8,
+            fillstyle="full" if pair.assistant is None else "none",
+            label=case.replace("-", " → "),
+        )  # fmt: skip
+    axes.set_xlabel("gap: teacher less student on labels (points)")
+
+
+CAPACITY_GAP = Study(
+    name="capacity_gap",
+    question="What does a teacher far above its student cost, and what mends it?",
+    expected=(
+        "The same targets are less complex for a larger student, whose kernel is richer. A teacher "
+        "far above its student has learnt what this student's kernel does not hold: the larger the "
+        "gap, the more complex its supervision for that student, and the smaller the gain of "
+        "distillation. An assistant of a size between, or the student's own earlier round, gives "
+        "less complex supervision, and so a better student."
+    ),
+    cases=cases,
+    costs={
+        "smoke": "seconds",
+        "small": "6 min on one core",
+        "full": "needs an accelerator; not measured",
+    },
+    analyse=analyse,
+)

@@ -1,0 +1,151 @@
+"""Carry out a study: make or continue its runs, then write what they show.
+
+out/runs/CASE/       each run, a folder as `kdtheory run` makes it
+out/teachers/        the teachers that the runs share
+out/table.md, ...    tables, figures, summary.md, report.html, config.json, provenance.json
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kdtheory.errors import RunError
+from kdtheory.report.rows import Row, read_rows
+from kdtheory.runs.config import RunConfig, to_json
+from kdtheory.runs.launch import launch
+from kdtheory.runs.provenance import provenance
+from kdtheory.runs.runner import run_study
+from kdtheory.runs.store import locked_folder, read_provenance
+from kdtheory.runs.sweep import Case, Outcome, write_failures
+from kdtheory.studies.results import write_results
+from kdtheory.studies.study import Analysis, Size, Study
+
+
+def configured_cases(
+    study: Study,
+    *,
+    size: Size,
+    runs: Path,
+    teachers: Path,
+    seeds: int | None = None,
+    data_dir: str | None = None,
+) -> tuple[Case, ...]:
+    """Return a study's runs with their folders and what the caller overrides.
+
+    Args:
+      study: which.
+      size: how large.
+      runs: folder of the runs.
+      teachers: folder of the teachers that they share.
+      seeds: repetitions (default: the study's).
+      data_dir: folder of the prepared TFDS sets (default: the usual ones).
+    """
+    changes: dict[str, Any] = {"teachers": str(teachers), "data_dir": data_dir}
+    if seeds is not None:
+        changes["seeds"] = seeds
+    return tuple(
+        Case(name=name, config=dataclasses.replace(config, out=str(runs / name), **changes))
+        for name, config in study.cases(size).items()
+    )
+
+
+def carry_out(
+    study: Study,
+    out: Path,
+    *,
+    size: Size = "small",
+    runs: Path | None = None,
+    teachers: Path | None = None,
+    seeds: int | None = None,
+    data_dir: str | None = None,
+    launcher: str = "inline",
+    workers: int = 1,
+    slurm: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> Analysis:
+    """Make or continue a study's runs, and write its tables, figures and report.
+
+    Args:
+      study: which.
+      out: its folder.
+      size: smoke, small or full.
+      runs: folder of its runs (default: out/runs); runs that are complete there are only read.
+      teachers: folder of shared teachers (default: out/teachers).
+      seeds: repetitions (default: the study's).
+      data_dir: folder of the prepared TFDS sets.
+      launcher: inline (here, one after another, with progress bars), local or slurm (as jobs).
+      workers: jobs at a time.
+      slurm: settings of Slurm jobs as submitit names them.
+      quiet: show no progress.
+
+    Raises:
+      InputError: data or settings that cannot be used.
+      RunError: a run failed; those that are complete stay, and the same call goes on.
+      Terminated: SIGTERM; the state of the training is saved.
+    """
+    cases = configured_cases(
+        study, size=size, runs=runs or out / "runs", teachers=teachers or out / "teachers",
+        seeds=seeds, data_dir=data_dir,
+    )  # fmt: skip
+    if launcher == "inline":
+        for number, case in enumerate(cases, 1):
+            if not quiet:
+                print(f"[{number}/{len(cases)}] {study.name}: {case.name}", file=sys.stderr)
+            run_study(case.config, quiet=quiet)
+    else:
+        _as_jobs(cases, out, launcher, workers, slurm, _teller(study, quiet))
+    rows: dict[str, list[Row]] = {
+        case.name: list(read_rows(Path(case.config.out) / "rows.jsonl").rows) for case in cases
+    }
+    analysis = study.analyse(rows)
+    with locked_folder(out):
+        write_results(
+            study,
+            analysis,
+            out,
+            size=size,
+            config={
+                "study": study.name,
+                "size": size,
+                "cases": {case.name: _stored(case.config) for case in cases},
+            },
+            provenance={
+                "analysis": provenance(),
+                "runs": {case.name: read_provenance(Path(case.config.out)) for case in cases},
+            },
+        )
+    return analysis
+
+
+def _stored(config: RunConfig) -> dict[str, Any]:
+    """Return a run's settings without the folders of this machine."""
+    values = to_json(config)
+    return {k: v for k, v in values.items() if k not in ("out", "teachers", "data_dir")}
+
+
+def _teller(study: Study, quiet: bool) -> Callable[[Outcome, int, int], None]:
+    def tell(outcome: Outcome, done: int, total: int) -> None:
+        if not quiet:
+            how = "done" if outcome.error is None else f"FAILED: {outcome.error}"
+            print(f"[{done}/{total}] {study.name}: {outcome.name}: {how}", file=sys.stderr)
+
+    return tell
+
+
+def _as_jobs(
+    cases: tuple[Case, ...],
+    out: Path,
+    launcher: str,
+    workers: int,
+    slurm: dict[str, Any] | None,
+    on_end: Callable[[Outcome, int, int], None],
+) -> None:
+    outcomes = launch(cases, out, launcher=launcher, workers=workers, slurm=slurm, on_end=on_end)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    write_failures(failed, out)
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(cases)} runs failed, first {failed[0].name}: {failed[0].error}"
+        )

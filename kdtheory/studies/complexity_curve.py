@@ -1,0 +1,247 @@
+"""The paper's figure: the complexity of each kind of supervision along the student's training."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.figures import complexity_figure
+from kdtheory.report.findings import findings as general_findings
+from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import (
+    complexity_points,
+    mean_sd,
+    measured_supervisions,
+    reference_student,
+)
+from kdtheory.runs.config import RunConfig
+from kdtheory.studies.setting import setting
+from kdtheory.studies.study import (
+    Analysis,
+    CaseRows,
+    Size,
+    Study,
+    StudyFigure,
+    StudyFinding,
+    finding,
+)
+
+#: The runs' names: examples that the students were trained on, and examples that no network saw.
+TRAIN, TEST = "train", "test"
+
+#: Online meets offline where their difference is below this part of its mean along training.
+MEETING = 0.1
+
+_LABELS = Supervision("labels", None)
+_RANDOM = Supervision("random_labels", None)
+
+#: {seed: {step: value}}
+_Along = Mapping[int, Mapping[int, float]]
+
+
+def cases(size: Size) -> dict[str, RunConfig]:
+    """Return a run measured on training examples, and one on unseen test examples."""
+    train = setting(
+        size,
+        arms=("labels", "offline", "online"),
+        temperatures=(1.0, 4.0),
+        points={"smoke": 3, "small": 11, "full": 11}[size],
+    )
+    # Every supervision is measured on the student of the labels, so that one arm is enough there.
+    arms = train.arms if size == "full" else ("labels",)
+    return {TRAIN: train, TEST: dataclasses.replace(train, ntk_split="test", arms=arms)}
+
+
+def analyse(case_rows: CaseRows) -> Analysis:
+    """Draw the curves, and hold their order and their course against the theory."""
+    figures = [
+        StudyFigure(
+            f"complexity_{case}",
+            f"Adjusted supervision complexity on {_examples(case)} along the student's training, "
+            "means over seeds, bands one standard deviation to each side. Left: every supervision "
+            "on one student, which is the comparison that the theory is about. Right: each arm's "
+            "supervision on the student that it trains.",
+            complexity_figure(rows),
+        )
+        for case, rows in case_rows.items()
+    ]
+    found: list[StudyFinding] = []
+    for case, rows in case_rows.items():
+        found += _order(case, rows) + _course(case, rows)
+    return Analysis([_table(case_rows)], figures, found + _unseen(case_rows))
+
+
+def _examples(case: str) -> str:
+    return "unseen test examples" if case == TEST else "training examples"
+
+
+def _table(case_rows: CaseRows) -> PlainTable:
+    columns: dict[str, list[Cell]] = {
+        header: []
+        for header in (
+            "examples", "student trained on", "supervision", "at initialisation", "half-way",
+            "at the end", "mean over points", "complexity", "margin",
+        )
+    }  # fmt: skip
+    for case, rows in case_rows.items():
+        arms = arms_in(rows)
+        reference = reference_student(rows, arms)
+        if reference is None:
+            continue
+        pairs = [(reference, supervision) for supervision in measured_supervisions(rows, reference)]
+        pairs += [(arm, arm) for arm in arms if arm != reference]
+        for student, supervision in pairs:
+            line = [case, student.label, supervision.label, *_line(rows, student, supervision)]
+            for header, cell in zip(columns, line, strict=True):
+                columns[header].append(cell)
+    caption = (
+        "Adjusted supervision complexity A = sqrt(Y' K^-1 Y Tr K) / n at three points of the "
+        "student's training and its mean over all points; then the complexity Y' K^-1 Y and the "
+        "margin of the targets, means over the points. Mean ± standard deviation over seeds. "
+        "Complexities are comparable on the same student only: first all supervisions on one, then "
+        "each arm's own supervision on the student that it trains. K is the kernel of that "
+        "student on training examples, or on test examples that no network has seen."
+    )
+    return PlainTable("table", caption, columns)
+
+
+def _line(rows: list[Row], student: Supervision, supervision: Supervision) -> list[Cell]:
+    adjusted = complexity_points(rows, student, supervision, "adjusted_complexity")
+    steps = sorted({step for values in adjusted.values() for step in values})
+    at: list[Cell] = []
+    if steps:
+        for step in (steps[0], steps[len(steps) // 2], steps[-1]):
+            at.append(mean_sd([values[step] for values in adjusted.values() if step in values]))
+    else:
+        at = [None, None, None]
+    means = [
+        mean_sd(list(_means(complexity_points(rows, student, supervision, name)).values()))
+        for name in ("adjusted_complexity", "complexity", "margin")
+    ]
+    return [*at, *means]
+
+
+def _means(along: _Along) -> dict[int, float]:
+    return {seed: _mean(list(values.values())) for seed, values in along.items()}
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _order(case: str, rows: list[Row]) -> list[StudyFinding]:
+    """The order of the supervisions, and the temperatures', which every report holds up too."""
+    return [
+        StudyFinding(f"{case}: {found.hypothesis}", found.verdict, found.evidence)
+        for found in general_findings(rows)
+        if found.topic in ("complexity order", "temperature")
+    ]
+
+
+def _course(case: str, rows: list[Row]) -> list[StudyFinding]:
+    """What happens along the training of the reference student."""
+    reference = reference_student(rows, arms_in(rows))
+    if reference is None:
+        return []
+    found = []
+    measured = measured_supervisions(rows, reference)
+    for online in (s for s in measured if s.name == "online"):
+        offline = Supervision("offline", online.temperature)
+        differences = _differences(rows, reference, offline, online)
+        found.append(
+            finding(
+                f"{case}: {online.label} meets offline at the end (their difference there is below "
+                f"{MEETING:g} of its mean along training)",
+                [
+                    MEETING - abs(values[-1]) / _mean([abs(v) for v in values])
+                    for values in differences.values()
+                    if any(values)
+                ],
+                unit=" of that mean below the allowed part",
+            )
+        )
+        found.append(
+            finding(
+                f"{case}: {online.label} nears offline (the mean difference is smaller in the "
+                "second half of training than in the first)",
+                [
+                    _mean([abs(v) for v in values[: len(values) // 2]])
+                    - _mean([abs(v) for v in values[-(len(values) // 2) :]])
+                    for values in differences.values()
+                    if len(values) > 1
+                ],
+                unit=" in adjusted complexity",
+            )
+        )
+    labels = complexity_points(rows, reference, _LABELS, "adjusted_complexity")
+    found.append(
+        finding(
+            f"{case}: the kernel aligns with the labels (their complexity on the student trained "
+            f"on {reference.label} is lower at the end than at initialisation)",
+            [values[min(values)] - values[max(values)] for values in labels.values()],
+            unit=" in adjusted complexity",
+        )
+    )
+    random = complexity_points(rows, reference, _RANDOM, "adjusted_complexity")
+    found.append(
+        finding(
+            f"{case}: root mean square over the points of the random labels' adjusted complexity "
+            "above 1",
+            [math.sqrt(_mean([v**2 for v in values.values()])) - 1 for values in random.values()],
+            unit=" above 1",
+        )
+    )
+    return found
+
+
+def _differences(
+    rows: list[Row], student: Supervision, first: Supervision, second: Supervision
+) -> dict[int, list[float]]:
+    """Return {seed: first less second at each common point, in order} in adjusted complexity."""
+    a, b = (complexity_points(rows, student, s, "adjusted_complexity") for s in (first, second))
+    return {
+        seed: [a[seed][step] - b[seed][step] for step in sorted(a[seed].keys() & b[seed].keys())]
+        for seed in sorted(a.keys() & b.keys())
+    }
+
+
+def _unseen(case_rows: CaseRows) -> list[StudyFinding]:
+    """The labels at the end, on unseen examples against those that the student was trained on."""
+    if not {TRAIN, TEST} <= case_rows.keys():
+        return []
+    train, test = (
+        complexity_points(case_rows[case], _LABELS, _LABELS, "adjusted_complexity")
+        for case in (TRAIN, TEST)
+    )
+    return [
+        finding(
+            "at the end the labels are more complex on unseen examples than on training examples",
+            [
+                test[seed][max(test[seed])] - train[seed][max(train[seed])]
+                for seed in sorted(train.keys() & test.keys())
+            ],
+            unit=" in adjusted complexity",
+        )
+    ]
+
+
+COMPLEXITY_CURVE = Study(
+    name="complexity_curve",
+    question="How complex is each kind of supervision for a student, along the student's training?",
+    expected=(
+        "On the same kernel random labels are more complex than labels, labels more than an "
+        "offline teacher's predictions, and those at least as complex as the online teacher's, "
+        "which start simple and meet them at the end. A higher temperature is less complex. "
+        "Random labels have a root mean square of at least 1, and while the student learns, its "
+        "kernel aligns with the labels, so that their complexity falls, on examples that it was "
+        "trained on more than on others."
+    ),
+    cases=cases,
+    costs={
+        "smoke": "seconds",
+        "small": "15 min on one core, and 17 for the shared teachers",
+        "full": "needs an accelerator; not measured",
+    },
+    analyse=analyse,
+)

@@ -1,0 +1,260 @@
+"""The teacher's stopping time: complexity, margin, the bound's terms and accuracy as it grows."""
+
+from collections.abc import Sequence
+
+from kdtheory.report.arms import Supervision, supervision_of
+from kdtheory.report.plain_table import Cell
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import final_values, mean_sd
+from kdtheory.runs.config import RunConfig
+from kdtheory.studies.bound_terms_figure import Line, draw_terms_and_accuracy
+from kdtheory.studies.bound_terms_table import (
+    BOUND_CAPTION,
+    Place,
+    accuracy_of,
+    chosen_gain,
+    minima_table,
+    near_best,
+    of_bound,
+    of_targets,
+    same_order,
+    terms_table,
+    trend,
+)
+from kdtheory.studies.setting import setting
+from kdtheory.studies.study import (
+    Analysis,
+    CaseRows,
+    Size,
+    Study,
+    StudyFigure,
+    StudyFinding,
+    finding,
+)
+
+#: Parts of the teacher's training after which it is stopped; the last is the whole of it.
+STOPS = (0.1, 0.2, 0.4, 0.7, 1.0)
+#: Where five would take too long.
+_FEWER_STOPS = (0.1, 0.3, 1.0)
+
+#: A run's name begins so, and goes on with the part of training.
+_STOP = "stop-"
+
+_LABELS = Supervision("labels", None)
+_TAUS = (1.0, 4.0)
+
+
+def cases(size: Size) -> dict[str, RunConfig]:
+    """Return a run for each stopping time; the labels' students are in that of the whole teacher.
+
+    Stopped teachers are checkpoints of one training, so a seed has one teacher.
+    """
+    smoke = {"epochs": 4, "teacher_checkpoints": 4} if size == "smoke" else {}
+    return {
+        f"{_STOP}{stop:g}": setting(
+            size,
+            arms=("labels", "offline") if stop == 1 else ("offline",),
+            temperatures=_TAUS,
+            points=2 if size == "smoke" else 3,
+            teacher_stop=stop,
+            bounds=True,
+            **smoke,
+        )
+        for stop in {"smoke": (0.25, 0.5, 1.0), "small": _FEWER_STOPS, "full": STOPS}[size]
+    }
+
+
+def analyse(case_rows: CaseRows) -> Analysis:
+    """Set what the bound says about the stopping time beside what it does to accuracy."""
+    groups = {arm.label: places_of(case_rows, arm) for arm in _arms(case_rows)}
+    whole = case_rows[max(case_rows, key=stop_of)]
+    caption = (
+        "Stopping time: part of the teacher's training, whose learning-rate schedule is that of "
+        "the whole. Mean ± standard deviation over seeds. Complexity, its adjusted form and the "
+        "margin are of the stopped teacher's targets with the student's kernel at initialisation, "
+        "the same at every stopping time; adjusted / margin does not change with the targets' "
+        f"scale. {BOUND_CAPTION}"
+    )
+    along = {arm: checkpoint_bounds(whole, arm) for arm in _arms(case_rows)}
+    earliest: list[Cell] = [
+        mean_sd(list(smallest_checkpoint(points).values())) for points in along.values()
+    ]
+    tables = [
+        terms_table(
+            [place for places in groups.values() for place in places], "stopping time", caption
+        ),
+        minima_table(
+            groups, "stopping time", {"time of the smallest bound over all checkpoints": earliest}
+        ),
+    ]
+    labels = final_values(whole, _LABELS, "test_accuracy")
+    figure = StudyFigure(
+        "early_stopping",
+        "Left: adjusted complexity and margin of the stopped teacher's targets, and their ratio, "
+        "at the student's initialisation. Middle: the bound and its terms for every checkpoint of "
+        "the teacher, and the test error of the students of the stopped ones; above the dashed "
+        "line a bound says nothing. Right: test accuracy after the last epoch. Means over seeds, "
+        "bands and bars one standard deviation to each side; the vertical line is at the smallest "
+        "mean bound.",
+        draw_terms_and_accuracy(
+            [Line(arm.label, groups[arm.label], points) for arm, points in along.items()],
+            "teacher's stopping time (part of its training)",
+            labels_accuracy={seed: 100 * value for seed, value in labels.items()},
+        ),
+    )
+    found = [
+        each
+        for arm, points in along.items()
+        for each in _findings(arm.label, groups[arm.label], points)
+    ]
+    return Analysis(tables, [figure], found)
+
+
+def stop_of(case: str) -> float:
+    """Return the stopping time in a run's name.
+
+    >>> stop_of("stop-0.4")
+    0.4
+    """
+    return float(case.removeprefix(_STOP))
+
+
+def places_of(case_rows: CaseRows, arm: Supervision) -> list[Place]:
+    """Return the students of one arm by the stopping time of their teacher."""
+    return [
+        Place(stop_of(case), arm, case_rows[case], _at_initialisation(case_rows[case], arm))
+        for case in sorted(case_rows, key=stop_of)
+    ]
+
+
+def checkpoint_bounds(rows: Sequence[Row], arm: Supervision) -> list[tuple[float, list[Row]]]:
+    """Return the bounds of every checkpoint of a teacher, by its part of the training.
+
+    Args:
+      rows: of the run with the whole teacher, whose "online" bounds are one a checkpoint.
+      arm: whose temperature is meant.
+    """
+    online = Supervision("online", arm.temperature)
+    bounds = [row for row in rows if row["kind"] == "bound" and supervision_of(row) == online]
+    steps = sorted({row["checkpoint_step"] for row in bounds})
+    return [
+        (step / steps[-1], [row for row in bounds if row["checkpoint_step"] == step])
+        for step in steps
+    ]
+
+
+def smallest_checkpoint(points: Sequence[tuple[float, Sequence[Row]]]) -> dict[int, float]:
+    """Return {seed: part of the training} of the checkpoint with the smallest bound."""
+    found: dict[int, tuple[float, float]] = {}
+    for part, rows in points:
+        for row in rows:
+            best = found.get(row["seed"])
+            if best is None or row["bound"] < best[0]:
+                found[row["seed"]] = (row["bound"], part)
+    return {seed: part for seed, (_, part) in sorted(found.items())}
+
+
+def _arms(case_rows: CaseRows) -> list[Supervision]:
+    found = {
+        Supervision("offline", row["temperature"])
+        for rows in case_rows.values()
+        for row in rows
+        if row["kind"] == "student" and row["arm"] == "offline"
+    }
+    return sorted(found, key=lambda arm: arm.order)
+
+
+def _at_initialisation(rows: Sequence[Row], arm: Supervision) -> dict[str, dict[int, float]]:
+    """Return the targets' values with the kernel at initialisation, the same for every student."""
+    return {
+        name: {
+            row["seed"]: float(row[name])
+            for row in rows
+            if row["kind"] == "complexity" and row["step"] == 0 and supervision_of(row) == arm
+        }
+        for name in ("adjusted_complexity", "complexity", "margin")
+    }
+
+
+def _validation(place: Place) -> dict[int, float]:
+    return final_values(place.rows, place.arm, "validation_accuracy")
+
+
+def _findings(
+    label: str, places: list[Place], points: Sequence[tuple[float, Sequence[Row]]]
+) -> list[StudyFinding]:
+    bound, final = of_bound("bound"), places[-1]
+    found = [
+        trend(
+            f"{label}: adjusted complexity rises with the stopping time",
+            places,
+            of_targets("adjusted_complexity"),
+            1.0,
+        ),
+        trend(
+            f"{label}: the bound's teacher error falls with the stopping time",
+            places,
+            of_bound("teacher_error"),
+            -1.0,
+        ),
+        near_best(
+            f"{label}: the stopping time of the smallest bound is within one step of that of the "
+            "best accuracy",
+            places,
+            bound,
+        ),
+        same_order(
+            f"{label}: a smaller bound goes with higher accuracy over the stopping times",
+            places,
+            bound,
+        ),
+        finding(
+            f"{label}: over all checkpoints the bound is smallest before the end",
+            [1 - part for part in smallest_checkpoint(points).values()],
+            unit=" of the training before it",
+        ),
+    ]
+    found += [
+        chosen_gain(
+            f"{label}: the teacher stopped at {place.value:g} beats the final one",
+            [place],
+            accuracy_of,
+            final,
+        )
+        for place in places[:-1]
+    ]
+    found.append(
+        chosen_gain(
+            f"{label}: the teacher of the smallest bound beats the final one", places, bound, final
+        )
+    )
+    if any(_validation(place) for place in places):
+        found.append(
+            chosen_gain(
+                f"{label}: the teacher of the best validation accuracy beats the final one",
+                places,
+                _validation,
+                final,
+                -1.0,
+            )
+        )
+    return found
+
+
+EARLY_STOPPING = Study(
+    name="early_stopping",
+    question="When should the teacher be stopped: what does the bound say, and what accuracy?",
+    expected=(
+        "A teacher is simple early in its training: complexity rises with the stopping time while "
+        "the teacher's error falls, so the bound has its minimum between, and a weak student does "
+        "better with a teacher stopped before the end. If the bound is of use, its minimum lies "
+        "near that of the student's error."
+    ),
+    cases=cases,
+    costs={
+        "smoke": "seconds",
+        "small": "9 min on one core, and 17 for the shared teachers",
+        "full": "needs an accelerator; not measured",
+    },
+    analyse=analyse,
+)

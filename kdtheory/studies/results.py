@@ -1,0 +1,126 @@
+"""Write what a study found into its folder: tables, figures, a summary and one page."""
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdtheory.report.figures import render
+from kdtheory.report.findings import RULE
+from kdtheory.report.page import details, embedded, page
+from kdtheory.report.plain_table import PlainTable, great, markdown, write_plain_table
+from kdtheory.report.writing import write_atomically
+from kdtheory.studies.study import Analysis, Size, Study, StudyFinding
+
+SMOKE_NOTE = (
+    "A smoke run: everything is shrunk to seconds, to see that the command works. The numbers mean "
+    "nothing."
+)
+
+
+def write_results(
+    study: Study,
+    analysis: Analysis,
+    out: Path,
+    *,
+    size: Size,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> list[Path]:
+    """Write NAME.{md,csv,tex,html} of each table, NAME.{png,svg} of each figure, and three more.
+
+    Those are summary.md (question, expectation, findings, main table), config.json with
+    provenance.json beside it, and report.html, which holds everything.
+
+    Raises:
+      InputError: a file cannot be written.
+    """
+    written: list[Path] = []
+    for table in analysis.tables:
+        written += write_plain_table(table, out)
+    for figure in analysis.figures:
+        written += [
+            write_atomically(out / f"{figure.name}.{form}", render(figure.figure, form))
+            for form in ("png", "svg")
+        ]
+    written.append(write_atomically(out / "summary.md", summary(study, analysis, size)))
+    for name, content in (("config", config), ("provenance", provenance)):
+        text = json.dumps(dict(content), indent=2) + "\n"
+        written.append(write_atomically(out / f"{name}.json", text))
+    report = report_page(study, analysis, size=size, config=config, provenance=provenance)
+    written.append(write_atomically(out / "report.html", report))
+    return written
+
+
+def verdict_counts(findings: list[StudyFinding]) -> str:
+    """Return in short how many hypotheses were seen, and which the data contradict.
+
+    >>> verdict_counts([StudyFinding("a", "seen", ""), StudyFinding("b", "not seen", "")])
+    'Of 2 hypotheses: 1 seen, 1 not seen, 0 undecided. Against the theory: b.'
+    """
+    count = {v: sum(f.verdict == v for f in findings) for v in ("seen", "not seen", "undecided")}
+    text = (
+        f"Of {len(findings)} hypotheses: {count['seen']} seen, {count['not seen']} not seen, "
+        f"{count['undecided']} undecided."
+    )
+    against = [f.hypothesis for f in findings if f.verdict == "not seen"]
+    return text + (f" Against the theory: {'; '.join(against)}." if against else "")
+
+
+def summary(study: Study, analysis: Analysis, size: Size) -> str:
+    """Return the study in Markdown: what was asked, expected and found."""
+    lines = [f"# {study.name}: {study.question}", ""]
+    if size == "smoke":
+        lines += [SMOKE_NOTE, ""]
+    lines += [f"**Expected.** {study.expected}", "", verdict_counts(analysis.findings), ""]
+    lines += [f"- **{f.verdict}**: {f.hypothesis} ({f.evidence})" for f in analysis.findings]
+    lines += ["", RULE, ""]
+    for table in analysis.tables:
+        lines += [markdown(table)]
+    for figure in analysis.figures:
+        lines += [f"![{figure.caption}]({figure.name}.png)", "", figure.caption, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def report_page(
+    study: Study,
+    analysis: Analysis,
+    *,
+    size: Size,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> str:
+    """Return the page that holds everything; it refers to nothing outside itself."""
+    parts = [f"<h1>{html.escape(study.name)}: {html.escape(study.question)}</h1>"]
+    if size == "smoke":
+        parts.append(f"<p><strong>{html.escape(SMOKE_NOTE)}</strong></p>")
+    parts += [
+        f"<p>{html.escape(study.expected)}</p>",
+        f'<p class="verdict">{html.escape(verdict_counts(analysis.findings))}</p>',
+        *(_table(table) for table in analysis.tables),
+        *(embedded(figure.figure, figure.caption) for figure in analysis.figures),
+        "<h2>What the rows say about the theory</h2>",
+        _findings(analysis.findings),
+        "<h2>How it was made</h2>",
+        details("Configuration", config),
+        details("Provenance", provenance),
+    ]
+    return page(f"kdtheory study {study.name}", parts)
+
+
+def _table(table: PlainTable) -> str:
+    return f'<div class="wide">{great(table).as_raw_html()}</div>'
+
+
+def _findings(findings: list[StudyFinding]) -> str:
+    lines = [
+        f'<tr><td class="{f.verdict.split()[0]}">{f.verdict}</td>'
+        f"<td>{html.escape(f.hypothesis)}</td><td>{html.escape(f.evidence)}</td></tr>"
+        for f in findings
+    ]
+    return (
+        '<div class="wide"><table class="findings">'
+        "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
+        f'{"".join(lines)}</table></div><p class="soft">{html.escape(RULE)}</p>'
+    )

@@ -1,0 +1,273 @@
+"""When the online teacher changes: how often, and by time or by complexity."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.findings import rank_correlations
+from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import final_values, mean_sd, own_complexity
+from kdtheory.runs.config import RunConfig
+from kdtheory.studies.schedule_figure import schedule_figure
+from kdtheory.studies.setting import many_teachers_setting
+from kdtheory.studies.study import (
+    Analysis,
+    CaseRows,
+    Size,
+    Study,
+    StudyFigure,
+    StudyFinding,
+    finding,
+)
+from kdtheory.studies.teaching_times import checkpoint_complexities, teachings
+from kdtheory.training import OptimizerConfig
+from kdtheory.training.optimizers import Schedule
+
+#: Learning-rate schedules of the teacher, the one that rises earliest first.
+_EARLIEST_FIRST = ("step", "cosine", "constant")
+
+
+def cases(size: Size) -> dict[str, RunConfig]:
+    """Return a run a teacher and number of checkpoints, named SCHEDULE-CHECKPOINTS.
+
+    The first run of a teacher holds all arms; the others its online students alone.
+    """
+    all_arms = ("labels", "offline", "online", "matched")
+    common: dict[str, Any] = {"temperatures": (1.0, 4.0), "bounds": True}
+    sizes: dict[Size, tuple[int, tuple[int, ...], tuple[Schedule, ...]]] = {
+        "smoke": (4, (2,), ("constant",)),
+        "small": (20, (10, 5, 2), ("constant",)),
+        "full": (64, (32, 8, 2), ("constant", "step")),
+    }
+    most, fewer, schedules = sizes[size]
+    if size == "smoke":
+        common |= {"epochs": 4, "teacher_checkpoints": most, "points": 3}
+    else:
+        # The matched rule reads the student's progress off its measuring points.
+        common |= {"points": 11 if size == "full" else 6}
+    found = {f"cosine-{most}": many_teachers_setting(size, arms=all_arms, **common)}
+    for count in fewer:
+        found[f"cosine-{count}"] = many_teachers_setting(
+            size, arms=("online",), online_checkpoints=count, **common
+        )
+    if size == "full":
+        # Twice an epoch.
+        found["cosine-320"] = many_teachers_setting(
+            size, arms=("online",), **{**common, "teacher_checkpoints": 320}
+        )
+    for name in schedules:
+        found[f"{name}-{most}"] = many_teachers_setting(
+            size, arms=all_arms, teacher_optimizer=OptimizerConfig(schedule=name), **common
+        )
+    return found
+
+
+def analyse(case_rows: CaseRows) -> Analysis:
+    """Set accuracy beside how often, and by which rule, the teacher changed."""
+    teachers = by_teacher(case_rows)
+    columns: dict[str, list[Cell]] = {
+        header: []
+        for header in (
+            "teacher's schedule", "rule", "τ", "changes of teacher",
+            "complexity before training", "adjusted complexity", "test accuracy (%)",
+            "gain over the paper's rule",
+        )
+    }  # fmt: skip
+    for schedule, runs in teachers.items():
+        for count, rows in runs.items():
+            for arm in _taught(rows):
+                line = _line(schedule, runs, count, arm)
+                for header, cell in zip(columns, line, strict=True):
+                    columns[header].append(cell)
+    caption = (
+        "Mean ± standard deviation over seeds. Rule: by time, with the paper's first checkpoint at "
+        "or after the student's step, of so many checkpoints; matched (ours), the latest whose "
+        "part of the final complexity the student on labels has reached; offline, the last one "
+        "always. Complexity before training: "
+        "(1/n) √(‖h‖² Tr K) of the checkpoint that teaches, averaged over the student's steps, all "
+        "with the kernel K of the untrained student, h the fit of the targets less its "
+        "predictions. Adjusted complexity: of the arm's supervision on its own student, averaged "
+        "over the measuring points. Gain: in points, paired by seed, over the rule by time with "
+        "the first number of checkpoints of the same teacher."
+    )
+    figure = StudyFigure(
+        "schedule",
+        "Left: accuracy against the number of checkpoints that the online teacher uses (1: "
+        "offline), and of matched students at the number that taught them; bands are one standard "
+        "deviation. Middle: complexity of each teacher's checkpoints before the student is "
+        "trained, along the teacher's training. Right: which checkpoint teaches at which epoch of "
+        "the student, by the matched rule (a line a seed) and by time. Left and right: the first "
+        "teacher.",
+        schedule_figure(teachers),
+    )
+    return Analysis([PlainTable("table", caption, columns)], [figure], _findings(teachers))
+
+
+def by_teacher(case_rows: CaseRows) -> dict[str, dict[int, list[Row]]]:
+    """Return {learning-rate schedule: {number of checkpoints: rows}}, in the runs' order.
+
+    >>> by_teacher({"cosine-20": [], "cosine-5": []})
+    {'cosine': {20: [], 5: []}}
+    """
+    found: dict[str, dict[int, list[Row]]] = {}
+    for case, rows in case_rows.items():
+        schedule, count = case.rsplit("-", 1)
+        found.setdefault(schedule, {})[int(count)] = rows
+    return found
+
+
+def _taught(rows: list[Row]) -> list[Supervision]:
+    """Return the arms that a teacher's checkpoints teach."""
+    return [arm for arm in arms_in(rows) if arm.name in ("offline", "online", "matched")]
+
+
+def _line(schedule: str, runs: Mapping[int, list[Row]], count: int, arm: Supervision) -> list[Cell]:
+    rows = runs[count]
+    accuracy = final_values(rows, arm, "test_accuracy")
+    first = next(iter(runs))
+    papers = final_values(runs[first], Supervision("online", arm.temperature), "test_accuracy")
+    is_papers = arm.name == "online" and count == first
+    rule = f"by time, {count} checkpoints" if arm.name == "online" else arm.name
+    changes = [float(teaching.changes) for teaching in teachings(rows, arm, count).values()]
+    return [
+        schedule,
+        rule,
+        arm.temperature,
+        mean_sd(changes),
+        mean_sd(list(before_training(rows, arm, count).values())),
+        mean_sd(list(own_complexity(rows, arm, "adjusted_complexity").values())),
+        mean_sd([100 * value for value in accuracy.values()]),
+        None if is_papers else mean_sd([100 * gain for gain in _differences(accuracy, papers)]),
+    ]
+
+
+def before_training(rows: list[Row], arm: Supervision, count: int) -> dict[int, float]:
+    """Return {seed: complexity} of the checkpoints that teach an arm, averaged over its training.
+
+    On the kernel of the untrained student; `checkpoint_complexities` defines it.
+    """
+    complexities = checkpoint_complexities(rows, arm.temperature)
+    return {
+        seed: teaching.mean(complexities[seed])
+        for seed, teaching in teachings(rows, arm, count).items()
+    }
+
+
+def earliness(rows: list[Row], temperature: float | None) -> dict[int, float]:
+    """Return {seed: mean over the checkpoints of complexity / the last one's complexity}.
+
+    The higher, the earlier in its training a teacher reaches the complexity that it ends with.
+    """
+    return {
+        seed: math.fsum(along.values()) / (len(along) * list(along.values())[-1])
+        for seed, along in checkpoint_complexities(rows, temperature).items()
+        if list(along.values())[-1] > 0
+    }
+
+
+def _differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[StudyFinding]:
+    found: list[StudyFinding] = []
+    for schedule, runs in teachers.items():
+        first = runs[next(iter(runs))]
+        temperatures = [arm.temperature for arm in arms_in(first) if arm.name == "online"]
+        for tau in temperatures:
+            found += _about_frequency(schedule, runs, tau)
+            matched, online = (
+                final_values(first, Supervision(name, tau), "test_accuracy")
+                for name in ("matched", "online")
+            )
+            found.append(
+                finding(
+                    f"{schedule}, τ = {tau:g}: matched above the paper's rule",
+                    _differences(matched, online), scale=100, unit=" points",
+                )
+            )  # fmt: skip
+    return found + _about_learning_rates(teachers)
+
+
+def _about_frequency(
+    schedule: str, runs: Mapping[int, list[Row]], tau: float | None
+) -> list[StudyFinding]:
+    """Judge what more checkpoints do; offline is one checkpoint."""
+    online, offline = Supervision("online", tau), Supervision("offline", tau)
+
+    def by_count(
+        value: Callable[[list[Row], Supervision, int], dict[int, float]],
+    ) -> dict[int, dict[int, float]]:
+        first = next(iter(runs))
+        measured = {1: value(runs[first], offline, first)}
+        return measured | {count: value(rows, online, count) for count, rows in runs.items()}
+
+    accuracy = by_count(lambda rows, arm, _: final_values(rows, arm, "test_accuracy"))
+    complexity = by_count(before_training)
+    if len(accuracy) < 3:
+        return []
+    counts = {
+        count: dict.fromkeys(accuracy[count].keys() | complexity[count].keys(), float(count))
+        for count in accuracy
+    }
+    unit = ", {}Spearman's correlation over the numbers of checkpoints"
+    return [
+        finding(
+            f"{schedule}, τ = {tau:g}: the more often the teacher changes, the more accurate is "
+            "the student",
+            rank_correlations(counts, accuracy),
+            unit=unit.format(""),
+        ),
+        finding(
+            f"{schedule}, τ = {tau:g}: the more often the teacher changes, the less complex is "
+            "the supervision before training",
+            [-rho for rho in rank_correlations(counts, complexity)],
+            unit=unit.format("minus "),
+        ),
+    ]
+
+
+def _about_learning_rates(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[StudyFinding]:
+    """Judge in which order the teachers' trajectories rise."""
+    present: Collection[str] = [name for name in _EARLIEST_FIRST if name in teachers]
+    found: list[StudyFinding] = []
+    for earlier in present:
+        for later in present:
+            if _EARLIEST_FIRST.index(earlier) >= _EARLIEST_FIRST.index(later):
+                continue
+            first, second = (next(iter(teachers[name].values())) for name in (earlier, later))
+            for arm in (arm for arm in arms_in(first) if arm.name == "online"):
+                found.append(
+                    finding(
+                        f"τ = {arm.temperature:g}: the complexity of the {later} teacher's "
+                        f"checkpoints rises later in its training than the {earlier} teacher's",
+                        _differences(
+                            earliness(first, arm.temperature), earliness(second, arm.temperature)
+                        ),
+                        unit=" of the last checkpoint's, less in the mean over the checkpoints",
+                    )
+                )
+    return found
+
+
+SCHEDULE = Study(
+    name="schedule",
+    question="When should the online teacher change: how often, and by time or by complexity?",
+    expected=(
+        "A teacher's early checkpoints are less complex. The more checkpoints the online teacher "
+        "uses, the sooner they come and the less complex is the supervision over the student's "
+        "training, so accuracy should rise with their number; offline is one checkpoint. If "
+        "complexity is the reason, a teacher that changes with the complexity a student takes on "
+        "should teach better than one that changes by time. A teacher's complexity follows the sum "
+        "of its learning rates, so that it rises later with a constant rate than with a cosine."
+    ),
+    cases=cases,
+    costs={
+        "smoke": "seconds",
+        "small": "3 min on one core",
+        "full": "needs an accelerator; not measured",
+    },
+    analyse=analyse,
+)

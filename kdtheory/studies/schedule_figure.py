@@ -1,0 +1,152 @@
+"""The figure of the study of the online teacher's schedule."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import final_values, mean_sd
+from kdtheory.report.styles import line_style
+from kdtheory.studies.teaching_times import Teaching, checkpoint_complexities, teachings
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+#: Okabe and Ito's colours and a marker for each teacher; its temperatures differ in the line.
+_TEACHERS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+_LINES = ("-", "--", "-.", ":")
+
+
+def schedule_figure(
+    teachers: Mapping[str, Mapping[int, list[Row]]],
+) -> "matplotlib.figure.Figure":
+    """Draw accuracy by number of checkpoints, the teachers' complexity, and the matched rule.
+
+    Args:
+      teachers: {learning-rate schedule: {number of checkpoints: rows}}.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14.0, 4.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    name, runs = next(iter(teachers.items()))
+    _accuracy_panel(left, runs)
+    left.set_title(f"students of the {name} teacher", fontsize=10)
+    _trajectory_panel(middle, teachers)
+    middle.set_title("complexity of the teachers' checkpoints", fontsize=10)
+    _rule_panel(right, runs)
+    right.set_title(f"which checkpoint of the {name} teacher teaches", fontsize=10)
+    for axes in (left, middle, right):
+        axes.grid(True, color="#DDDDDD", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _accuracy_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> None:
+    first = next(iter(runs))
+    arms = [arm for arm in arms_in(runs[first]) if arm.name in ("online", "matched")]
+    counts = sorted(runs)
+    for arm in arms:
+        look = line_style(arm, arms)
+        if arm.name == "online":
+            offline = Supervision("offline", arm.temperature)
+            values = {1.0: final_values(runs[first], offline, "test_accuracy")}
+            values |= {float(n): final_values(runs[n], arm, "test_accuracy") for n in counts}
+            _band(axes, values, 100.0, arm.label, look)
+        else:
+            used = mean_sd([t.changes + 1.0 for t in teachings(runs[first], arm, first).values()])
+            final = final_values(runs[first], arm, "test_accuracy")
+            reached = mean_sd([100 * v for v in final.values()])
+            if used.mean is not None and reached.mean is not None:
+                axes.errorbar(
+                    [used.mean], [reached.mean], yerr=[reached.sd or 0.0], capsize=3,
+                    label=arm.label, **{**look, "linestyle": "none", "markersize": 8},
+                )  # fmt: skip
+    ticks = [1, *counts]
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="checkpoints that teach (1: offline)", ylabel="test accuracy (%)")
+
+
+def _band(
+    axes: "matplotlib.axes.Axes",
+    values: Mapping[float, Mapping[int, float]],
+    scale: float,
+    label: str,
+    look: Mapping[str, Any],
+) -> None:
+    """Draw the mean over seeds as a line, with one standard deviation to each side."""
+    found = {x: mean_sd([scale * v for v in of.values()]) for x, of in sorted(values.items())}
+    drawn = [
+        (x, value.mean, value.sd or 0.0) for x, value in found.items() if value.mean is not None
+    ]
+    places = [x for x, _, _ in drawn]
+    axes.plot(places, [mean for _, mean, _ in drawn], label=label, **look)
+    axes.fill_between(
+        places, [mean - sd for _, mean, sd in drawn], [mean + sd for _, mean, sd in drawn],
+        color=look["color"], alpha=0.12, linewidth=0,
+    )  # fmt: skip
+
+
+def _trajectory_panel(
+    axes: "matplotlib.axes.Axes", teachers: Mapping[str, Mapping[int, list[Row]]]
+) -> None:
+    for number, (name, runs) in enumerate(teachers.items()):
+        rows = next(iter(runs.values()))
+        color, marker = _TEACHERS[number % len(_TEACHERS)]
+        online = [arm for arm in arms_in(rows) if arm.name == "online"]
+        for rank, arm in enumerate(online):
+            by_part: dict[float, dict[int, float]] = {}
+            for seed, along in checkpoint_complexities(rows, arm.temperature).items():
+                for step, value in along.items():
+                    by_part.setdefault(step / max(along), {})[seed] = value
+            look = {
+                "color": color, "marker": marker, "markersize": 4,
+                "linestyle": _LINES[rank % len(_LINES)],
+                "fillstyle": "full" if rank == 0 else "none",
+            }  # fmt: skip
+            _band(axes, by_part, 1.0, f"{name}, τ = {arm.temperature:g}", look)
+    axes.set(xlabel="part of the teacher's training", ylabel="complexity before training")
+
+
+def _rule_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> None:
+    first, rows = next(iter(runs.items()))
+    epochs = [row for row in rows if row["kind"] == "student" and row["final"]]
+    per_epoch = epochs[0]["step"] / epochs[0]["epoch"]
+    arms = [arm for arm in arms_in(rows) if arm.name in ("online", "matched")]
+    drawn_by_time = False
+    for arm in arms:
+        look: dict[str, Any] = {"color": "#999999", "linewidth": 2.5}
+        if arm.name == "matched":
+            style = line_style(arm, arms)
+            look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.2}
+        label = "by time (the paper's)" if arm.name == "online" else arm.label
+        for teaching in teachings(rows, arm, first).values():
+            # By time all seeds and temperatures are one line.
+            if arm.name == "online" and drawn_by_time:
+                continue
+            drawn_by_time = drawn_by_time or arm.name == "online"
+            times, checkpoints = _staircase(teaching)
+            axes.plot(
+                [t / per_epoch for t in times], [c / per_epoch for c in checkpoints],
+                label=label, **look,
+            )  # fmt: skip
+            label = "_nolegend_"
+    axes.set(xlabel="epoch of the student", ylabel="epoch of the checkpoint that teaches")
+
+
+def _staircase(teaching: Teaching) -> tuple[list[int], list[int]]:
+    """Return the corners of the line of checkpoints over the student's steps.
+
+    >>> _staircase(Teaching(checkpoints=(5, 10), until=(4, 10), total_steps=10))
+    ([0, 4, 4, 10], [5, 5, 10, 10])
+    """
+    times, checkpoints, now = [], [], 0
+    for checkpoint, steps in teaching.spans.items():
+        times += [now, now + steps]
+        checkpoints += [checkpoint, checkpoint]
+        now += steps
+    return times, checkpoints

@@ -1,0 +1,195 @@
+"""The temperature: complexity, margin, the bound's terms and accuracy as tau rises."""
+
+import math
+
+from kdtheory.report.arms import Supervision
+from kdtheory.report.plain_table import PlainTable
+from kdtheory.report.rows import Row
+from kdtheory.report.seeds import complexity_points, final_values
+from kdtheory.runs.config import RunConfig
+from kdtheory.studies.bound_terms_figure import Line, draw_terms_and_accuracy
+from kdtheory.studies.bound_terms_table import (
+    BOUND_CAPTION,
+    Place,
+    chosen_gain,
+    complexity_over_margin,
+    minima_table,
+    near_best,
+    of_bound,
+    of_targets,
+    same_order,
+    smallest_bounds,
+    terms_table,
+    trend,
+)
+from kdtheory.studies.setting import setting
+from kdtheory.studies.study import (
+    Analysis,
+    CaseRows,
+    Size,
+    Study,
+    StudyFigure,
+    StudyFinding,
+    finding,
+)
+
+TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+_LABELS = Supervision("labels", None)
+
+
+def cases(size: Size) -> dict[str, RunConfig]:
+    """Return one run, whose arms have every temperature."""
+    return {
+        "temperatures": setting(
+            size,
+            arms=("labels", "offline") if size == "small" else ("labels", "offline", "online"),
+            temperatures=(1.0, 4.0, 16.0) if size == "smoke" else TEMPERATURES,
+            points={"smoke": 2, "small": 3, "full": 5}[size],
+            bounds=True,
+        )
+    }
+
+
+def analyse(case_rows: CaseRows) -> Analysis:
+    """Set what the bound says about the temperature beside what it does to accuracy."""
+    (rows,) = case_rows.values()
+    groups = {name: places_of(rows, name) for name in ("offline", "online")}
+    groups = {name: places for name, places in groups.items() if places}
+    caption = (
+        "Mean ± standard deviation over seeds. Complexity, its adjusted form and the margin are of "
+        "the targets at this temperature on the student trained on labels, means over the "
+        "measuring points; adjusted / margin does not change with the targets' scale. "
+        f"{BOUND_CAPTION} The "
+        "online teacher's bound is that of the checkpoint where it is smallest; that choice itself "
+        "is not paid for in the confidence term."
+    )
+    tables: list[PlainTable] = [
+        terms_table([place for places in groups.values() for place in places], "τ", caption),
+        minima_table(groups, "τ"),
+    ]
+    labels = final_values(rows, _LABELS, "test_accuracy")
+    figure = StudyFigure(
+        "temperature",
+        "Left: adjusted complexity and margin of the targets, and their ratio. Middle: the bound, "
+        "its terms and the students' test error; above the dashed line a bound says nothing. "
+        "Right: test accuracy after the last epoch. Means over seeds, bands and bars one standard "
+        "deviation to each side; the vertical line is at the smallest mean bound.",
+        draw_terms_and_accuracy(
+            [
+                Line(
+                    name,
+                    places,
+                    [
+                        (place.value, list(smallest_bounds(rows, place.arm).values()))
+                        for place in places
+                    ],
+                )
+                for name, places in groups.items()
+            ],
+            "temperature τ",
+            logarithmic=True,
+            labels_accuracy={seed: 100 * value for seed, value in labels.items()},
+        ),
+    )
+    found = [each for name, places in groups.items() for each in _findings(name, places)]
+    return Analysis(tables, [figure], found)
+
+
+def places_of(rows: list[Row], name: str) -> list[Place]:
+    """Return the places of one arm, by rising temperature."""
+    temperatures = {
+        float(row["temperature"]) for row in rows if row["kind"] == "student" and row["arm"] == name
+    }
+    return [
+        Place(tau, Supervision(name, tau), rows, _targets(rows, Supervision(name, tau)))
+        for tau in sorted(temperatures)
+    ]
+
+
+def _targets(rows: list[Row], supervision: Supervision) -> dict[str, dict[int, float]]:
+    """Return the targets' values on the student of the labels, means over the points."""
+    found = {}
+    for name in ("adjusted_complexity", "complexity", "margin"):
+        points = complexity_points(rows, _LABELS, supervision, name)
+        found[name] = {
+            seed: math.fsum(along.values()) / len(along) for seed, along in points.items()
+        }
+    return found
+
+
+def _findings(name: str, places: list[Place]) -> list[StudyFinding]:
+    first = places[0]
+    return [
+        trend(f"{name}: adjusted complexity falls as τ rises", places, _ADJUSTED, -1.0),
+        trend(f"{name}: the margin falls as τ rises", places, of_targets("margin"), -1.0),
+        trend(
+            f"{name}: adjusted complexity falls by more than the margin as τ rises (their ratio "
+            "falls)",
+            places,
+            complexity_over_margin,
+            -1.0,
+        ),
+        _levelling(name, places),
+        near_best(
+            f"{name}: the τ of the smallest bound is within one step of that of the best accuracy",
+            places,
+            _BOUND,
+            logarithmic=True,
+        ),
+        near_best(
+            f"{name}: the τ of the smallest complexity / margin is within one step of that of the "
+            "best accuracy",
+            places,
+            complexity_over_margin,
+            logarithmic=True,
+        ),
+        same_order(f"{name}: a smaller bound goes with higher accuracy over τ", places, _BOUND),
+        chosen_gain(
+            f"{name}: the τ of the smallest bound is more accurate than τ = {first.value:g}",
+            places,
+            _BOUND,
+            first,
+        ),
+    ]
+
+
+def _levelling(name: str, places: list[Place]) -> StudyFinding:
+    """For small z / tau targets are z / (2 tau), and their ratio no longer depends on tau."""
+    hypothesis = f"{name}: complexity / margin changes by less at the last step of τ than the first"
+    if len(places) < 3:
+        return finding(hypothesis, [])
+    first, second, before, last = (
+        complexity_over_margin(places[i]) for i in (0, 1, len(places) - 2, len(places) - 1)
+    )
+    seeds = sorted(first.keys() & second.keys() & before.keys() & last.keys())
+    return finding(
+        hypothesis,
+        [
+            abs(math.log(second[seed] / first[seed])) - abs(math.log(last[seed] / before[seed]))
+            for seed in seeds
+        ],
+        unit=" in the logarithm",
+    )
+
+
+_ADJUSTED = of_targets("adjusted_complexity")
+_BOUND = of_bound("bound")
+
+TEMPERATURE = Study(
+    name="temperature",
+    question="Where does the teacher-student bound put the best temperature, and where is it?",
+    expected=(
+        "Targets 2 sigmoid(z / τ) - 1 shrink as τ rises: complexity and margin fall both, and "
+        "theory does not say that complexity falls by more; for small z / τ the targets are "
+        "z / (2 τ), and complexity over margin no longer changes. If the bound is of use, it is "
+        "smallest near the τ of the most accurate student."
+    ),
+    cases=cases,
+    costs={
+        "smoke": "seconds",
+        "small": "8 min on one core, and 17 for the shared teachers",
+        "full": "needs an accelerator; not measured",
+    },
+    analyse=analyse,
+)

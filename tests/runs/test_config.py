@@ -1,0 +1,87 @@
+"""A configuration survives its own file, and bad settings are named."""
+
+import dataclasses
+import json
+
+import pytest
+
+from kdtheory.errors import InputError
+from kdtheory.runs import RunConfig, from_json, read_config, to_json
+from kdtheory.training import OptimizerConfig
+
+
+def test_round_trip_through_the_file(tmp_path):
+    config = RunConfig(
+        task="odd_even", temperatures=(2.0, 8.0), arms=("online",), train_size=100,
+        student_optimizer=OptimizerConfig(optimizer="adam", learning_rate=1e-3), augment=True,
+    )  # fmt: skip
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(to_json(config)))
+    assert read_config(path) == config
+
+
+def test_whole_numbers_serve_as_real_ones():
+    assert from_json({"temperatures": [1, 4], "label_noise": 0}).temperatures == (1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 3}, "unknown setting in file: 'epoch'; known: alpha, arms"),
+        ({"epochs": "three"}, "file: .*epochs"),
+        ({"kernel": "block"}, "'block'; known: full, trace"),
+        ({"arms": ["labels", "online2"]}, "online2"),
+        ({"arms": []}, "at least one arm"),
+        ({"temperatures": [0.0]}, "temperature tau must be above 0"),
+        ({"temperatures": []}, "at least one temperature"),
+        ({"temperatures": [1.0, 1.0]}, "temperatures must differ"),
+        ({"alpha": 2.0}, r"alpha must lie in \[0, 1\]"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"seeds": 0}, "seeds must be at least 1"),
+        ({"label_noise": 1.5}, "label_noise must lie in"),
+        ({"ridge": -1.0}, "ridge must be at least 0"),
+        ({"student_optimizer": {"learning_rate": -1.0}}, "learning rate must be above 0"),
+        ({"student_optimizer": {"optimizer": "lion"}}, "'lion'; known: adam, sgd"),
+    ],
+)
+def test_bad_settings(values, message):
+    with pytest.raises(InputError, match=message) as caught:
+        from_json(values, "file")
+    assert "\n" not in str(caught.value)
+
+
+def test_close_temperatures_have_folders_of_their_own():
+    arms = RunConfig(arms=("online",), temperatures=(1.0, 1.0000001)).arm_list()
+    assert len({arm.slug for arm in arms}) == 2
+
+
+def test_a_demos_file_says_which_to_give(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"ten": {}, "even_odd": {}}')
+    with pytest.raises(InputError, match=r"several runs; .*ten/config.json"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
+def test_a_file_that_holds_no_settings(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"config.json"):
+        read_config(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read_config(tmp_path / "none.json")
+
+
+def test_arms_come_with_their_temperatures_and_labels_first():
+    arms = RunConfig(arms=("self", "online", "labels"), temperatures=(1.0, 4.0)).arm_list()
+    assert [arm.slug for arm in arms] == ["labels", "online-tau1", "online-tau4", "self-tau1"]
+
+
+def test_identity_ignores_what_only_extends_a_run():
+    config = RunConfig()
+    extended = dataclasses.replace(config, seeds=9, arms=("labels",), out="elsewhere")
+    assert config.identity() == extended.identity()
+    assert config.identity() != dataclasses.replace(config, ridge=0.5).identity()

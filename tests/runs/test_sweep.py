@@ -1,0 +1,202 @@
+import dataclasses
+import fcntl
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kdtheory.cli import main
+from kdtheory.errors import InputError
+from kdtheory.runs.config import to_json
+from kdtheory.runs.launch import launch
+from kdtheory.runs.runs import find_runs
+from kdtheory.runs.store import FolderBusyError, open_store
+from kdtheory.runs.sweep import Case, expand, read_sweep
+
+
+def base_of(config, **changes):
+    """A run's settings as a sweep's base: all but where it lies."""
+    settings = to_json(dataclasses.replace(config, arms=("labels",), epochs=2, **changes))
+    del settings["out"]
+    return settings
+
+
+@pytest.fixture
+def sweep_file(tiny, tmp_path):
+    def write(**sections):
+        path = tmp_path / "sweep.json"
+        path.write_text(json.dumps({"base": base_of(tiny), **sections}))
+        return path
+
+    return write
+
+
+def test_the_grid_has_every_combination_and_cases_follow():
+    found = expand(
+        {
+            "base": {"epochs": 7},
+            "grid": {"student": ["mlp8x1", "mlp4x1"], "student_optimizer.learning_rate": [0.1]},
+            "cases": [{"name": "big", "teacher": "resnet20"}, {"seeds": 1}],
+        },
+        Path("out"),
+    )
+    assert [case.name for case in found] == [
+        "student=mlp8x1,student_optimizer.learning_rate=0.1",
+        "student=mlp4x1,student_optimizer.learning_rate=0.1",
+        "big",
+        "case1",
+    ]
+    assert {case.config.epochs for case in found} == {7}
+    assert found[1].config.student == "mlp4x1"
+    assert found[1].config.student_optimizer.learning_rate == 0.1
+    assert found[2].config.out == "out/big"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bass": {}}, "unknown section in sweep: 'bass'"),
+        ({"grid": {"epochs": 3}}, "grid.epochs must be a list of values, got 3"),
+        ({"grid": {"epochz": [3]}}, "unknown setting in sweep: 'epochz'"),
+        ({"base": {"out": "x"}}, "out is not a setting of a sweep"),
+        ({"cases": [{"name": "a"}, {"name": "a"}]}, "two runs have the name a"),
+        ({"base": []}, "base must be a table of settings"),
+        ({"grid": {"epochs.x": [1]}, "base": {"epochs": 1}}, "epochs.x is no nested setting"),
+    ],
+)
+def test_a_wrong_sweep_is_one_line(values, message):
+    with pytest.raises(InputError, match=message):
+        expand(values, Path("out"))
+
+
+def test_toml_is_read(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text('[base]\ntask = "odd_even"\n[grid]\nseeds = [1, 2]\n')
+    assert [case.config.seeds for case in read_sweep(path, tmp_path)] == [1, 2]
+    path.write_text("[base\n")
+    with pytest.raises(InputError, match="is not TOML"):
+        read_sweep(path, tmp_path)
+    with pytest.raises(InputError, match="No such file"):
+        read_sweep(tmp_path / "missing.toml", tmp_path)
+
+
+def test_the_command_runs_all_and_names_the_one_that_fails(sweep_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    # Twenty images cannot be drawn into batches of 64: that run fails, the other does not.
+    path = sweep_file(cases=[{"name": "good"}, {"name": "bad", "batch_size": 64}])
+    with pytest.raises(SystemExit) as end:
+        main(["sweep", str(path), "--out", str(out)])
+    assert end.value.code == 1
+    printed = capsys.readouterr()
+    assert "[1/2] good: done" in printed.err
+    assert "error: bad: batch size must lie between 1 and the 32" in printed.err
+    assert "1 of 2 runs failed" in printed.err
+    assert (out / "report.html").exists()
+    assert set(json.loads((out / "sweep.json").read_text())) == {"good", "bad"}
+
+    main(["runs", str(tmp_path), "--json"])
+    states = {
+        Path(run["folder"]).name: run
+        for run in map(json.loads, capsys.readouterr().out.splitlines())
+    }
+    assert states["good"]["state"] == "complete"
+    assert set(states["good"]["accuracies"]) == {"teacher", "labels"}
+    assert "bad" not in states  # it failed before it began
+    assert "batch size" in json.loads((out / "failures.json").read_text())["bad"]["error"]
+    main(["runs", str(tmp_path)])
+    assert "complete" in capsys.readouterr().out
+
+
+def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_path):
+    submitit = pytest.importorskip("submitit")
+    assert submitit
+    config = dataclasses.replace(tiny, arms=("labels",), epochs=2, out=str(tmp_path / "o" / "a"))
+    cases = [Case(name="a", config=config)]
+    results = []
+    # Both want the same run at the same time: one does it, the other waits and reads it.
+    both = [
+        threading.Thread(
+            target=lambda: results.append(launch(cases, tmp_path / "o", launcher="local"))
+        )
+        for _ in range(2)
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert [outcome.error for found in results for outcome in found] == [None, None]
+    (run,) = find_runs([tmp_path])
+    assert (run.state, run.seeds) == ("complete", "1 of 1")
+    sessions = json.loads((tmp_path / "o" / "a" / "provenance.json").read_text())["sessions"]
+    assert len(sessions) == 2
+
+
+def test_a_run_that_begins_elsewhere_is_no_foreign_folder(tiny):
+    # As another process leaves it between its lock and its config.json.
+    out = Path(tiny.out)
+    out.mkdir(parents=True)
+    (out / ".config.json.1.tmp").touch()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(FolderBusyError), open_store(tiny, data={"sha256": "0"}):
+            pass
+
+
+def test_a_folder_of_other_files_is_refused_and_left_as_it_was(tiny):
+    out = Path(tiny.out)
+    out.mkdir(parents=True)
+    (out / "thesis.tex").touch()
+    with (
+        pytest.raises(InputError, match="holds files but no run"),
+        open_store(tiny, data={"sha256": "0"}),
+    ):
+        pass
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_another_process_works_on_is_waited_for(finished_once, tmp_path):
+    finished_once = shutil.copytree(finished_once, tmp_path / "finished")
+    config = to_json(dataclasses.replace(read(finished_once), out=str(finished_once)))
+    case = Case(name="x", config=dataclasses.replace(read(finished_once), out=config["out"]))
+    ended = []
+    with (finished_once / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert find_runs([finished_once])[0].state == "running"
+        thread = threading.Thread(target=lambda: ended.extend(launch([case], tmp_path)))
+        thread.start()
+        time.sleep(1)
+        assert not ended
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    thread.join()
+    assert [outcome.error for outcome in ended] == [None]
+
+
+def read(folder):
+    from kdtheory.runs.config import read_config
+
+    return read_config(folder / "config.json")
+
+
+def test_runs_says_what_is_damaged(finished_once, tmp_path, capsys):
+    run = tmp_path / "deep" / "run"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{")
+    (run / "data.json").write_text("{}")
+    (summary,) = find_runs([tmp_path])
+    assert summary.state == "damaged"
+    assert "is not JSON" in summary.what
+    with pytest.raises(InputError, match="is no folder"):
+        find_runs([tmp_path / "missing"])
+    (tmp_path / "empty").mkdir()
+    main(["runs", str(tmp_path / "empty")])
+    assert "no runs in" in capsys.readouterr().out
+
+
+def test_bad_launchers_and_workers_are_one_line(tmp_path):
+    with pytest.raises(InputError, match="unknown launcher 'slurmm'"):
+        launch([], tmp_path, launcher="slurmm")
+    with pytest.raises(InputError, match="workers must be at least 1"):
+        launch([], tmp_path, workers=0)

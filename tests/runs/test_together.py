@@ -1,0 +1,147 @@
+"""Students that train together are the students that train alone."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdtheory.errors import RunError
+from kdtheory.runs import run_study
+from kdtheory.runs.progress import RunProgress
+
+#: What identifies a measurement; the rest of its row are numbers.
+KEYS = ("kind", "seed", "arm", "temperature", "step", "supervision", "supervision_temperature")
+
+
+def same_rows(found, expected, rtol):
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            if name == "settings":
+                continue
+            if isinstance(value, float) and name not in KEYS:
+                np.testing.assert_allclose(
+                    ours[name], value, rtol=rtol, atol=rtol, err_msg=f"{name} of {theirs}"
+                )
+            else:
+                assert ours[name] == value, name
+
+
+@pytest.fixture
+def two_seeds(tiny):
+    return dataclasses.replace(
+        tiny, seeds=2, arms=("labels", "online", "self"), epochs=2, points=2, ntk_size=8,
+        teacher_checkpoints=2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("together", [pytest.param("seeds", marks=pytest.mark.slow), "arms"])
+def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
+    alone = run_study(two_seeds, quiet=True)
+    config = dataclasses.replace(two_seeds, together=together, out=str(tmp_path / together))
+    same_rows(run_study(config, quiet=True), alone, rtol=2e-3)
+    assert not list((tmp_path / together / "together").iterdir())
+    assert alone[0]["settings"] != run_study(config, quiet=True)[0]["settings"]
+
+
+@pytest.mark.slow
+def test_interleaved_students_are_those_alone_bit_for_bit(tiny, tmp_path):
+    config = dataclasses.replace(
+        tiny, seeds=2, arms=("labels", "offline"), temperatures=(4.0,), epochs=1, points=2,
+        student="lenet5x1", ntk_size=8,
+    )  # fmt: skip
+    alone = run_study(config, quiet=True)
+    config = dataclasses.replace(config, together="seeds", out=str(tmp_path / "together"))
+    same_rows(run_study(config, quiet=True), alone, rtol=0)
+
+
+class StoppedError(Exception):
+    """What ends a run in these tests."""
+
+
+@pytest.mark.parametrize("at", [1, pytest.param(6, marks=pytest.mark.slow)])
+def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, monkeypatch, at):
+    config = dataclasses.replace(
+        two_seeds,
+        together="seeds",
+        save_seconds=0.0,
+        arms=("labels", "online"),
+        temperatures=(4.0,),
+    )
+    unbroken = run_study(dataclasses.replace(config, out=str(tmp_path / "unbroken")), quiet=True)
+    show = RunProgress.network
+
+    def stopping(self, name, steps, *, folder, together=1):
+        show(self, name, steps, folder=folder, together=together)
+        if together > 1:
+            monkeypatch.setattr(RunProgress, "step", stop)
+
+    def stop(self, step, loss):
+        if step == at:
+            raise StoppedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunProgress, "network", stopping)
+        with pytest.raises(StoppedError):
+            run_study(config, quiet=True)
+        patched.undo()
+    monkeypatch.undo()
+    assert list(Path(config.out, "together").iterdir())
+    assert run_study(config, quiet=True) == unbroken
+
+
+@pytest.mark.slow
+def test_more_seeds_and_arms_extend_a_run(two_seeds):
+    config = dataclasses.replace(two_seeds, together="seeds")
+    first = run_study(config, quiet=True)
+    longer = run_study(
+        dataclasses.replace(config, seeds=4, arms=("labels", "offline", "online", "self")),
+        quiet=True,
+    )
+    kept = [r for r in longer if r["seed"] < 2 and r.get("arm") != "offline"]
+    assert kept == first
+    assert {row["seed"] for row in longer} == {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+def test_a_student_that_began_alone_goes_on_alone(two_seeds, tmp_path):
+    config = dataclasses.replace(two_seeds, together="seeds")
+    expected = run_study(dataclasses.replace(config, seeds=1), quiet=True)  # one: alone
+    shutil.rmtree(Path(config.out, "seeds", "0", "self-tau1"))
+    Path(config.out, "seeds", "0", "labels", "rows-00000000.jsonl").unlink()
+    rows = run_study(config, quiet=True)
+    assert [row for row in rows if row["seed"] == 0 and row.get("arm") != "self"] == [
+        row for row in expected if row.get("arm") != "self"
+    ]
+
+
+def test_a_diverging_student_is_named(two_seeds):
+    optimizer = dataclasses.replace(two_seeds.student_optimizer, learning_rate=1e30)
+    config = dataclasses.replace(
+        two_seeds, together="seeds", arms=("labels",), student_optimizer=optimizer
+    )
+    with pytest.raises(RunError, match=r"student on labels, seed \d: the loss is .*last good"):
+        run_study(config, quiet=True)
+
+
+def test_damaged_members(two_seeds):
+    path = Path(two_seeds.out, "together", "0-labels-and-1-more", "members.json")
+    config = dataclasses.replace(two_seeds, together="seeds", seeds=1)
+    run_study(config, quiet=True)
+    path.parent.mkdir(parents=True)
+    path.write_text("no")
+    with pytest.raises(RunError, match=r"remove .* to train its students again"):
+        run_study(dataclasses.replace(config, seeds=2), quiet=True)
+
+
+@pytest.mark.slow
+def test_fresh_deletes_a_group_that_was_begun(two_seeds):
+    config = dataclasses.replace(two_seeds, together="seeds", arms=("labels",))
+    run_study(config, quiet=True)
+    left = Path(config.out, "together", "left")
+    left.mkdir(parents=True)
+    run_study(config, quiet=True, fresh=True)
+    assert not left.exists()

@@ -1,0 +1,122 @@
+"""experiments/publish.py: what it copies, what it writes into the page, what it refuses."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from kdtheory.errors import InputError
+from kdtheory.report.plain_table import PlainTable
+from kdtheory.studies import STUDIES
+from kdtheory.studies.results import write_results
+from kdtheory.studies.study import Analysis, StudyFigure, StudyFinding
+
+ROOT = Path(__file__).parents[3]
+NAME = "noisy_teacher"
+
+
+@pytest.fixture(scope="module")
+def publisher():
+    path = ROOT / "experiments" / "publish.py"
+    spec = importlib.util.spec_from_file_location("publish", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def repository(tmp_path):
+    page = tmp_path / "docs" / "studies" / f"{NAME}.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("# A page\n\n## What was seen\n<!-- results -->\nof last time\n")
+    return tmp_path
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A folder as a study leaves it, of a given size."""
+
+    def write(size="small", study=NAME, tables=("table", "changes")):
+        analysis = Analysis(
+            [PlainTable(name, f"What {name} shows.", {"teacher": [f"{name}!"]}) for name in tables],
+            [StudyFigure("terms", "The bars [and marks].", Figure())],
+            [StudyFinding("noise costs", "seen", "+1"), StudyFinding("all well", "not seen", "-1")],
+        )  # fmt: skip
+        out = tmp_path / "runs" / size
+        config = {
+            "study": study,
+            "size": size,
+            "cases": {"clean": {"seeds": 3}, "bad": {"seeds": 5}},
+        }
+        write_results(STUDIES[NAME], analysis, out, size=size, config=config, provenance={"by": 1})
+        return out
+
+    return write
+
+
+def test_small_results_are_copied_and_large_ones_are_not(publisher, repository, finished):
+    run = finished()
+    (run / "report.html").write_text("x" * 200_001)
+    (run / "runs").mkdir()
+    publisher.publish(NAME, run, repository)
+    results = repository / "experiments" / "results" / NAME
+    assert {path.name for path in results.iterdir()} == {
+        "table.md", "table.csv", "changes.md", "changes.csv", "terms.png", "terms.svg",
+        "summary.md", "config.json", "provenance.json",
+    }  # fmt: skip
+    assert (results / "table.csv").read_bytes() == (run / "table.csv").read_bytes()
+
+
+def test_a_table_that_is_no_longer_made_goes(publisher, repository, finished):
+    publisher.publish(NAME, finished(), repository)
+    run = finished()
+    for path in run.glob("changes.*"):
+        path.unlink()
+    publisher.publish(NAME, run, repository)
+    assert not list((repository / "experiments" / "results" / NAME).glob("changes.*"))
+
+
+def test_the_page_holds_verdicts_main_table_and_figure(publisher, repository, finished):
+    publisher.publish(NAME, finished(), repository)
+    text = (repository / "docs" / "studies" / f"{NAME}.md").read_text()
+    assert text.startswith(
+        "# A page\n\n## What was seen\n<!-- results -->\nMade by `kdtheory study"
+    )
+    assert "of last time" not in text
+    assert "3 to 5 seeds" in text
+    assert "Against the theory: all well." in text
+    assert "- **seen**: noise costs (+1)" in text
+    assert "table!" in text
+    assert "What table shows." in text
+    assert "changes!" not in text
+    assert f"](../../experiments/results/{NAME}/terms.png)\n\nThe bars [and marks].\n" in text
+    assert "**Expected.**" not in text
+    # Published again, it is the same.
+    publisher.publish(NAME, finished(), repository)
+    assert (repository / "docs" / "studies" / f"{NAME}.md").read_text() == text
+
+
+def test_what_is_refused(publisher, repository, finished, tmp_path):
+    page = repository / "docs" / "studies" / f"{NAME}.md"
+    before = page.read_text()
+    with pytest.raises(InputError, match="smoke run"):
+        publisher.publish(NAME, finished("smoke"), repository)
+    with pytest.raises(InputError, match="not 'noisy_teacher'"):
+        publisher.publish(NAME, finished(study="accuracy"), repository)
+    with pytest.raises(InputError, match="no finished study"):
+        publisher.publish(NAME, tmp_path, repository)
+    with pytest.raises(InputError, match="unknown study"):
+        publisher.publish("nothing", finished(), repository)
+    assert page.read_text() == before
+    page.write_text("no line for results")
+    with pytest.raises(InputError, match="results -->"):
+        publisher.publish(NAME, finished(), repository)
+
+
+def test_every_study_has_its_page_its_script_and_its_line_in_the_index(publisher):
+    lines = (ROOT / "docs" / "studies" / "README.md").read_text()
+    assert publisher.index() in lines, "python experiments/publish.py brings the index up to date"
+    for name in STUDIES:
+        assert publisher.MARK in (ROOT / "docs" / "studies" / f"{name}.md").read_text(), name
+        assert f'"study", "{name}"' in (ROOT / "experiments" / f"{name}.py").read_text(), name

@@ -1,0 +1,78 @@
+"""What a study writes: every file, verdicts in words, and nothing that is not its own."""
+
+import json
+
+import pytest
+from matplotlib.figure import Figure
+
+from kdtheory.report.findings import RULE
+from kdtheory.report.plain_table import PlainTable
+from kdtheory.studies import STUDIES
+from kdtheory.studies.results import SMOKE_NOTE, summary, verdict_counts, write_results
+from kdtheory.studies.study import Analysis, StudyFigure, StudyFinding
+
+STUDY = STUDIES["accuracy"]
+FINDINGS = [
+    StudyFinding("a < b", "seen", "+1 ± 0.5"),
+    StudyFinding("c", "not seen", "-1 ± 0.5"),
+    StudyFinding("d", "undecided", "one seed"),
+]
+
+
+@pytest.fixture
+def analysis():
+    return Analysis(
+        [PlainTable("table", "Caption.", {"arm": ["labels"]})],
+        [StudyFigure("bars", "Bars.", Figure())],
+        FINDINGS,
+    )
+
+
+def write(analysis, out):
+    return write_results(STUDY, analysis, out, size="small", config={"x": 1}, provenance={"y": 2})
+
+
+def test_every_file(analysis, tmp_path):
+    written = write(analysis, tmp_path)
+    assert {path.name for path in written} == {
+        "table.md", "table.csv", "table.tex", "table.html", "bars.png", "bars.svg", "summary.md",
+        "config.json", "provenance.json", "report.html",
+    }  # fmt: skip
+    assert set(written) == set(tmp_path.iterdir())
+    assert json.loads((tmp_path / "config.json").read_text()) == {"x": 1}
+    assert json.loads((tmp_path / "provenance.json").read_text()) == {"y": 2}
+
+
+def test_the_report_stands_alone_and_is_escaped(analysis, tmp_path):
+    write(analysis, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "a &lt; b" in page
+    assert "a < b" not in page
+    assert "data:image/" in page
+    assert 'src="bars' not in page
+    assert STUDY.question in page
+
+
+def test_the_summary_says_what_was_asked_expected_and_found(analysis):
+    text = summary(STUDY, analysis, "small")
+    assert text.startswith(f"# accuracy: {STUDY.question}\n")
+    assert STUDY.expected in text
+    assert "- **not seen**: c (-1 ± 0.5)" in text
+    assert RULE in text
+    assert "| labels |" in text
+    assert "](bars.png)" in text
+    assert SMOKE_NOTE not in text
+    assert SMOKE_NOTE in summary(STUDY, analysis, "smoke")
+
+
+def test_what_goes_against_the_theory_is_named():
+    assert verdict_counts(FINDINGS) == (
+        "Of 3 hypotheses: 1 seen, 1 not seen, 1 undecided. Against the theory: c."
+    )
+    assert "Against" not in verdict_counts(FINDINGS[:1])
+
+
+def test_the_same_analysis_gives_the_same_files(analysis, tmp_path):
+    first = {path.name: path.read_bytes() for path in write(analysis, tmp_path / "one")}
+    again = {path.name: path.read_bytes() for path in write(analysis, tmp_path / "two")}
+    assert first == again
