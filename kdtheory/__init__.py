@@ -1,7 +1,7 @@
 """Test the theory of knowledge distillation on real networks.
 
-Subpackages: `datasets`, `models`, `training`, `distillation`, `ntk`, `complexity`, `bounds`,
-`claims`, `analysis`, `studies`, `report`. They are imported when first used.
+Subpackages: `datasets`, `models`, `targets`, `training`, `ntk`, `complexity`, `measure`, `bounds`,
+`analysis`, `claims`, `runs`, `studies`, `report`. They are imported when first used.
 """
 
 import importlib
@@ -15,12 +15,14 @@ _SUBPACKAGES = (
     "claims",
     "complexity",
     "datasets",
-    "distillation",
     "errors",
+    "measure",
     "models",
     "ntk",
     "report",
+    "runs",
     "studies",
+    "targets",
     "training",
 )
 
