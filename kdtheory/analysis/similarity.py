@@ -22,20 +22,20 @@ def ntk_similarity(
     semidefinite kernels never negative. Does not change when either is scaled.
 
     Args:
-        first: kernel, shape (N, N), on the same inputs in the same order as `second`.
-        second: kernel, shape (N, N). Networks with different numbers of outputs are compared by
-            their kernels summed over outputs ("trace").
-        centred: take the mean over examples out of the features first (K -> H K H with
-            H = I - 11^T / n), which gives centred kernel alignment, CKA.
-        num_outputs: d for "full" kernels of shape (n d, n d), example-major: each output's mean
-            over examples is taken out. It matters only when `centred`.
+      first: kernel, shape (N, N), on the same inputs in the same order as `second`.
+      second: kernel, shape (N, N). Networks with different numbers of outputs are compared by
+        their kernels summed over outputs ("trace").
+      centred: take the mean over examples out of the features first (K -> H K H with
+        H = I - 11^T / n), which gives centred kernel alignment, CKA.
+      num_outputs: d for "full" kernels of shape (n d, n d), example-major: each output's mean
+        over examples is taken out. It matters only when `centred`.
 
     Returns:
-        The cosine, computed in float64.
+      The cosine, computed in float64.
 
     Raises:
-        KernelError: not square, of different shapes, NaN or infinite, zero (after centring).
-        InputError: num_outputs that does not divide N.
+      KernelError: not square, of different shapes, NaN or infinite, zero (after centring).
+      InputError: num_outputs that does not divide N.
 
     Source: paper (NTK similarity); Cortes et al. 2012 and Kornblith et al. 2019 for CKA.
 

@@ -10,16 +10,14 @@ Terms = TypeVar("Terms", bound=tuple)
 
 
 class Arguments(NamedTuple):
-    """Checked arguments of a bound on a grid of m values.
-
-    - `margins`: (n,), float64, finite.
-    - `grid`: (m,), float64, all above 0.
-    - `share`: delta / m, what each value of the grid may fail with.
-    """
+    """Checked arguments of a bound on a grid of m values."""
 
     margins: np.ndarray
+    """(n,), float64, finite."""
     grid: np.ndarray
+    """(m,), float64, all above 0."""
     share: float
+    """Delta / m, what each value of the grid may fail with."""
 
     @property
     def size(self) -> int:
@@ -33,8 +31,8 @@ def check_arguments(
     """Return the arguments that every bound on a sample takes, checked.
 
     Raises:
-        InputError: margins that are not finite or not of shape (n,), a negative norm, delta outside
-            (0, 1), a grid (called `name`) with a value that is not above 0.
+      InputError: margins that are not finite or not of shape (n,), a negative norm, delta outside
+        (0, 1), a grid (called `name`) with a value that is not above 0.
 
     >>> arguments = check_arguments(
     ...     [1.0, 2.0], squared_norm=1.0, delta=0.1, name="gamma", grid=[0.5, 1.0])
@@ -82,11 +80,11 @@ def class_gaps(logits: Any, labels: Any) -> np.ndarray:
     """Return f_y - f_a for every other class a, in the order of the classes, shape (n, d - 1).
 
     Args:
-        logits: (n, d), d >= 2; (n,) and (n, 1) stand for the pair (0, f).
-        labels: class indices, shape (n,).
+      logits: (n, d), d >= 2; (n,) and (n, 1) stand for the pair (0, f).
+      labels: class indices, shape (n,).
 
     Raises:
-        InputError: another shape, logits that are not finite, labels out of range.
+      InputError: another shape, logits that are not finite, labels out of range.
 
     >>> class_gaps(np.array([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]]), np.array([0, 2]))
     array([[ 1.,  2.],
@@ -123,7 +121,7 @@ def select_value(terms: Terms, name: str, value: float) -> Terms:
     """Return a bound's terms at one value of its grid `name`.
 
     Raises:
-        InputError: a value that is not on the grid, for which nothing was paid.
+      InputError: a value that is not on the grid, for which nothing was paid.
     """
     grid = np.atleast_1d(getattr(terms, name))
     (found,) = np.nonzero(np.isclose(grid, value, rtol=1e-12, atol=0))

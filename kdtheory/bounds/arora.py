@@ -10,26 +10,26 @@ from kdtheory.errors import InputError
 
 
 class AroraBound(NamedTuple):
-    """Expected loss of an interpolant, for a loss in [0, 1] that is 1-Lipschitz and 0 at the label.
-
-    - `bound`: complexity_term + confidence_term.
-    - `leading_term`: sqrt(2 C / n), as published; their remaining term is of order
-      sqrt(log(n / (lambda_min delta)) / n), with a constant that is not stated.
-    - `complexity_term`: 2 B sqrt(Tr K) / n.
-    - `confidence_term`: 3 sqrt(ln(2 B (B + 1) / delta) / (2 n)).
-    - `radius`: B = ceil(sqrt(C)), at least 1.
-    - `delta`: probability of failure.
-    - `premises`: what the bound rests on; `validity` sums it up: "certificate", or "diagnostic"
-      where the kernel depends on the sample.
-    """
+    """Expected loss of an interpolant; the loss is in [0, 1], 1-Lipschitz and 0 at the label."""
 
     bound: float
+    """Complexity_term + confidence_term."""
     leading_term: float
+    """Sqrt(2 C / n), as published; their remaining term is of order sqrt(log(n / (lambda_min
+    delta)) / n), with a constant that is not stated.
+    """
     complexity_term: float
+    """2 B sqrt(Tr K) / n."""
     confidence_term: float
+    """3 sqrt(ln(2 B (B + 1) / delta) / (2 n))."""
     radius: float
+    """B = ceil(sqrt(C)), at least 1."""
     delta: float
+    """Probability of failure."""
     premises: Premises
+    """What the bound rests on; `validity` sums it up: "certificate", or "diagnostic" where the
+    kernel depends on the sample.
+    """
 
     @property
     def validity(self) -> Validity:
@@ -48,17 +48,17 @@ def arora_bound(
     """Bound the expected loss of the minimum-norm interpolant by sqrt(2 y^T H^-1 y / n) and kin.
 
     Args:
-        complexity: C = y^T H^-1 y.
-        trace: Tr H on the sample.
-        num_examples: n.
-        kernel_depends_on_sample: whether these examples had a part in making the kernel.
-        delta: probability of failure, in (0, 1).
+      complexity: C = y^T H^-1 y.
+      trace: Tr H on the sample.
+      num_examples: n.
+      kernel_depends_on_sample: whether these examples had a part in making the kernel.
+      delta: probability of failure, in (0, 1).
 
     Returns:
-        An `AroraBound`.
+      An `AroraBound`.
 
     Raises:
-        InputError: values out of range.
+      InputError: values out of range.
 
     Published statement: for inputs on the unit sphere, H the NTK of the first layer of a two-layer
     ReLU network of sufficient width (H_ii = 1/2), trained by gradient descent from a small

@@ -10,12 +10,12 @@ def held_out_bound(num_errors: int, num_examples: int, *, delta: float = 0.05) -
     """Return the Clopper-Pearson upper bound of an error probability, exact for the binomial.
 
     Args:
-        num_errors: errors among the held-out examples.
-        num_examples: how many held-out examples.
-        delta: probability that the true error is above the bound, in (0, 1).
+      num_errors: errors among the held-out examples.
+      num_examples: how many held-out examples.
+      delta: probability that the true error is above the bound, in (0, 1).
 
     Raises:
-        InputError: counts out of range.
+      InputError: counts out of range.
 
     Statement: the largest p at which at most `num_errors` errors among `num_examples` still have
     probability delta, the (1 - delta)-quantile of Beta(num_errors + 1, num_examples - num_errors).

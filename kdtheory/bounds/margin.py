@@ -20,27 +20,28 @@ class MarginBound(NamedTuple):
     For a grid of m values of gamma, `bound`, `margin_loss`, `complexity_term` and `gamma` are
     arrays of shape (m,), and with probability 1 - delta all m bounds hold at once; for one gamma
     they are floats.
-
-    - `bound`: on the probability of an error; says nothing where it is 1 or more.
-    - `margin_loss`: share of the sample with margin <= gamma.
-    - `complexity_term`: the Rademacher term, slope * radius * sqrt(Tr K) / (gamma n).
-    - `confidence_term`: 3 sqrt(ln(2 / delta') / (2 n)), delta' the share of delta that is left for
-      this gamma and this radius.
-    - `gamma`: the margin.
-    - `radius`: B, the radius of the ball, ||f||_H rounded up to the grid of radii.
-    - `delta`: probability of failure.
-    - `premises`: what the bound rests on; `validity` sums it up: "certificate", or "diagnostic"
-      where the kernel depends on the sample.
     """
 
     bound: float | np.ndarray
+    """On the probability of an error; says nothing where it is 1 or more."""
     margin_loss: float | np.ndarray
+    """Share of the sample with margin <= gamma."""
     complexity_term: float | np.ndarray
+    """The Rademacher term, slope * radius * sqrt(Tr K) / (gamma n)."""
     confidence_term: float
+    """3 sqrt(ln(2 / delta') / (2 n)), delta' the share of delta that is left for this gamma and
+    this radius.
+    """
     gamma: float | np.ndarray
+    """The margin."""
     radius: float
+    """B, the radius of the ball, ||f||_H rounded up to the grid of radii."""
     delta: float
+    """Probability of failure."""
     premises: Premises
+    """What the bound rests on; `validity` sums it up: "certificate", or "diagnostic" where the
+    kernel depends on the sample.
+    """
 
     @property
     def validity(self) -> Validity:
@@ -51,7 +52,7 @@ class MarginBound(NamedTuple):
         """Return the terms at one gamma of the grid, as floats.
 
         Raises:
-            InputError: a gamma that is not on the grid.
+          InputError: a gamma that is not on the grid.
         """
         return select_value(self, "gamma", gamma)
 
@@ -77,27 +78,27 @@ def margin_bound(
     """Bound P(Y f(X) <= 0) of a kernel predictor on a binary task.
 
     Args:
-        margins: y_i f(x_i) on the sample, shape (n,) (`analysis.margins`).
-        squared_norm: an upper bound of ||f||_H^2. For the minimum-norm interpolant it is the
-            complexity Y^T K^-1 Y; for a ridge fit `ridge_fit(...).squared_norm`, or the larger
-            Y^T (K + ridge I)^-1 Y. For f = f_0 + h, f_0 fixed before the sample was drawn, it is
-            that of h.
-        trace: Tr K on the sample.
-        gamma: one margin > 0, or a grid of m, fixed before the sample is seen. A grid costs
-            delta / m for each of its values.
-        kernel_depends_on_sample: whether these examples had a part in making the kernel; then the
-            result is a diagnostic.
-        delta: probability of failure, in (0, 1).
-        radius_unit: spacing u of the grid of radii u, 2u, 3u, ..., fixed before the sample is
-            seen, in the unit of ||f||_H; 1 is the usual statement.
-        num_radii: how many radii the union covers, fixed before the sample is seen. By default
-            all, with weight 1 / (j (j + 1)) for the j-th; a number M gives each the weight 1 / M.
+      margins: y_i f(x_i) on the sample, shape (n,) (`analysis.margins`).
+      squared_norm: an upper bound of ||f||_H^2. For the minimum-norm interpolant it is the
+        complexity Y^T K^-1 Y; for a ridge fit `ridge_fit(...).squared_norm`, or the larger
+        Y^T (K + ridge I)^-1 Y. For f = f_0 + h, f_0 fixed before the sample was drawn, it is
+        that of h.
+      trace: Tr K on the sample.
+      gamma: one margin > 0, or a grid of m, fixed before the sample is seen. A grid costs
+        delta / m for each of its values.
+      kernel_depends_on_sample: whether these examples had a part in making the kernel; then the
+        result is a diagnostic.
+      delta: probability of failure, in (0, 1).
+      radius_unit: spacing u of the grid of radii u, 2u, 3u, ..., fixed before the sample is
+        seen, in the unit of ||f||_H; 1 is the usual statement.
+      num_radii: how many radii the union covers, fixed before the sample is seen. By default
+        all, with weight 1 / (j (j + 1)) for the j-th; a number M gives each the weight 1 / M.
 
     Returns:
-        A `MarginBound`.
+      A `MarginBound`.
 
     Raises:
-        InputError: values out of range, or a norm beyond the last of `num_radii` radii.
+      InputError: values out of range, or a norm beyond the last of `num_radii` radii.
 
     Statement: with probability >= 1 - delta over the sample, for every f in the RKHS at once,
     with B = u j, j = max(1, ceil(||f||_H / u)):
@@ -150,24 +151,24 @@ def multiclass_margin_bound(
     """Bound P(rho_f(X, Y) <= 0) of a predictor of a matrix-valued kernel, d >= 2 classes.
 
     Args:
-        margins: rho = f_y - max over y' != y of f_y' on the sample, shape (n,)
-            (`analysis.margins`).
-        squared_norm: an upper bound of ||f||_H^2, Y^T K^-1 Y with the full (n d, n d) kernel.
-        trace: Tr K of the full kernel.
-        gamma: as for `margin_bound`.
-        kernel_depends_on_sample: as for `margin_bound`.
-        form: "vector_contraction" (no factor d) or "classical" (its complexity term is d times
-            as large).
-        num_outputs: d; "classical" needs it.
-        delta: as for `margin_bound`.
-        radius_unit: as for `margin_bound`.
-        num_radii: as for `margin_bound`.
+      margins: rho = f_y - max over y' != y of f_y' on the sample, shape (n,)
+        (`analysis.margins`).
+      squared_norm: an upper bound of ||f||_H^2, Y^T K^-1 Y with the full (n d, n d) kernel.
+      trace: Tr K of the full kernel.
+      gamma: as for `margin_bound`.
+      kernel_depends_on_sample: as for `margin_bound`.
+      form: "vector_contraction" (no factor d) or "classical" (its complexity term is d times
+        as large).
+      num_outputs: d; "classical" needs it.
+      delta: as for `margin_bound`.
+      radius_unit: as for `margin_bound`.
+      num_radii: as for `margin_bound`.
 
     Returns:
-        A `MarginBound`.
+      A `MarginBound`.
 
     Raises:
-        InputError: values out of range, "classical" without `num_outputs`.
+      InputError: values out of range, "classical" without `num_outputs`.
 
     Statement: that of `margin_bound` for rho, with the complexity term
 
@@ -254,7 +255,7 @@ def radius_of(
     """Return the smallest radius of the grid that holds the norm, and ln(1 / its weight).
 
     Raises:
-        InputError: values out of range, or a norm beyond the last radius.
+      InputError: values out of range, or a norm beyond the last radius.
 
     >>> radius_of(5.0)
     (3.0, 2.4849066497880004)

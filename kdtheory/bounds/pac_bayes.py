@@ -27,24 +27,24 @@ class PacBayesBound(NamedTuple):
 
     Arrays of shape (m,) over the grid of scales, all of whose bounds hold at once; `best()` picks
     the smallest.
-
-    - `bound`: on the error of f; says nothing where it is 1 or more.
-    - `gibbs_bound`: on the error of the randomised predictor f + scale * xi.
-    - `gibbs_error`: that error on the sample; for several classes an upper bound of it.
-    - `kl`: ||f||_H^2 / (2 scale^2), of posterior from prior, in nats.
-    - `scale`: of the noise xi, a Gaussian process of covariance k.
-    - `delta`: probability of failure.
-    - `premises`: what the bound rests on; `validity` sums it up: "certificate", or "diagnostic"
-      where the kernel depends on the sample.
     """
 
     bound: float | np.ndarray
+    """On the error of f; says nothing where it is 1 or more."""
     gibbs_bound: float | np.ndarray
+    """On the error of the randomised predictor f + scale * xi."""
     gibbs_error: float | np.ndarray
+    """That error on the sample; for several classes an upper bound of it."""
     kl: float | np.ndarray
+    """||f||_H^2 / (2 scale^2), of posterior from prior, in nats."""
     scale: float | np.ndarray
+    """Of the noise xi, a Gaussian process of covariance k."""
     delta: float
+    """Probability of failure."""
     premises: Premises
+    """What the bound rests on; `validity` sums it up: "certificate", or "diagnostic" where the
+    kernel depends on the sample.
+    """
 
     @property
     def validity(self) -> Validity:
@@ -55,7 +55,7 @@ class PacBayesBound(NamedTuple):
         """Return the terms at one scale of the grid, as floats.
 
         Raises:
-            InputError: a scale that is not on the grid.
+          InputError: a scale that is not on the grid.
         """
         return select_value(self, "scale", scale)
 
@@ -76,19 +76,19 @@ def pac_bayes_bound(
     """Bound P(Y f(X) <= 0) of a kernel predictor on a binary task by PAC-Bayes.
 
     Args:
-        margins: y_i f(x_i) on the sample, shape (n,).
-        kernel_diagonal: k(x_i, x_i), shape (n,), > 0.
-        squared_norm: an upper bound of ||f||_H^2, as for `margin_bound`.
-        kernel_depends_on_sample: whether these examples had a part in making the kernel.
-        scales: one scale of the noise or a grid of m, in the unit of ||f||_H, fixed before the
-            sample is seen; a grid costs delta / m for each. By default 2^-20, 2^-19, ..., 2^20.
-        delta: probability of failure, in (0, 1).
+      margins: y_i f(x_i) on the sample, shape (n,).
+      kernel_diagonal: k(x_i, x_i), shape (n,), > 0.
+      squared_norm: an upper bound of ||f||_H^2, as for `margin_bound`.
+      kernel_depends_on_sample: whether these examples had a part in making the kernel.
+      scales: one scale of the noise or a grid of m, in the unit of ||f||_H, fixed before the
+        sample is seen; a grid costs delta / m for each. By default 2^-20, 2^-19, ..., 2^20.
+      delta: probability of failure, in (0, 1).
 
     Returns:
-        A `PacBayesBound`.
+      A `PacBayesBound`.
 
     Raises:
-        InputError: values out of range.
+      InputError: values out of range.
 
     Statement: let e_s = (1/n) sum_i Phi(-y_i f(x_i) / (s sqrt(k(x_i, x_i)))). With probability
     >= 1 - delta, for all m scales s and every f in the RKHS at once,
@@ -144,19 +144,19 @@ def multiclass_pac_bayes_bound(
     """Bound P(argmax f(X) != Y) of a predictor of a matrix-valued kernel by PAC-Bayes.
 
     Args:
-        logits: f(x_i), shape (n, d), d >= 2.
-        labels: class indices, shape (n,).
-        kernel_blocks: K(x_i, x_i): shape (n, d, d), or (n,) where the block is k(x_i, x_i) I.
-        squared_norm: an upper bound of ||f||_H^2, Y^T K^-1 Y with the full (n d, n d) kernel.
-        kernel_depends_on_sample: as for `pac_bayes_bound`.
-        scales: as for `pac_bayes_bound`.
-        delta: probability of failure, in (0, 1).
+      logits: f(x_i), shape (n, d), d >= 2.
+      labels: class indices, shape (n,).
+      kernel_blocks: K(x_i, x_i): shape (n, d, d), or (n,) where the block is k(x_i, x_i) I.
+      squared_norm: an upper bound of ||f||_H^2, Y^T K^-1 Y with the full (n d, n d) kernel.
+      kernel_depends_on_sample: as for `pac_bayes_bound`.
+      scales: as for `pac_bayes_bound`.
+      delta: probability of failure, in (0, 1).
 
     Returns:
-        A `PacBayesBound`.
+      A `PacBayesBound`.
 
     Raises:
-        InputError: values out of range; a block for which two classes always have equal logits.
+      InputError: values out of range; a block for which two classes always have equal logits.
 
     Statement: that of `pac_bayes_bound`, ties counted as errors, with
 
@@ -255,7 +255,7 @@ def inverse_kl(
     returned is the upper end of an interval of width 2^-50 around the supremum.
 
     Raises:
-        InputError: error outside [0, 1] or a negative budget.
+      InputError: error outside [0, 1] or a negative budget.
 
     >>> inverse_kl(np.zeros(1), np.array([0.1])).round(9), round(1 - math.exp(-0.1), 9)
     (array([0.09516258]), 0.095162582)

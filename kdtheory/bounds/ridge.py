@@ -13,16 +13,14 @@ from kdtheory.typing import ArrayLike
 
 
 class RidgeFit(NamedTuple):
-    """The minimiser f of ||f(X) - Y||^2 + ridge ||f||_H^2; the interpolant where ridge = 0.
-
-    - `coefficients`: a = (K + ridge I)^-1 Y, in the shape of the targets; f(x) = k(x, X) a.
-    - `predictions`: f(X) = K a = Y - ridge a, in the shape of the targets.
-    - `squared_norm`: ||f||_H^2 = a^T K a; a float, or shape (k,) for a stack.
-    """
+    """The minimiser f of ||f(X) - Y||^2 + ridge ||f||_H^2; the interpolant where ridge = 0."""
 
     coefficients: np.ndarray
+    """a = (K + ridge I)^-1 Y, in the shape of the targets; f(x) = k(x, X) a."""
     predictions: np.ndarray
+    """F(X) = K a = Y - ridge a, in the shape of the targets."""
     squared_norm: float | np.ndarray
+    """||f||_H^2 = a^T K a; a float, or shape (k,) for a stack."""
 
 
 def ridge_fit(factor: Factor, targets: Real[ArrayLike, "..."]) -> RidgeFit:
@@ -32,14 +30,14 @@ def ridge_fit(factor: Factor, targets: Real[ArrayLike, "..."]) -> RidgeFit:
     and its own margins, and no other theorem: see `ridge_margin_bound`.
 
     Args:
-        factor: `complexity.factorize(gram, ridge=...)`.
-        targets: as for `Factor.complexity`.
+      factor: `complexity.factorize(gram, ridge=...)`.
+      targets: as for `Factor.complexity`.
 
     Returns:
-        A `RidgeFit`.
+      A `RidgeFit`.
 
     Raises:
-        InputError: targets of another length, or not finite.
+      InputError: targets of another length, or not finite.
 
     ||f||_H^2 = Y^T (K + ridge I)^-1 K (K + ridge I)^-1 Y = C - ridge ||a||^2, with
     C = Y^T (K + ridge I)^-1 Y: smaller than C, which is smaller than the interpolant's Y^T K^-1 Y.
@@ -77,20 +75,20 @@ def ridge_margin_bound(
     """Bound the risk of the kernel ridge fit of the targets, by its own norm and margins.
 
     Args:
-        factor: `complexity.factorize(gram, ridge=...)`; ridge 0 is the interpolant.
-        targets: (n,) or (n, 1) for two classes and one output, (n, d) for d classes.
-        labels: class indices, shape (n,): the true ones, or a teacher's decisions.
-        gamma: as for `margin_bound`.
-        kernel_depends_on_sample: as for `margin_bound`.
-        delta: as for `margin_bound`.
-        radius_unit: as for `margin_bound`.
+      factor: `complexity.factorize(gram, ridge=...)`; ridge 0 is the interpolant.
+      targets: (n,) or (n, 1) for two classes and one output, (n, d) for d classes.
+      labels: class indices, shape (n,): the true ones, or a teacher's decisions.
+      gamma: as for `margin_bound`.
+      kernel_depends_on_sample: as for `margin_bound`.
+      delta: as for `margin_bound`.
+      radius_unit: as for `margin_bound`.
 
     Returns:
-        A `MarginBound`: `margin_bound` for one output, and the vector contraction form of
-        `multiclass_margin_bound` for several.
+      A `MarginBound`: `margin_bound` for one output, and the vector contraction form of
+      `multiclass_margin_bound` for several.
 
     Raises:
-        InputError: targets or labels that do not fit, values out of range.
+      InputError: targets or labels that do not fit, values out of range.
 
     Statement: that of the margin bound, with B^2 >= ||f||_H^2 = Y^T G K G Y, G = (K + ridge I)^-1,
     and the margins of f(X) = Y - ridge G Y.
@@ -131,14 +129,14 @@ def leave_one_out_predictions(
     """Return, for each example, the prediction of the fit to all others, without refitting.
 
     Args:
-        factor: of the kernel of n examples and d outputs.
-        targets: shape (n,), (n, 1), or a stack (k, n), where d = 1; (n, d) where d > 1.
+      factor: of the kernel of n examples and d outputs.
+      targets: shape (n,), (n, 1), or a stack (k, n), where d = 1; (n, d) where d > 1.
 
     Returns:
-        Predictions in the shape of the targets.
+      Predictions in the shape of the targets.
 
     Raises:
-        InputError: targets that do not fit.
+      InputError: targets that do not fit.
 
     f_{-i}(x_i) = y_i - (G_ii)^-1 a_i, exactly, with G = (K + ridge I)^-1, a = G Y, and G_ii the
     (d, d) block of example i. For d > 1 all of G is computed, a few examples at a time.

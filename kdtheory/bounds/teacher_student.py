@@ -14,25 +14,27 @@ class TeacherStudentBound(NamedTuple):
     """P(student errs) <= bound = teacher_error + margin_loss + complexity_term + confidence_term.
 
     Arrays over the grid of gamma where the student's bound has one, as in `MarginBound`.
-
-    - `teacher_error`: the teacher's error, on the distribution or on the sample (see
-      `teacher_student_bound`).
-    - `margin_loss`: share of the sample on which the student's margin with respect to the
-      teacher's decision is <= gamma.
-    - `complexity_term`, `confidence_term`, `gamma`, `radius`: those of the student's bound.
-    - `delta`: probability of failure, that of the teacher's error included.
-    - `premises`: what the bound rests on; `validity` sums it up: "certificate" or "diagnostic".
     """
 
     bound: float | np.ndarray
     teacher_error: float
+    """The teacher's error, on the distribution or on the sample (see `teacher_student_bound`)."""
     margin_loss: float | np.ndarray
+    """Share of the sample on which the student's margin with respect to the teacher's decision is
+    <= gamma.
+    """
     complexity_term: float | np.ndarray
+    """Those of the student's bound."""
     confidence_term: float
+    """Those of the student's bound."""
     gamma: float | np.ndarray
+    """Those of the student's bound."""
     radius: float
+    """Those of the student's bound."""
     delta: float
+    """Probability of failure, that of the teacher's error included."""
     premises: Premises
+    """What the bound rests on; `validity` sums it up: "certificate" or "diagnostic"."""
 
     @property
     def validity(self) -> Validity:
@@ -43,7 +45,7 @@ class TeacherStudentBound(NamedTuple):
         """Return the terms at one gamma of the grid, as floats.
 
         Raises:
-            InputError: a gamma that is not on the grid.
+          InputError: a gamma that is not on the grid.
         """
         return select_value(self, "gamma", gamma)
 
@@ -63,20 +65,20 @@ def teacher_student_bound(
     """Bound a student's risk by its teacher's error and its own closeness to the teacher.
 
     Args:
-        student: `margin_bound` or `multiclass_margin_bound` of the margins with respect to the
-            teacher's hard decisions, with the norm of the fit to the teacher's predictions.
-        teacher_error: the teacher's error against the true labels, in [0, 1].
-        teacher_error_on_sample: whether that is the error on the student's n examples (True), or
-            on the distribution, known or bounded from held-out examples (False).
-        teacher_depends_on_sample: whether the teacher saw the student's examples in training.
-        teacher_delta: probability that the true error exceeds `teacher_error`, where that is a
-            bound from held-out examples.
+      student: `margin_bound` or `multiclass_margin_bound` of the margins with respect to the
+        teacher's hard decisions, with the norm of the fit to the teacher's predictions.
+      teacher_error: the teacher's error against the true labels, in [0, 1].
+      teacher_error_on_sample: whether that is the error on the student's n examples (True), or
+        on the distribution, known or bounded from held-out examples (False).
+      teacher_depends_on_sample: whether the teacher saw the student's examples in training.
+      teacher_delta: probability that the true error exceeds `teacher_error`, where that is a
+        bound from held-out examples.
 
     Returns:
-        A `TeacherStudentBound`.
+      A `TeacherStudentBound`.
 
     Raises:
-        InputError: an error outside [0, 1], delta of the two together not below 1.
+      InputError: an error outside [0, 1], delta of the two together not below 1.
 
     Two statements, each with probability >= 1 - delta:
 

@@ -12,14 +12,12 @@ NORM_IS_BOUNDED = "||f||_H^2 <= squared_norm"
 
 
 class Premises(NamedTuple):
-    """What a bound rests on.
-
-    - `assumed`: what the caller vouches for; no function can check it.
-    - `broken`: what the caller said does not hold. Empty for a theorem.
-    """
+    """What a bound rests on."""
 
     assumed: tuple[str, ...]
+    """What the caller vouches for; no function can check it."""
     broken: tuple[str, ...]
+    """What the caller said does not hold. Empty for a theorem."""
 
     @property
     def validity(self) -> Validity:

@@ -17,10 +17,10 @@ def check(*, quick: bool = False, seed: int = 0, teacher_bias: float = 0.0) -> O
     """Draw many samples and compare the empirical risk by labels and by Bayes probabilities.
 
     Args:
-        quick: fewer draws.
-        seed: of distribution and draws.
-        teacher_bias: breaks the premise that the teacher knows the Bayes probabilities: mixes that
-            share of a wrong class into them.
+      quick: fewer draws.
+      seed: of distribution and draws.
+      teacher_bias: breaks the premise that the teacher knows the Bayes probabilities: mixes that
+        share of a wrong class into them.
     """
     draws, classes, kinds = (4_000 if quick else 40_000), 5, 30
     sizes = np.array([10, 30, 100])

@@ -11,41 +11,38 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """Result of one check.
-
-    - `holds`: whether the claim held.
-    - `margin`: by how much, in the unit that `detail` names; negative where it fails.
-    - `detail`: one sentence with the numbers that decided.
-    - `series`: what was measured, by name: what the figure shows and the JSON file holds.
-    """
+    """Result of one check."""
 
     holds: bool
+    """Whether the claim held."""
     margin: float
+    """By how much, in the unit that `detail` names; negative where it fails."""
     detail: str
+    """One sentence with the numbers that decided."""
     series: Mapping[str, np.ndarray]
+    """What was measured, by name: what the figure shows and the JSON file holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One statement of the theory with the check that can refute it.
-
-    - `name`: by which `validate` knows it.
-    - `statement`: the claim, with its premises.
-    - `source`: where it is from.
-    - `varied`: what the check varies.
-    - `check`: (quick, seed) -> Outcome. Further keywords, with the premises as defaults, break a
-      premise: then the check must fail.
-    - `draw`: draws an outcome into matplotlib axes.
-    - `caveat`: what does not hold as it is often stated, and what does.
-    """
+    """One statement of the theory with the check that can refute it."""
 
     name: str
+    """By which `validate` knows it."""
     statement: str
+    """The claim, with its premises."""
     source: str
+    """Where it is from."""
     varied: str
+    """What the check varies."""
     check: Callable[..., Outcome]
+    """(quick, seed) -> Outcome. Further keywords, with the premises as defaults, break a premise:
+    then the check must fail.
+    """
     draw: "Callable[[Outcome, matplotlib.axes.Axes], Any]"
+    """Draws an outcome into matplotlib axes."""
     caveat: str = ""
+    """What does not hold as it is often stated, and what does."""
 
 
 def decided(margin: float, detail: str, **series: Any) -> Outcome:

@@ -25,10 +25,10 @@ def check(*, quick: bool = False, seed: int = 0, teacher_noise: float = 0.0) -> 
     """Measure I(n) = n (ln E D_(n+1) - ln E D_n), D_n the displacement, for several soft ratios.
 
     Args:
-        quick: fewer draws and examples.
-        seed: of networks, teachers and inputs.
-        teacher_noise: breaks the premise that the teacher is perfect: the deviation of noise in the
-            logits that it gives (the hard labels stay those of the teacher without noise).
+      quick: fewer draws and examples.
+      seed: of networks, teachers and inputs.
+      teacher_noise: breaks the premise that the teacher is perfect: the deviation of noise in the
+        logits that it gives (the hard labels stay those of the teacher without noise).
     """
     size, draws = (128, 8) if quick else (512, 20)
     rng = np.random.default_rng(seed)

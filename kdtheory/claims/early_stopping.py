@@ -19,10 +19,10 @@ def check(*, quick: bool = False, seed: int = 0, same_kernel: bool = True) -> Ou
     """Follow gradient flow on the squared loss in closed form and by neural-tangents.
 
     Args:
-        quick: fewer times.
-        seed: of inputs and labels.
-        same_kernel: False breaks the premise that complexity is measured by the kernel that made
-            the predictions: the measuring kernel finds the half-learnt predictions harder.
+      quick: fewer times.
+      seed: of inputs and labels.
+      same_kernel: False breaks the premise that complexity is measured by the kernel that made
+        the predictions: the measuring kernel finds the half-learnt predictions harder.
     """
     times: np.ndarray = np.geomspace(1e-3, 3e2, 12 if quick else 40)
     rng = np.random.default_rng(seed)

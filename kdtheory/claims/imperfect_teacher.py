@@ -27,11 +27,11 @@ def check(*, quick: bool = False, seed: int = 0, teacher_bias: float = 1.0) -> O
     """Distil linearised students from a biased teacher on soft and hard labels together.
 
     Args:
-        quick: fewer draws and examples.
-        seed: of networks, teachers and inputs.
-        teacher_bias: size of what the teacher's weights have in a wrong direction, relative to the
-            right ones; 0 breaks the premise that the teacher is imperfect: then hard labels do not
-            help.
+      quick: fewer draws and examples.
+      seed: of networks, teachers and inputs.
+      teacher_bias: size of what the teacher's weights have in a wrong direction, relative to the
+        right ones; 0 breaks the premise that the teacher is imperfect: then hard labels do not
+        help.
     """
     size, draws = (128, 6) if quick else (512, 30)
     rng = np.random.default_rng(seed)

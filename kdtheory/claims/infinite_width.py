@@ -23,10 +23,10 @@ def check(*, quick: bool = False, seed: int = 0, weight_scale: float = 1.0) -> O
     """Measure the distance of empirical kernels at initialisation from the analytic one.
 
     Args:
-        quick: fewer widths and seeds.
-        seed: of inputs and weights.
-        weight_scale: breaks the premise that the network is initialised as the analytic kernel
-            assumes: multiplies the empirical networks' weights.
+      quick: fewer widths and seeds.
+      seed: of inputs and weights.
+      weight_scale: breaks the premise that the network is initialised as the analytic kernel
+        assumes: multiplies the empirical networks' weights.
     """
     widths = [32, 128, 512] if quick else [32, 64, 128, 256, 512, 1024]
     repetitions = 50 if quick else 100

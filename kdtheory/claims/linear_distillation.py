@@ -16,10 +16,10 @@ def check(*, quick: bool = False, seed: int = 0, start: float = 0.0) -> Outcome:
     """Distil linear students by gradient descent on the cross-entropy with the teacher's outputs.
 
     Args:
-        quick: fewer draws.
-        seed: of teacher and inputs.
-        start: breaks the premise that the student starts at zero: the size of a start outside the
-            span of the inputs.
+      quick: fewer draws.
+      seed: of teacher and inputs.
+      start: breaks the premise that the student starts at zero: the size of a start outside the
+        span of the inputs.
     """
     dimension, draws = 12, (40 if quick else 200)
     sizes = np.array([1, 2, 4, 8, 11, 12, 16])
@@ -56,9 +56,9 @@ def distil(x: np.ndarray, logits: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return the weights at which gradient descent from `start` on the soft labels' loss ends.
 
     Args:
-        x: inputs, shape (n, d).
-        logits: the teacher's, shape (n,).
-        start: weights, shape (d,).
+      x: inputs, shape (n, d).
+      logits: the teacher's, shape (n,).
+      start: weights, shape (d,).
 
     Every gradient is a combination of the inputs, so gradient descent stays in start + span, where
     the cross-entropy with soft targets is strictly convex: Newton's method finds the one minimum.

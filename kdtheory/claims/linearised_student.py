@@ -63,9 +63,9 @@ def effective_logits(teacher: np.ndarray, labels: np.ndarray, soft_ratio: float)
     """Return the logits at which the loss of soft and hard labels together is least.
 
     Args:
-        teacher: the teacher's logits z_t, any shape.
-        labels: 0 or 1, of the same shape.
-        soft_ratio: rho in (0, 1], the weight of the teacher; 1 - rho is that of the labels.
+      teacher: the teacher's logits z_t, any shape.
+      labels: 0 or 1, of the same shape.
+      soft_ratio: rho in (0, 1], the weight of the teacher; 1 - rho is that of the labels.
 
     The minimum of rho CE(sigmoid(z_t), z) + (1 - rho) CE(y, z), both at temperature 1, is where
     sigmoid(z) = rho sigmoid(z_t) + (1 - rho) y. Source: Ji and Zhu 2020 (effective student logits).

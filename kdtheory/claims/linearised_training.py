@@ -22,10 +22,10 @@ def check(*, quick: bool = False, seed: int = 0, output_exponent: float = 0.5) -
     """Train networks of growing width and their linearisations by the same gradient descent.
 
     Args:
-        quick: fewer widths and seeds.
-        seed: of inputs, targets and weights.
-        output_exponent: of the width in the output's scale, width^(-exponent). 1/2 is the kernel
-            regime; 1 breaks that premise (the mean-field regime, in which features are learnt).
+      quick: fewer widths and seeds.
+      seed: of inputs, targets and weights.
+      output_exponent: of the width in the output's scale, width^(-exponent). 1/2 is the kernel
+        regime; 1 breaks that premise (the mean-field regime, in which features are learnt).
     """
     widths = [32, 128, 512] if quick else [64, 128, 256, 512, 1024, 2048, 4096]
     repetitions = 20 if quick else 30

@@ -32,10 +32,10 @@ def check(*, quick: bool = False, seed: int = 0, kernel_depends_on_sample: bool 
     """Draw samples of growing size and compare all bounds with the exact risk.
 
     Args:
-        quick: fewer draws and sizes.
-        seed: of the draws.
-        kernel_depends_on_sample: breaks that premise, by a kernel of one feature that memorises
-            the sample's labels and says something else everywhere else.
+      quick: fewer draws and sizes.
+      seed: of the draws.
+      kernel_depends_on_sample: breaks that premise, by a kernel of one feature that memorises
+        the sample's labels and says something else everywhere else.
     """
     sizes = [100, 1_000, 10_000] if quick else [100, 300, 1_000, 3_000, 10_000, 30_000]
     draws = 50 if quick else 200

@@ -19,10 +19,10 @@ def check(*, quick: bool = False, seed: int = 0, start: float = 0.0) -> Outcome:
     """Train linearised tanh networks to convergence and compare C with ||w* - w0||^2.
 
     Args:
-        quick: fewer sizes.
-        seed: of inputs, weights and targets.
-        start: breaks the premise that training starts at w0: how far away it starts instead, in a
-            direction that no output sees.
+      quick: fewer sizes.
+      seed: of inputs, weights and targets.
+      start: breaks the premise that training starts at w0: how far away it starts instead, in a
+        direction that no output sees.
     """
     sizes = [4, 8] if quick else [4, 8, 16, 24]
     complexities, distances = [], []

@@ -15,10 +15,10 @@ def check(*, quick: bool = False, seed: int = 0, related_kernels: bool = True) -
     """Train teachers by gradient flow and measure their checkpoints by a student's kernel.
 
     Args:
-        quick: fewer seeds and checkpoints.
-        seed: of inputs and labels.
-        related_kernels: False breaks the premise that student and teacher learn in a like order:
-            the teacher learns two examples one after the other that the student takes for one.
+      quick: fewer seeds and checkpoints.
+      seed: of inputs and labels.
+      related_kernels: False breaks the premise that student and teacher learn in a like order:
+        the teacher learns two examples one after the other that the student takes for one.
     """
     repetitions, checkpoints = (3, 10) if quick else (10, 30)
     times = np.geomspace(1e-2, 1e3, checkpoints)

@@ -13,14 +13,14 @@ def write_page(folder: Path, claims: Sequence[Claim]) -> Path:
     """Write README.md: each claim with its source, verdict, deciding numbers and figure.
 
     Args:
-        folder: with NAME.json and NAME.png of every claim, from `run_claims(out=folder)`.
-        claims: in the order in which they shall stand. Those that have no file are left out.
+      folder: with NAME.json and NAME.png of every claim, from `run_claims(out=folder)`.
+      claims: in the order in which they shall stand. Those that have no file are left out.
 
     Returns:
-        The page's path.
+      The page's path.
 
     Raises:
-        InputError: a file that cannot be read, or none there.
+      InputError: a file that cannot be read, or none there.
     """
     known = [(claim, _record(folder / f"{claim.name}.json")) for claim in claims]
     ran = [(claim, record) for claim, record in known if record is not None]

@@ -23,10 +23,10 @@ def check(*, quick: bool = False, seed: int = 0, teacher_noise: float = 0.0) -> 
     """Distil linearised ReLU networks from a perfect teacher on growing samples.
 
     Args:
-        quick: fewer draws and examples.
-        seed: of networks, teachers and inputs.
-        teacher_noise: breaks the premise that the teacher is perfect, that is, linear in the
-            student's features: the deviation of noise in its logits on the sample.
+      quick: fewer draws and examples.
+      seed: of networks, teachers and inputs.
+      teacher_noise: breaks the premise that the teacher is perfect, that is, linear in the
+        student's features: the deviation of noise in its logits on the sample.
     """
     sizes = [4, 8, 16, 32, 64, 128] if quick else [4, 8, 16, 32, 64, 128, 256, 512]
     draws = 3 if quick else 10

@@ -17,10 +17,10 @@ def check(*, quick: bool = False, seed: int = 0, dependence: float = 0.0) -> Out
     """Draw random labels for kernels of growing spread and compare means with the trace.
 
     Args:
-        quick: fewer draws.
-        seed: of kernels and labels.
-        dependence: breaks the premise that labels are independent: the probability that an example
-            takes one label that all examples share.
+      quick: fewer draws.
+      seed: of kernels and labels.
+      dependence: breaks the premise that labels are independent: the probability that an example
+        takes one label that all examples share.
     """
     draws, n = (2_000 if quick else 20_000), 40
     rng = np.random.default_rng(seed)

@@ -19,9 +19,9 @@ def check(*, quick: bool = False, seed: int = 0, ridge: float = 0.1) -> Outcome:
     """Simulate rounds of kernel ridge self-distillation and compare with the closed form.
 
     Args:
-        quick: fewer rounds.
-        seed: of inputs and labels.
-        ridge: of every round; 0 breaks the premise that fits are regularised.
+      quick: fewer rounds.
+      seed: of inputs and labels.
+      ridge: of every round; 0 breaks the premise that fits are regularised.
     """
     rounds = 6 if quick else 20
     rng = np.random.default_rng(seed)

@@ -16,10 +16,10 @@ def check(*, quick: bool = False, seed: int = 0, smooth_teacher: bool = True) ->
     """Soften a teacher's logits and measure complexity and margin of its targets.
 
     Args:
-        quick: fewer temperatures.
-        seed: of inputs and teacher.
-        smooth_teacher: False breaks the premise that the student's kernel finds the size of the
-            teacher's logits as natural as their signs: all labels agree (simple), sizes are noise.
+      quick: fewer temperatures.
+      seed: of inputs and teacher.
+      smooth_teacher: False breaks the premise that the student's kernel finds the size of the
+        teacher's logits as natural as their signs: all labels agree (simple), sizes are noise.
     """
     temperatures = 2.0 ** np.linspace(0, 6, 7 if quick else 25)
     rng = np.random.default_rng(seed)

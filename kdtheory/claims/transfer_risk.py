@@ -23,10 +23,10 @@ def check(*, quick: bool = False, seed: int = 0, start: float = 0.0) -> Outcome:
     the wider the classes are apart.
 
     Args:
-        quick: fewer draws.
-        seed: of teachers and inputs.
-        start: breaks the premise that the student starts at zero: the size of a start outside the
-            span of the inputs.
+      quick: fewer draws.
+      seed: of teachers and inputs.
+      start: breaks the premise that the student starts at zero: the size of a start outside the
+        span of the inputs.
     """
     draws = 12 if quick else 100
     sizes = np.array([1, 2, 4, 8, 16, 32, 64])

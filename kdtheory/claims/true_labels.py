@@ -20,9 +20,9 @@ def check(*, quick: bool = False, seed: int = 0, shuffled: float = 0.0) -> Outco
     """Measure digits' even-odd labels against random ones by the NTK of small networks.
 
     Args:
-        quick: fewer examples and networks.
-        seed: of examples, networks and random labels.
-        shuffled: breaks the premise that labels are true: the share of them that are drawn anew.
+      quick: fewer examples and networks.
+      seed: of examples, networks and random labels.
+      shuffled: breaks the premise that labels are true: the share of them that are drawn anew.
     """
     names = _NETWORKS[:1] if quick else _NETWORKS
     size = 128 if quick else 512

@@ -36,7 +36,7 @@ def select_claims(known: Sequence[Claim], names: Sequence[str] = ()) -> list[Cla
     """Return the claims of these names, in the order of `known`; all of them for no names.
 
     Raises:
-        InputError: a name that is not known; the message lists those that are.
+      InputError: a name that is not known; the message lists those that are.
 
     >>> from kdtheory.claims import CLAIMS
     >>> [claim.name for claim in select_claims(CLAIMS, ["temperature"])]
@@ -60,14 +60,14 @@ def run_claims(
     """Run each claim and yield its result as soon as it is there.
 
     Args:
-        claims: to run, see `select_claims`.
-        quick: smaller sizes and fewer draws: all claims within two minutes on two cores.
-        seed: of all random draws.
-        out: folder for NAME.json (statement, verdict, every number) and NAME.png.
-        clock: seconds.
+      claims: to run, see `select_claims`.
+      quick: smaller sizes and fewer draws: all claims within two minutes on two cores.
+      seed: of all random draws.
+      out: folder for NAME.json (statement, verdict, every number) and NAME.png.
+      clock: seconds.
 
     Raises:
-        InputError: a file that cannot be written.
+      InputError: a file that cannot be written.
     """
     for claim in claims:
         begin = clock()

@@ -8,7 +8,7 @@ kernel or with its factor J alone.
 
 from kdtheory.complexity.certified import certify
 from kdtheory.complexity.exact import Complexity, Factor, factorize
-from kdtheory.complexity.factored import FactoredKernel, factored
+from kdtheory.complexity.factored_kernel import FactoredKernel, factored
 from kdtheory.complexity.fitted import (
     RitzEnergy,
     condition_estimate,
@@ -19,7 +19,7 @@ from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import CertifiedComplexity
 from kdtheory.complexity.kernel_checks import ridge_from_trace
 from kdtheory.complexity.lanczos import LanczosState
-from kdtheory.complexity.nystrom import Preconditioner, nystrom
+from kdtheory.complexity.preconditioner import Preconditioner, nystrom
 from kdtheory.complexity.spectrum import (
     ComplexityCurve,
     PseudoInverseComplexity,

@@ -10,7 +10,7 @@ from jaxtyping import Real
 
 from kdtheory.complexity.checkpoint import Checkpoint, fingerprint
 from kdtheory.complexity.dual import bound_dual
-from kdtheory.complexity.factored import ArrayJacobian, FactoredProducts
+from kdtheory.complexity.factored_kernel import ArrayJacobian, FactoredProducts
 from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import (
     CertifiedComplexity,
@@ -22,7 +22,7 @@ from kdtheory.complexity.intervals import (
 )
 from kdtheory.complexity.lanczos import LanczosState
 from kdtheory.complexity.mixed import bound_mixed
-from kdtheory.complexity.nystrom import Preconditioner
+from kdtheory.complexity.preconditioner import Preconditioner
 from kdtheory.complexity.primal import bound_primal
 from kdtheory.complexity.products import Products, column_products
 from kdtheory.complexity.stacks import stack_targets
@@ -58,57 +58,57 @@ def certify(
     """Bound Y^T (K + ridge I)^-1 Y from both sides.
 
     Args:
-        kernel: K, positive semidefinite, one of
+      kernel: K, positive semidefinite, one of
 
-            - an array (N, N);
-            - `ntk.operator(...)` without a ridge of its own, or `factored(J)` for K = J J^T: both
-              know their factor J of shape (N, P);
-            - a function that returns K v.
-        targets: (N,), (n, d), (k, n, d) or (k, N), as for `Factor.complexity`.
-        ridge: added to K, >= 0.
-        smallest_eigenvalue: a number known to be at or below every eigenvalue of K; 0 for any
-            kernel. ridge + smallest_eigenvalue must be > 0: no number of products tells a kernel
-            with a tiny eigenvalue from a singular one, so without it there is no upper bound.
-            A kernel of n d > P rows is singular: it needs a ridge. Route "dual" does not use it.
-        size: N, needed where `kernel` is a function and the targets are a stack (k, N); otherwise
-            read from the targets.
-        relative_gap: stop at (upper - lower) <= relative_gap * lower.
-        max_products: products with K for each set of targets, those of `states` included.
-        batched: whether the function takes and returns (N, t): t directions in one call.
-        product_error: bound of ||fl(K v) - K v|| / (||K|| ||v||), and of the same for J, in units
-            of eps of the product's dtype. None takes 8, which suits a BLAS product, for arrays and
-            functions, and 32 for `ntk.operator`; products in TF32 have far more.
-        preconditioner: from `nystrom` for the same kernel and ridge: fewer products where the
-            kernel has few large eigenvalues. `smallest_eigenvalue` is not used then.
-        states: `states` of an earlier result for the same kernel, ridge, targets, route and
-            preconditioner: goes on from there. Those of the route "dual" serve every ridge: a
-            further one costs its certificate, and more steps only where it is smaller.
-        route: how; the result says which was taken.
+        - an array (N, N);
+        - `ntk.operator(...)` without a ridge of its own, or `factored(J)` for K = J J^T: both
+          know their factor J of shape (N, P);
+        - a function that returns K v.
+      targets: (N,), (n, d), (k, n, d) or (k, N), as for `Factor.complexity`.
+      ridge: added to K, >= 0.
+      smallest_eigenvalue: a number known to be at or below every eigenvalue of K; 0 for any
+        kernel. ridge + smallest_eigenvalue must be > 0: no number of products tells a kernel
+        with a tiny eigenvalue from a singular one, so without it there is no upper bound.
+        A kernel of n d > P rows is singular: it needs a ridge. Route "dual" does not use it.
+      size: N, needed where `kernel` is a function and the targets are a stack (k, N); otherwise
+        read from the targets.
+      relative_gap: stop at (upper - lower) <= relative_gap * lower.
+      max_products: products with K for each set of targets, those of `states` included.
+      batched: whether the function takes and returns (N, t): t directions in one call.
+      product_error: bound of ||fl(K v) - K v|| / (||K|| ||v||), and of the same for J, in units
+        of eps of the product's dtype. None takes 8, which suits a BLAS product, for arrays and
+        functions, and 32 for `ntk.operator`; products in TF32 have far more.
+      preconditioner: from `nystrom` for the same kernel and ridge: fewer products where the
+        kernel has few large eigenvalues. `smallest_eigenvalue` is not used then.
+      states: `states` of an earlier result for the same kernel, ridge, targets, route and
+        preconditioner: goes on from there. Those of the route "dual" serve every ridge: a
+        further one costs its certificate, and more steps only where it is smaller.
+      route: how; the result says which was taken.
 
-            - "primal": Lanczos on K, below. Any kernel.
-            - "dual": Golub-Kahan on J, for kernels that know it, with a ridge. One pass over the
-              data a step where K v takes two, vectors of length P to keep where Lanczos keeps those
-              of length N, and a widening by rounding in proportion to sqrt(cond), not cond.
-            - "mixed": arrays only: float32 Cholesky, float64 residuals. Some two thirds of the time
-              of a float64 Cholesky, at any spectrum with a condition number up to about 1e6.
-            - "auto": dual where the kernel knows J and P < N; mixed for arrays of 512 rows and
-              more that have a float32 factor; else primal. `preconditioner` and `checkpoint` take
-              no part in "mixed", `preconditioner` none in "dual", and auto goes by that, and by
-              what `states` are of.
-        checkpoint: file (.npz) that the states are written to, every `checkpoint_seconds` and at
-            the end; where it exists, the iteration goes on from it.
-        checkpoint_seconds: least time between two writes.
-        on_product: called with (set, products, lower, upper) now and then; see `OnProduct`.
+        - "primal": Lanczos on K, below. Any kernel.
+        - "dual": Golub-Kahan on J, for kernels that know it, with a ridge. One pass over the
+          data a step where K v takes two, vectors of length P to keep where Lanczos keeps those
+          of length N, and a widening by rounding in proportion to sqrt(cond), not cond.
+        - "mixed": arrays only: float32 Cholesky, float64 residuals. Some two thirds of the time
+          of a float64 Cholesky, at any spectrum with a condition number up to about 1e6.
+        - "auto": dual where the kernel knows J and P < N; mixed for arrays of 512 rows and
+          more that have a float32 factor; else primal. `preconditioner` and `checkpoint` take
+          no part in "mixed", `preconditioner` none in "dual", and auto goes by that, and by
+          what `states` are of.
+      checkpoint: file (.npz) that the states are written to, every `checkpoint_seconds` and at
+        the end; where it exists, the iteration goes on from it.
+      checkpoint_seconds: least time between two writes.
+      on_product: called with (set, products, lower, upper) now and then; see `OnProduct`.
 
     Returns:
-        A `CertifiedComplexity`.
+      A `CertifiedComplexity`.
 
     Raises:
-        InputError: targets, states or a checkpoint that do not fit, values out of range, a route
-            that the kernel does not allow.
-        KernelError: K + ridge I has a Rayleigh quotient below ridge + smallest_eigenvalue by more
-            than rounding, a product that is not finite, or no float32 factor for "mixed".
-        RunError: the checkpoint cannot be written.
+      InputError: targets, states or a checkpoint that do not fit, values out of range, a route
+        that the kernel does not allow.
+      KernelError: K + ridge I has a Rayleigh quotient below ridge + smallest_eigenvalue by more
+        than rounding, a product that is not finite, or no float32 factor for "mixed".
+      RunError: the checkpoint cannot be written.
 
     Primal. With A = K + ridge I, T_k its Lanczos matrix from Y and a = ridge + smallest_eigenvalue,
     ||Y||^2 e_1^T T_k^-1 e_1 is a lower bound (Gauss) and that of T_k extended so that a is one of

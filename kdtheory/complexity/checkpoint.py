@@ -53,7 +53,7 @@ class Checkpoint:
         """Store the states now.
 
         Raises:
-            RunError: the file cannot be written.
+          RunError: the file cannot be written.
         """
         arrays: dict[str, Any] = {"fingerprint": np.array(self._fingerprint)}
         for index, state in enumerate(states):
@@ -80,7 +80,7 @@ class Checkpoint:
         """Return the states that the file holds, None for each where there is no file.
 
         Raises:
-            InputError: the file is damaged, or of another iteration.
+          InputError: the file is damaged, or of another iteration.
         """
         try:
             # Opened here: np.load leaves a damaged file open.

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from kdtheory.complexity.factored import JacobianProducts
+from kdtheory.complexity.factored_kernel import JacobianProducts
 from kdtheory.complexity.golub_kahan import GolubKahan, GolubKahanState
 from kdtheory.complexity.intervals import Bounds, Keep, OnProduct
 from kdtheory.errors import InputError, KernelError
@@ -57,7 +57,7 @@ def certificate(
     which is raised where the two differ by more.
 
     Raises:
-        KernelError: a product that is not finite.
+      KernelError: a product that is not finite.
     """
     dtype, eps = jacobian.dtype, float(np.finfo(jacobian.dtype).eps)
     fine = float(np.finfo(np.float64).eps) * (start.size + state.basis.shape[1])
@@ -213,19 +213,19 @@ def bound_dual(
     """Bound the complexity of each column in turn; see `certificate` for the rule.
 
     Args:
-        jacobian: J.
-        columns: targets, float64.
-        ridge: > 0.
-        gap: relative.
-        limit: products for each.
-        product_error: in eps.
-        states: to go on from.
-        on_product: called with (set, products, Gauss, Gauss-Radau), the rules without rounding.
-        keep: called with a function that returns all states; it decides itself when to store.
+      jacobian: J.
+      columns: targets, float64.
+      ridge: > 0.
+      gap: relative.
+      limit: products for each.
+      product_error: in eps.
+      states: to go on from.
+      on_product: called with (set, products, Gauss, Gauss-Radau), the rules without rounding.
+      keep: called with a function that returns all states; it decides itself when to store.
 
     Raises:
-        InputError: states of other targets.
-        KernelError: products that are not finite.
+      InputError: states of other targets.
+      KernelError: products that are not finite.
     """
     kept = list(states)
     results = []

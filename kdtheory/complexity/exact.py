@@ -20,23 +20,24 @@ class Complexity(NamedTuple):
 
     `complexity`, `adjusted` and `residual` are floats for one set and float64 arrays of shape (k,)
     for a stack; the rest belongs to the kernel and is always a float.
-
-    - `complexity`: C = Y^T (K + ridge I)^-1 Y, in the squared unit of the targets over the unit of
-      the kernel; the squared RKHS norm of the minimum-norm interpolant where ridge = 0.
-    - `adjusted`: (1/n) sqrt(C Tr K), n the number of examples; does not change when K is scaled.
-    - `trace`: Tr K, without the ridge.
-    - `ridge`: the ridge that was added to the diagonal.
-    - `condition`: estimate of the 1-norm condition number of K + ridge I (LAPACK pocon; never above
-      the true one, seldom below a third of it).
-    - `residual`: ||(K + ridge I) a - Y|| / ||Y|| of the solution a (0 for targets that are zero).
     """
 
     complexity: float | np.ndarray
+    """C = Y^T (K + ridge I)^-1 Y, in the squared unit of the targets over the unit of the kernel;
+    the squared RKHS norm of the minimum-norm interpolant where ridge = 0.
+    """
     adjusted: float | np.ndarray
+    """(1/n) sqrt(C Tr K), n the number of examples; does not change when K is scaled."""
     trace: float
+    """Tr K, without the ridge."""
     ridge: float
+    """The ridge that was added to the diagonal."""
     condition: float
+    """Estimate of the 1-norm condition number of K + ridge I (LAPACK pocon; never above the true
+    one, seldom below a third of it).
+    """
     residual: float | np.ndarray
+    """||(K + ridge I) a - Y|| / ||Y|| of the solution a (0 for targets that are zero)."""
 
 
 class Factor:
@@ -75,22 +76,22 @@ class Factor:
         """Return Y^T (K + ridge I)^-1 Y and what belongs to it, for one or many sets of targets.
 
         Args:
-            targets: for a kernel of N rows, one of the shapes below; n d = N.
+          targets: for a kernel of N rows, one of the shapes below; n d = N.
 
-                - `(N,)`: one set. One output an example (n = N), unless `factorize` was told
-                  `num_outputs`.
-                - `(n, d)`: one set; row i, column a of Y is row i d + a of the kernel.
-                - `(k, n, d)`: a stack of k sets.
-                - `(k, N)`: a stack of k flat sets, read as `(N,)` is.
+            - `(N,)`: one set. One output an example (n = N), unless `factorize` was told
+              `num_outputs`.
+            - `(n, d)`: one set; row i, column a of Y is row i d + a of the kernel.
+            - `(k, n, d)`: a stack of k sets.
+            - `(k, N)`: a stack of k flat sets, read as `(N,)` is.
 
-                `(1, N)` is a stack of one set, not one example with N outputs; every other
-                two-dimensional shape can be read in one way only.
+            `(1, N)` is a stack of one set, not one example with N outputs; every other
+            two-dimensional shape can be read in one way only.
 
         Returns:
-            A `Complexity`; floats for one set, arrays of shape (k,) for a stack.
+          A `Complexity`; floats for one set, arrays of shape (k,) for a stack.
 
         Raises:
-            InputError: targets of another length, or not finite.
+          InputError: targets of another length, or not finite.
 
         The value is ||L^-1 Y||^2 with K + ridge I = L L^T, so it is never negative. Source: the
         paper (Harutyunyan et al., ICLR 2023, arXiv 2301.12245), also for the adjusted form
@@ -124,10 +125,10 @@ class Factor:
         The kernel predictor of the targets is f(x) = k(x, X) a.
 
         Args:
-            targets: as for `complexity`.
+          targets: as for `complexity`.
 
         Raises:
-            InputError: targets of another length, or not finite.
+          InputError: targets of another length, or not finite.
 
         >>> factorize(np.diag([2.0, 8.0])).solve(np.array([2.0, 4.0]))
         array([1. , 0.5])
@@ -182,22 +183,22 @@ def factorize(
     """Factorise K + ridge I once, or say why its inverse cannot be trusted.
 
     Args:
-        gram: kernel, shape (N, N), real, symmetric; for d outputs N = n d with row i d + a for
-            example i, output a. It is not changed.
-        ridge: what to add to the diagonal, in the kernel's unit, >= 0. Nothing else is ever added.
-        num_outputs: d, so that flat targets `(N,)` and `(k, N)` count n = N / d examples; by
-            default they count one output an example.
-        dtype: precision of the work, float64 (default, whatever JAX's flag) or float32.
+      gram: kernel, shape (N, N), real, symmetric; for d outputs N = n d with row i d + a for
+        example i, output a. It is not changed.
+      ridge: what to add to the diagonal, in the kernel's unit, >= 0. Nothing else is ever added.
+      num_outputs: d, so that flat targets `(N,)` and `(k, N)` count n = N / d examples; by
+        default they count one output an example.
+      dtype: precision of the work, float64 (default, whatever JAX's flag) or float32.
 
     Returns:
-        A `Factor`, which holds one array of the kernel's size in `dtype`.
+      A `Factor`, which holds one array of the kernel's size in `dtype`.
 
     Raises:
-        KernelError: not square, empty, not finite, asymmetric beyond the rounding of its own dtype,
-            indefinite, or singular: the condition number of K + ridge I is above 1 / eps, eps that
-            of the coarser of the gram's own dtype and `dtype`. A float32 kernel of condition 1e8
-            has a float64 Cholesky factor, yet its inverse is made of float32's rounding errors.
-        InputError: negative ridge, an unsuitable dtype, or num_outputs that does not divide N.
+      KernelError: not square, empty, not finite, asymmetric beyond the rounding of its own dtype,
+        indefinite, or singular: the condition number of K + ridge I is above 1 / eps, eps that
+        of the coarser of the gram's own dtype and `dtype`. A float32 kernel of condition 1e8
+        has a float64 Cholesky factor, yet its inverse is made of float32's rounding errors.
+      InputError: negative ridge, an unsuitable dtype, or num_outputs that does not divide N.
 
     >>> factor = factorize(np.array([[2.0, 1.0], [1.0, 2.0]]), ridge=1.0)
     >>> round(factor.complexity(np.array([1.0, -1.0])).complexity, 12)

@@ -8,7 +8,7 @@ import scipy.linalg
 from jaxtyping import Float, Real
 
 from kdtheory.complexity.dual import primal_point
-from kdtheory.complexity.factored import FactoredProducts
+from kdtheory.complexity.factored_kernel import FactoredProducts
 from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import State
 from kdtheory.errors import InputError
@@ -16,15 +16,14 @@ from kdtheory.typing import ArrayLike
 
 
 class RitzEnergy(NamedTuple):
-    """The targets' energy as k nodes see it.
-
-    - `eigenvalues`: nodes, descending, of K without the ridge, shape (k,). The first are those of K
-      to some digits; the others stand for many.
-    - `energy`: weights, shape (k,); they sum to ||Y||^2.
-    """
+    """The targets' energy as k nodes see it."""
 
     eigenvalues: np.ndarray
+    """Nodes, descending, of K without the ridge, shape (k,). The first are those of K to some
+    digits; the others stand for many.
+    """
     energy: np.ndarray
+    """Weights, shape (k,); they sum to ||Y||^2."""
 
 
 def ritz_energy(state: State, *, ridge: float) -> RitzEnergy:
@@ -34,11 +33,11 @@ def ritz_energy(state: State, *, ridge: float) -> RitzEnergy:
     dense kernel `Spectrum.energy` has the measure itself (Golub and Meurant 2010, chapter 6).
 
     Args:
-        state: of `certify` without a preconditioner, for targets that are not zero.
-        ridge: the one that `certify` was called with.
+      state: of `certify` without a preconditioner, for targets that are not zero.
+      ridge: the one that `certify` was called with.
 
     Raises:
-        InputError: no state.
+      InputError: no state.
 
     >>> from kdtheory.complexity import certify
     >>> result = certify(np.diag([1.0, 4.0]), np.array([3.0, 2.0]), ridge=0.5)
@@ -67,10 +66,10 @@ def fitted_values(
     with J on the route "dual".
 
     Args:
-        kernel: the one that `certify` was called with.
-        targets: one set of them.
-        state: of that result, without a preconditioner; None for targets that are zero.
-        ridge: of that result.
+      kernel: the one that `certify` was called with.
+      targets: one set of them.
+      state: of that result, without a preconditioner; None for targets that are zero.
+      ridge: of that result.
 
     >>> from kdtheory.complexity import certify, factored
     >>> K, Y = factored(np.eye(2)), np.array([2.0, 4.0])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.complexity.factored import JacobianProducts
+from kdtheory.complexity.factored_kernel import JacobianProducts
 from kdtheory.errors import KernelError
 
 
@@ -19,19 +19,18 @@ class GolubKahanState(NamedTuple):
 
     With V the rows of `basis`, u_1 = Y / ||Y|| and B lower bidiagonal with `alphas` on its diagonal
     and `betas[1:]` below it: J V_k^T = U_{k+1} B_k up to rounding, U_{k+1} not stored but its last.
-
-    - `basis`: orthonormal rows, float64, shape (k + 1, P).
-    - `alphas`: float64, shape (k + 1,).
-    - `betas`: float64, shape (k + 1,); the first is ||Y||.
-    - `left`: u_{k+1}, shape (N,).
-    - `norm`: upper estimate of ||J||.
     """
 
     basis: np.ndarray
+    """Orthonormal rows, float64, shape (k + 1, P)."""
     alphas: np.ndarray
+    """float64, shape (k + 1,)."""
     betas: np.ndarray
+    """float64, shape (k + 1,); the first is ||Y||."""
     left: np.ndarray
+    """U_{k+1}, shape (N,)."""
     norm: float
+    """Upper estimate of ||J||."""
 
 
 class GolubKahan:

@@ -44,29 +44,30 @@ class CertifiedComplexity(NamedTuple):
 
     Floats for one set of targets; for a stack of k, arrays of shape (k,) and tuples of length k
     where marked (*).
-
-    - `lower`, `upper` (*): the interval, rounding included.
-    - `relative_gap` (*): (upper - lower) / lower; 0 where both are 0.
-    - `products` (*): products with the kernel; on the route "dual" passes over the data, without
-      the two of each certificate; on the route "mixed" float64 products.
-    - `rounding` (*): bound of the operator's perturbation by rounding, absolute, in the kernel's
-      unit (see `certify`).
-    - `stopped` (*): "gap", "rounding" or "max_products".
-    - `states` : one state a set, to go on from (None for targets that are zero, and on the route
-      "mixed").
-    - `ridge`: the ridge.
-    - `route`: "primal", "dual" or "mixed".
     """
 
     lower: float | np.ndarray
+    """(*) the interval, rounding included."""
     upper: float | np.ndarray
+    """(*) the interval, rounding included."""
     relative_gap: float | np.ndarray
+    """(*) (upper - lower) / lower; 0 where both are 0."""
     products: int | np.ndarray
+    """(*) products with the kernel; on the route "dual" passes over the data, without the two of
+    each certificate; on the route "mixed" float64 products.
+    """
     rounding: float | np.ndarray
+    """(*) bound of the operator's perturbation by rounding, absolute, in the kernel's unit (see
+    `certify`).
+    """
     stopped: Stopped | tuple[Stopped, ...]
+    """(*) "gap", "rounding" or "max_products"."""
     states: tuple[State, ...]
+    """One state a set, to go on from (None for targets that are zero, and on the route "mixed")."""
     ridge: float
+    """The ridge."""
     route: Route
+    """"primal", "dual" or "mixed"."""
 
     def adjusted(
         self, *, trace: float, num_examples: int
@@ -74,7 +75,7 @@ class CertifiedComplexity(NamedTuple):
         """Return the interval of (1/n) sqrt(C Tr K), for the kernel's trace.
 
         Raises:
-            InputError: a negative trace.
+          InputError: a negative trace.
         """
         if not trace >= 0:
             raise InputError(f"the trace of a kernel is at least 0, got {trace}")

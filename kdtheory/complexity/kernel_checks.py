@@ -45,8 +45,8 @@ def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.n
     The two triangles, which may differ by rounding, are averaged.
 
     Raises:
-        KernelError: not a square matrix, empty, not finite, asymmetric beyond rounding, or with a
-            diagonal entry below zero beyond rounding, or a negative trace.
+      KernelError: not a square matrix, empty, not finite, asymmetric beyond rounding, or with a
+        diagonal entry below zero beyond rounding, or a negative trace.
 
     >>> checked_copy(np.array([[2.0, 0.5], [-0.5, 1.0]]), dtype=np.dtype(np.float64))
     Traceback (most recent call last):
@@ -166,10 +166,10 @@ def no_cholesky(
     """Return the error for K + ridge I without Cholesky factor: indefinite, or merely singular.
 
     Args:
-        matrix: K + ridge I; the diagonal and the strict upper triangle are read, and overwritten.
-        norm: its 1-norm.
-        ridge: the ridge within it.
-        precision: of the kernel's entries.
+      matrix: K + ridge I; the diagonal and the strict upper triangle are read, and overwritten.
+      norm: its 1-norm.
+      ridge: the ridge within it.
+      precision: of the kernel's entries.
     """
     size = matrix.shape[0]
     smallest = float(
@@ -206,15 +206,15 @@ def ridge_from_trace(gram: Real[ArrayLike, "N N"], fraction: float) -> float:
     that values along training, while the kernel grows, stay comparable.
 
     Args:
-        gram: kernel, shape (N, N).
-        fraction: of the mean diagonal entry, > 0.
+      gram: kernel, shape (N, N).
+      fraction: of the mean diagonal entry, > 0.
 
     Returns:
-        The ridge, in the kernel's unit.
+      The ridge, in the kernel's unit.
 
     Raises:
-        InputError: fraction that is not positive and finite.
-        KernelError: a trace that is not finite.
+      InputError: fraction that is not positive and finite.
+      KernelError: a trace that is not finite.
 
     >>> ridge_from_trace(np.diag([1.0, 3.0]), 0.01)
     0.02

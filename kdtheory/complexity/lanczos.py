@@ -18,19 +18,18 @@ class LanczosState(NamedTuple):
 
     With A the operator, Q the rows of `basis` but the last and T the tridiagonal matrix,
     A Q^T = Q^T T + off_diagonal[k-1] basis[k] e_k^T up to rounding.
-
-    - `basis`: orthonormal rows, shape (k + 1, N).
-    - `diagonal`: of T, float64, shape (k,).
-    - `off_diagonal`: float64, shape (k,); its last entry leads out of T.
-    - `norm`: Euclidean norm of the start vector.
-    - `stray`: largest norm, over the steps, of what symmetry says is 0 in A q and was removed.
     """
 
     basis: np.ndarray
+    """Orthonormal rows, shape (k + 1, N)."""
     diagonal: np.ndarray
+    """Of T, float64, shape (k,)."""
     off_diagonal: np.ndarray
+    """float64, shape (k,); its last entry leads out of T."""
     norm: float
+    """Euclidean norm of the start vector."""
     stray: float
+    """Largest norm, over the steps, of what symmetry says is 0 in A q and was removed."""
 
 
 class Lanczos:

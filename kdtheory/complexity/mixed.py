@@ -43,18 +43,18 @@ def bound_mixed(
     product_error eps ||A||_F sum ||step||, and its part of the bounds is widened by that.
 
     Args:
-        kernel: K, symmetric.
-        columns: targets, float64.
-        ridge: added to K.
-        node: > 0.
-        gap: relative.
-        limit: products with K for each column.
-        product_error: in eps of float64.
-        on_product: called with (set, products, lower, upper).
+      kernel: K, symmetric.
+      columns: targets, float64.
+      ridge: added to K.
+      node: > 0.
+      gap: relative.
+      limit: products with K for each column.
+      product_error: in eps of float64.
+      on_product: called with (set, products, lower, upper).
 
     Raises:
-        KernelError: not square, not finite, not symmetric; a Rayleigh quotient of A below the node
-            by more than rounding.
+      KernelError: not square, not finite, not symmetric; a Rayleigh quotient of A below the node
+        by more than rounding.
     """
     operator = _operator(kernel, ridge=ridge)
     solve = _float32_solver(operator)

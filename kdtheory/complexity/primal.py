@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from kdtheory.complexity.intervals import Bounds, Keep, OnProduct, Stopped
 from kdtheory.complexity.lanczos import Lanczos, LanczosState
-from kdtheory.complexity.nystrom import Preconditioner
+from kdtheory.complexity.preconditioner import Preconditioner
 from kdtheory.errors import InputError, KernelError
 
 
@@ -30,21 +30,21 @@ def bound_primal(
     """Bound the complexity of all columns at once; `certify` states the rule.
 
     Args:
-        apply: (N, t) -> K times it.
-        columns: targets.
-        ridge: added to K.
-        node: at or below every eigenvalue of K + ridge I, > 0.
-        gap: relative.
-        limit: products for each.
-        product_error: in eps.
-        preconditioner: for the same ridge, or None.
-        states: to go on from.
-        on_product: called with (set, products, lower, upper) after each look.
-        keep: called with a function that returns all states; it decides itself when to store.
+      apply: (N, t) -> K times it.
+      columns: targets.
+      ridge: added to K.
+      node: at or below every eigenvalue of K + ridge I, > 0.
+      gap: relative.
+      limit: products for each.
+      product_error: in eps.
+      preconditioner: for the same ridge, or None.
+      states: to go on from.
+      on_product: called with (set, products, lower, upper) after each look.
+      keep: called with a function that returns all states; it decides itself when to store.
 
     Raises:
-        InputError: states of other targets.
-        KernelError: products that are not finite, a Rayleigh quotient below the node.
+      InputError: states of other targets.
+      KernelError: products that are not finite, a Rayleigh quotient below the node.
     """
     runs = _start(columns, states, preconditioner)
     options = _Options(
@@ -182,13 +182,13 @@ def certified_interval(
     """Return bounds of e_1^T A^-1 e_1 from the Lanczos matrix of A + E, ||E|| <= rounding.
 
     Args:
-        diagonal: of T_k, length k.
-        off_diagonal: length k, the last entry leading out of T_k.
-        node: a > 0 at or below every eigenvalue of A.
-        rounding: eta >= 0.
+      diagonal: of T_k, length k.
+      off_diagonal: length k, the last entry leading out of T_k.
+      node: a > 0 at or below every eigenvalue of A.
+      rounding: eta >= 0.
 
     Raises:
-        KernelError: T_k has an eigenvalue below the node by more than the rounding.
+      KernelError: T_k has an eigenvalue below the node by more than the rounding.
 
     The rule is in `certify`.
 

@@ -19,7 +19,7 @@ def column_products(
     """Return the function V -> K V on columns, in float32 or float64 as the kernel's own.
 
     Raises:
-        KernelError: an array that is not a finite symmetric matrix.
+      KernelError: an array that is not a finite symmetric matrix.
 
     >>> column_products(np.diag([1.0, 2.0]), batched=False)(np.ones((2, 1)))
     array([[1.],

@@ -20,40 +20,38 @@ from kdtheory.typing import ArrayLike
 
 
 class ComplexityCurve(NamedTuple):
-    """Complexity over a grid of m ridges.
-
-    - `ridge`: shape (m,).
-    - `complexity`: Y^T (K + ridge I)^-1 Y, shape (m,), or (k, m) for a stack of k targets.
-    - `adjusted`: (1/n) sqrt(complexity Tr K), same shape.
-    - `effective_dimension`: Tr K (K + ridge I)^-1, shape (m,), between 0 and N.
-    """
+    """Complexity over a grid of m ridges."""
 
     ridge: np.ndarray
+    """Shape (m,)."""
     complexity: np.ndarray
+    """Y^T (K + ridge I)^-1 Y, shape (m,), or (k, m) for a stack of k targets."""
     adjusted: np.ndarray
+    """(1/n) sqrt(complexity Tr K), same shape."""
     effective_dimension: np.ndarray
+    """Tr K (K + ridge I)^-1, shape (m,), between 0 and N."""
 
 
 class PseudoInverseComplexity(NamedTuple):
     """Complexity on the kernel's numerical range alone; see `pseudo_inverse`.
 
     Floats for one set of targets, arrays of shape (k,) for a stack, where marked (*).
-
-    - `complexity` (*): Y^T K^+ Y.
-    - `adjusted` (*): (1/n) sqrt(complexity Tr K).
-    - `lost_energy` (*): share of ||Y||^2 outside the numerical range, in [0, 1]: what no function
-      of this kernel fits, and what `complexity` leaves out.
-    - `trace`: Tr K.
-    - `rank`: eigenvalues above `threshold`.
-    - `threshold`: below it an eigenvalue counts as 0.
     """
 
     complexity: float | np.ndarray
+    """(*) Y^T K^+ Y."""
     adjusted: float | np.ndarray
+    """(*) (1/n) sqrt(complexity Tr K)."""
     lost_energy: float | np.ndarray
+    """(*) share of ||Y||^2 outside the numerical range, in [0, 1]: what no function of this kernel
+    fits, and what `complexity` leaves out.
+    """
     trace: float
+    """Tr K."""
     rank: int
+    """Eigenvalues above `threshold`."""
     threshold: float
+    """Below it an eigenvalue counts as 0."""
 
 
 class Spectrum:
@@ -87,7 +85,7 @@ class Spectrum:
         `Factor.complexity`).
 
         Raises:
-            InputError: targets of another length, or not finite.
+          InputError: targets of another length, or not finite.
 
         >>> eigendecompose(np.diag([1.0, 4.0])).energy(np.array([3.0, 2.0]))
         array([4., 9.])
@@ -103,8 +101,8 @@ class Spectrum:
         Shape (N,), or (k, N) for a stack; the sum over the last axis is the complexity.
 
         Raises:
-            InputError: targets of another length or not finite, negative ridge.
-            KernelError: K + ridge I is singular at the precision of the kernel.
+          InputError: targets of another length or not finite, negative ridge.
+          KernelError: K + ridge I is singular at the precision of the kernel.
 
         >>> spectrum = eigendecompose(np.diag([1.0, 4.0]))
         >>> spectrum.complexity_terms(np.array([3.0, 2.0]))
@@ -119,12 +117,12 @@ class Spectrum:
         """Return complexity and effective dimension for a grid of ridges at no further solve.
 
         Args:
-            targets: as for `Factor.complexity`.
-            ridges: shape (m,), >= 0, in the kernel's unit.
+          targets: as for `Factor.complexity`.
+          ridges: shape (m,), >= 0, in the kernel's unit.
 
         Raises:
-            InputError: targets of another length or not finite, ridges below 0.
-            KernelError: K + ridge I is singular at the precision of the kernel for one of them.
+          InputError: targets of another length or not finite, ridges below 0.
+          KernelError: K + ridge I is singular at the precision of the kernel for one of them.
 
         >>> curve = eigendecompose(np.diag([1.0, 4.0])).curve(np.ones(2), np.array([0.0, 1.0]))
         >>> curve.complexity, curve.effective_dimension
@@ -150,12 +148,12 @@ class Spectrum:
         """Return Y^T K^+ Y on the numerical range, with its rank and the energy that it loses.
 
         Args:
-            targets: as for `Factor.complexity`.
-            threshold: eigenvalues at or below it count as 0; by default N eps lambda_max, eps that
-                of the coarser of the kernel's own dtype and the dtype of the work.
+          targets: as for `Factor.complexity`.
+          threshold: eigenvalues at or below it count as 0; by default N eps lambda_max, eps that
+            of the coarser of the kernel's own dtype and the dtype of the work.
 
         Raises:
-            InputError: targets of another length or not finite, a threshold that is not >= 0.
+          InputError: targets of another length or not finite, a threshold that is not >= 0.
 
         >>> singular = eigendecompose(np.diag([2.0, 0.0]))
         >>> result = singular.pseudo_inverse(np.array([2.0, 2.0]))
@@ -217,15 +215,15 @@ def eigendecompose(gram: Real[ArrayLike, "..."], *, num_outputs: int | None = No
     ridge, target and direction is cheap.
 
     Args:
-        gram: kernel, shape (N, N), real, symmetric, positive semidefinite. It is not changed.
-        num_outputs: d, so that flat targets count n = N / d examples; see `factorize`.
+      gram: kernel, shape (N, N), real, symmetric, positive semidefinite. It is not changed.
+      num_outputs: d, so that flat targets count n = N / d examples; see `factorize`.
 
     Returns:
-        A `Spectrum`. Singular kernels are allowed: only what needs their inverse is refused.
+      A `Spectrum`. Singular kernels are allowed: only what needs their inverse is refused.
 
     Raises:
-        KernelError: not square, empty, not finite, asymmetric beyond rounding, or indefinite.
-        InputError: num_outputs that does not divide N.
+      KernelError: not square, empty, not finite, asymmetric beyond rounding, or indefinite.
+      InputError: num_outputs that does not divide N.
 
     >>> eigendecompose(np.array([[2.0, 1.0], [1.0, 2.0]])).eigenvalues.round(12)
     array([3., 1.])

@@ -10,16 +10,14 @@ from kdtheory.typing import ArrayLike
 
 
 class TargetStack(NamedTuple):
-    """k sets of targets for a kernel of N rows.
-
-    - `columns`: (N, k), column-major; column j is set j, example-major.
-    - `num_examples`: n.
-    - `stacked`: whether the caller gave a stack (results are arrays) or one set (floats).
-    """
+    """k sets of targets for a kernel of N rows."""
 
     columns: np.ndarray
+    """(N, k), column-major; column j is set j, example-major."""
     num_examples: int
+    """N."""
     stacked: bool
+    """Whether the caller gave a stack (results are arrays) or one set (floats)."""
 
     def unstack(self, values: Float[np.ndarray, " k"]) -> float | np.ndarray:
         """Return one value a set: a float for one set, the array for a stack."""
@@ -39,7 +37,7 @@ def stack_targets(
     Flat sets have n = N / num_outputs examples, N where num_outputs is not given.
 
     Raises:
-        InputError: a shape that is none of these, or values that are not finite.
+      InputError: a shape that is none of these, or values that are not finite.
 
     >>> stack_targets(np.ones((3, 2)), size=6).num_examples
     3

@@ -12,9 +12,9 @@ from PIL import Image
 
 from kdtheory.cli import main
 from kdtheory.errors import InputError, KernelError
+from kdtheory.measure import kernel_files
 from kdtheory.measure.complexity_files import complexity_of_files
 from kdtheory.measure.kernel_files import load_array, save_gram, tile_bar
-from kdtheory.measure import kernel_files
 
 SETTINGS = {
     "dataset": "synthetic", "task": "full", "data_dir": None, "model": "mlp8x1", "ntk_size": 6,

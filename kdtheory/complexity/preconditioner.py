@@ -13,20 +13,18 @@ from kdtheory.typing import ArrayLike
 
 
 class Preconditioner(NamedTuple):
-    """P = U diag(s) U^T + ridge I, a part of K + ridge I from below.
-
-    - `basis`: U, orthonormal columns, shape (N, r), in the dtype of the kernel's products.
-    - `eigenvalues`: s >= 0, descending, shape (r,).
-    - `ridge`: the ridge that it was made for.
-    - `node`: K + ridge I >= node * P, rounding included; a little below 1.
-    - `amplification`: ||K + ridge I|| / ridge, by which rounding counts more after preconditioning.
-    """
+    """P = U diag(s) U^T + ridge I, a part of K + ridge I from below."""
 
     basis: np.ndarray
+    """U, orthonormal columns, shape (N, r), in the dtype of the kernel's products."""
     eigenvalues: np.ndarray
+    """s >= 0, descending, shape (r,)."""
     ridge: float
+    """The ridge that it was made for."""
     node: float
+    """K + ridge I >= node * P, rounding included; a little below 1."""
     amplification: float
+    """||K + ridge I|| / ridge, by which rounding counts more after preconditioning."""
 
     def root(self, columns: Float[np.ndarray, "N t"]) -> Float[np.ndarray, "N t"]:
         """Return P^-1/2 applied to columns."""
@@ -56,21 +54,21 @@ def nystrom(
     1 + ||K - U diag(s) U^T|| / ridge instead of ||K|| / ridge.
 
     Args:
-        kernel: as for `certify`.
-        ridge: > 0, the one that `certify` is called with.
-        rank: r, number of directions, 1..N.
-        size: N, needed where `kernel` is a function.
-        seed: of the random directions.
-        batched: as for `certify`.
-        product_error: as for `certify`.
+      kernel: as for `certify`.
+      ridge: > 0, the one that `certify` is called with.
+      rank: r, number of directions, 1..N.
+      size: N, needed where `kernel` is a function.
+      seed: of the random directions.
+      batched: as for `certify`.
+      product_error: as for `certify`.
 
     Returns:
-        A `Preconditioner`.
+      A `Preconditioner`.
 
     Raises:
-        InputError: ridge or rank out of range, `size` missing.
-        KernelError: a ridge too small for the rounding of the products, a kernel that is zero or
-            not positive semidefinite, products that are not finite.
+      InputError: ridge or rank out of range, `size` missing.
+      KernelError: a ridge too small for the rounding of the products, a kernel that is zero or
+        not positive semidefinite, products that are not finite.
 
     With random orthonormal Omega and a shift nu above the rounding of K Omega, the Nystrom
     approximation of K + nu I lies below it; taking nu off again leaves

@@ -13,17 +13,17 @@ def margins(
     """Return each example's margin; positive where the decision is the label.
 
     Args:
-        logits: shape (n, d) with d >= 2, or (n,) or (n, 1) for a binary task with one logit.
-        labels: class indices, 0..d-1; 0 or 1 with one logit.
+      logits: shape (n, d) with d >= 2, or (n,) or (n, 1) for a binary task with one logit.
+      labels: class indices, 0..d-1; 0 or 1 with one logit.
 
     Returns:
-        Unreduced margins, float64, shape (n,), in the unit of the logits:
+      Unreduced margins, float64, shape (n,), in the unit of the logits:
 
-        - one logit: y f, with y = +1 for class 1 and -1 for class 0;
-        - several: rho = f_y - max over y' != y of f_y'.
+      - one logit: y f, with y = +1 for class 1 and -1 for class 0;
+      - several: rho = f_y - max over y' != y of f_y'.
 
     Raises:
-        InputError: another shape, logits that are not finite, labels out of range.
+      InputError: another shape, logits that are not finite, labels out of range.
 
     These are the margins of the classification bounds (paper; Maurer 2016 for the
     multiclass one, which is sqrt(2)-Lipschitz in the logits). With two logits rho is the binary
@@ -57,7 +57,7 @@ def logit_matrix(logits: Real[ArrayLike, "..."]) -> Float[np.ndarray, "n d"]:
     """Return logits of shape (n,) or (n, d) as float64 of shape (n, d), after checking them.
 
     Raises:
-        InputError: another shape, no outputs, or logits that are not finite.
+      InputError: another shape, no outputs, or logits that are not finite.
 
     >>> logit_matrix(np.zeros(3, np.float32)).shape
     (3, 1)

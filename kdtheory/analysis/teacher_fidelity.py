@@ -6,20 +6,18 @@ import numpy as np
 import scipy.special
 from jaxtyping import Bool, Float, Int, Real
 
-from kdtheory.analysis.margins import logit_matrix
+from kdtheory.analysis.decision_margins import logit_matrix
 from kdtheory.errors import InputError
 from kdtheory.typing import ArrayLike
 
 
 class Fidelity(NamedTuple):
-    """Means over the examples.
-
-    - `agreement`: share of examples on which student and teacher decide alike, in [0, 1].
-    - `kl`: KL(teacher || student) of their class probabilities, in nats, >= 0.
-    """
+    """Means over the examples."""
 
     agreement: float
+    """Share of examples on which student and teacher decide alike, in [0, 1]."""
     kl: float
+    """KL(teacher || student) of their class probabilities, in nats, >= 0."""
 
 
 def fidelity(
@@ -28,11 +26,11 @@ def fidelity(
     """Return the mean agreement and the mean KL divergence of a student from its teacher.
 
     Args:
-        student_logits: shape (n, d), or (n,) or (n, 1) for a binary task with one logit.
-        teacher_logits: the same examples in the same order, the same number of outputs.
+      student_logits: shape (n, d), or (n,) or (n, 1) for a binary task with one logit.
+      teacher_logits: the same examples in the same order, the same number of outputs.
 
     Raises:
-        InputError: shapes that differ, no examples, logits that are not finite.
+      InputError: shapes that differ, no examples, logits that are not finite.
 
     Source: paper; Stanton et al. 2021, "Does Knowledge Distillation Really Work?".
 
@@ -52,10 +50,10 @@ def decisions(logits: Real[ArrayLike, "n *d"]) -> Int[np.ndarray, " n"]:
     With one logit class 1 where f > 0, else class 0; with several the first of the largest.
 
     Args:
-        logits: shape (n, d), or (n,) or (n, 1) for a binary task with one logit.
+      logits: shape (n, d), or (n,) or (n, 1) for a binary task with one logit.
 
     Raises:
-        InputError: another shape, or logits that are not finite.
+      InputError: another shape, or logits that are not finite.
 
     >>> decisions(np.array([0.3, -0.2, 0.0]))
     array([1, 0, 0])
@@ -74,7 +72,7 @@ def agreement(
     """Return, for each example, whether student and teacher decide alike (see `decisions`).
 
     Raises:
-        InputError: shapes that differ, or logits that are not finite.
+      InputError: shapes that differ, or logits that are not finite.
 
     >>> agreement(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[3.0, 2.0], [0.0, 1.0]]))
     array([ True, False])
@@ -89,15 +87,15 @@ def kl_divergence(
     """Return each example's KL(p || q), p the probabilities of `logits`, q of `other_logits`.
 
     Args:
-        logits: shape (n, d): p = softmax. Shape (n,) or (n, 1): p = Bernoulli(sigmoid(f)), the
-            probability of class 1.
-        other_logits: the same shape; q.
+      logits: shape (n, d): p = softmax. Shape (n,) or (n, 1): p = Bernoulli(sigmoid(f)), the
+        probability of class 1.
+      other_logits: the same shape; q.
 
     Returns:
-        Unreduced divergences in nats, float64, shape (n,). Rounding below 0 is set to 0.
+      Unreduced divergences in nats, float64, shape (n,). Rounding below 0 is set to 0.
 
     Raises:
-        InputError: shapes that differ, or logits that are not finite.
+      InputError: shapes that differ, or logits that are not finite.
 
     KL(p || q) = sum_c p_c (log p_c - log q_c), from log-softmax or log-sigmoid, so that it stays
     finite for any finite logits.

@@ -86,12 +86,12 @@ def factored(jacobian: Real[ArrayLike, "..."]) -> FactoredKernel:
     """Return the kernel K = J J^T of features J, for `certify` and its route "dual".
 
     Args:
-        jacobian: J, shape (N, P), float32 or float64 (other dtypes become float64). It is not
-            copied where its dtype allows.
+      jacobian: J, shape (N, P), float32 or float64 (other dtypes become float64). It is not
+        copied where its dtype allows.
 
     Raises:
-        InputError: not a matrix, or empty.
-        KernelError: entries that are not finite.
+      InputError: not a matrix, or empty.
+      KernelError: entries that are not finite.
 
     >>> factored(np.array([[1.0], [2.0]])) @ np.ones(2)
     array([3., 6.])
