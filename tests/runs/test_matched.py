@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtheory.targets import tabulate
 from kdtheory.runs.matched import matched_steps
+from kdtheory.targets import tabulate
 
 complexities = st.integers(0, 20).map(float)
 

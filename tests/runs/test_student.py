@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kdtheory.datasets import AugmentConfig
-from kdtheory.targets import TabulatedTeacher, Teacher
 from kdtheory.report import read_rows
 from kdtheory.runs import context, run_study, student
+from kdtheory.targets import TabulatedTeacher, Teacher
 
 
 @functools.cache
