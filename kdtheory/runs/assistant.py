@@ -6,10 +6,10 @@ Source: Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant"
 from collections.abc import Mapping
 from typing import Any
 
-from kdtheory.targets import Teacher, offline
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.network import Trainer
 from kdtheory.runs.teacher import TrainedTeacher
+from kdtheory.targets import Teacher, offline
 from kdtheory.training import in_precision
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import dacite
 
 from kdtheory.datasets import NoiseKind, TeacherData
-from kdtheory.targets import Form, check_alpha, check_temperature
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.targets import Form, check_alpha, check_temperature
 from kdtheory.training import ComputeDtype, OptimizerConfig
 
 ArmName = Literal["labels", "offline", "online", "matched", "self"]

@@ -10,6 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.datasets import ImageDataset, Split, normalize
+from kdtheory.measure.student_kernel import StudentKernel, student_kernel
+from kdtheory.ntk import gram
+from kdtheory.runs.config import RunConfig
+from kdtheory.runs.network import Trainer
+from kdtheory.runs.store import Row
+from kdtheory.runs.teacher import SplitLogits, TrainedTeacher
 from kdtheory.targets import (
     Labels,
     RandomLabels,
@@ -18,12 +24,6 @@ from kdtheory.targets import (
     mixture_targets,
     tabulate,
 )
-from kdtheory.ntk import gram
-from kdtheory.runs.config import RunConfig
-from kdtheory.measure.student_kernel import StudentKernel, student_kernel
-from kdtheory.runs.network import Trainer
-from kdtheory.runs.store import Row
-from kdtheory.runs.teacher import SplitLogits, TrainedTeacher
 from kdtheory.targets.examples import Examples
 from kdtheory.training import TrainingData, predict_logits
 from kdtheory.typing import Variables

@@ -29,8 +29,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.runs.context import SeedContext
 from kdtheory.measure.student_kernel import measure_supervisions
+from kdtheory.runs.context import SeedContext
 
 
 def matched_steps(

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from kdtheory.datasets import ImageDataset, Split, teacher_split
-from kdtheory.targets import Labels
 from kdtheory.errors import InputError
 from kdtheory.runs.assistant import assistant_settings, assistant_supervision
 from kdtheory.runs.config import RunConfig
@@ -26,6 +25,7 @@ from kdtheory.runs.teacher import (
     train_teacher,
 )
 from kdtheory.runs.teacher_changes import kept_points, thinned
+from kdtheory.targets import Labels
 from kdtheory.training import TrainingData, training_data
 
 # What a seed's key is folded with: its teacher, the noise on it, its assistant.

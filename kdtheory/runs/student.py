@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
-from kdtheory.targets import cross_entropy, distillation_loss
 from kdtheory.errors import KernelError
+from kdtheory.measure.student_kernel import measure_supervisions, student_kernel
 from kdtheory.runs.config import Arm
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.matched import matched_schedules
-from kdtheory.measure.student_kernel import measure_supervisions, student_kernel
 from kdtheory.runs.network import Trainer, evenly_spaced_epochs
 from kdtheory.runs.store import Row, Unit
 from kdtheory.runs.supervisors import (
@@ -24,6 +23,7 @@ from kdtheory.runs.supervisors import (
     teacher_logits_at,
 )
 from kdtheory.runs.teacher import SplitLogits, accuracies, split_logits
+from kdtheory.targets import cross_entropy, distillation_loss
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the arms share them.

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.runs.config import Arm
+from kdtheory.runs.context import SeedContext
+from kdtheory.runs.teacher import SplitLogits
 from kdtheory.targets import (
     Labels,
     TargetProvider,
@@ -15,9 +18,6 @@ from kdtheory.targets import (
     tabulate,
     tabulated,
 )
-from kdtheory.runs.config import Arm
-from kdtheory.runs.context import SeedContext
-from kdtheory.runs.teacher import SplitLogits
 from kdtheory.training import in_precision
 from kdtheory.typing import Variables
 

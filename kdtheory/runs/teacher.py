@@ -14,11 +14,11 @@ from jaxtyping import Float
 
 from kdtheory.analysis import decisions
 from kdtheory.datasets import ImageDataset, Split
-from kdtheory.targets import TargetProvider, Trajectory, cross_entropy, stack
 from kdtheory.errors import RunError
 from kdtheory.runs.network import Trainer
 from kdtheory.runs.store import Row, Unit, write_arrays
 from kdtheory.runs.teacher_changes import perturbed, thinned
+from kdtheory.targets import TargetProvider, Trajectory, cross_entropy, stack
 from kdtheory.training import TrainingData, predict_logits
 from kdtheory.typing import Variables
 

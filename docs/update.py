@@ -1,11 +1,12 @@
-"""Copy a finished study's small results here, and its findings and main table into its page.
+"""Bring the documents up to date from results: the one script that writes numbers into pages.
 
-    python experiments/publish.py [NAME [RUN_FOLDER]]
+    python docs/update.py demo [runs/demo]      table and figures, here and in the README
+    python docs/update.py study NAME [FOLDER]   results and page of a finished study
+    python docs/update.py tables                the tables in docs/bounds.md, the index
 
-From runs/studies/NAME (or RUN_FOLDER) into experiments/results/NAME: tables (md, csv), figures
-(png), summary.md, config.json and provenance.json; report.html and svg figures where small.
-What follows the line `<!-- results -->` in docs/studies/NAME.md is replaced. The index
-docs/studies/README.md is brought up to date; without a NAME, only that.
+A study's small results go from runs/studies/NAME (or FOLDER) into experiments/results/NAME: tables
+(md, csv), figures (png), summary.md, config.json and provenance.json; report.html and svg figures
+where small. What follows the line `<!-- results -->` in docs/studies/NAME.md is replaced.
 """
 
 import json
@@ -23,6 +24,48 @@ MARK = "<!-- results -->"
 ALWAYS = ("*.md", "*.csv", "*.png", "config.json", "provenance.json")
 IF_SMALL = ("*.svg", "report.html")
 SMALL = 200_000  # bytes
+OF_DEMO = ("table.md", "complexity.png", "accuracy.png", "config.json", "provenance.json")
+OF_BOUNDS = ("bound_tightness", "interval_coverage", "certified_cifar100")
+
+
+def between_marks(page: Path, name: str, text: str) -> None:
+    """Replace what stands in a page between `<!-- NAME: begin ... -->` and `<!-- NAME: end -->`.
+
+    Raises:
+      InputError: the page does not hold exactly one pair of these marks.
+    """
+    changed, count = re.subn(
+        rf"(<!-- {name}: begin[^>]*-->\n).*?(<!-- {name}: end -->)",
+        lambda match: f"{match[1]}{text.rstrip()}\n{match[2]}",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise InputError(f"{page} needs one pair of marks for {name}, has {count}")
+    page.write_text(changed, encoding="utf-8")
+
+
+def demo(run: Path, root: Path = ROOT) -> None:
+    """Copy a finished demo's files into docs/demo, and its table into the README."""
+    for name in OF_DEMO:
+        shutil.copy(run / name, root / "docs" / "demo" / name)
+    lines = (run / "table.md").read_text(encoding="utf-8").splitlines()
+    table = "\n".join(line for line in lines if line.startswith("|"))
+    between_marks(
+        root / "README.md",
+        "demo",
+        f"{table}\n\nMean and standard deviation over seeds; how to read each column, and what "
+        "goes against the theory, stand in [docs/demo/table.md](docs/demo/table.md).\n\n"
+        "![Adjusted complexity of each supervision along training](docs/demo/complexity.png)",
+    )
+
+
+def tables(root: Path = ROOT) -> None:
+    """Put the tables of experiments into docs/bounds.md, and the studies into their index."""
+    for name in OF_BOUNDS:
+        table = (root / "experiments" / "results" / name / "table.md").read_text(encoding="utf-8")
+        between_marks(root / "docs" / "bounds.md", name, table)
+    update_index(root)
 
 
 def publish(name: str, run: Path, root: Path = ROOT) -> list[Path]:
@@ -110,18 +153,24 @@ def update_index(root: Path = ROOT) -> None:
     path.write_text(f"{head}|---|---|---|\n{index()}\n", encoding="utf-8")
 
 
-def main(name: str | None = None, run: str | None = None) -> None:
-    """Publish a study, and bring the index up to date."""
-    if name is not None:
-        folder = Path(run) if run is not None else ROOT / "runs" / "studies" / name
-        for path in publish(name, folder):
+def main(what: str = "", *rest: str) -> None:
+    """Do what the command line asks for."""
+    if what == "demo" and len(rest) <= 1:
+        demo(Path(rest[0]) if rest else ROOT / "runs" / "demo")
+    elif what == "tables" and not rest:
+        tables()
+    elif what == "study" and len(rest) in (1, 2):
+        folder = Path(rest[1]) if rest[1:] else ROOT / "runs" / "studies" / rest[0]
+        for path in publish(rest[0], folder):
             print(path.relative_to(ROOT))
-    update_index()
+        update_index()
+    else:
+        raise InputError(f"allowed: demo [FOLDER], study NAME [FOLDER], tables; got {what!r}")
 
 
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except KdtheoryError as error:
+    except (KdtheoryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

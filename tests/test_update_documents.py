@@ -1,4 +1,4 @@
-"""experiments/publish.py: what it copies, what it writes into the page, what it refuses."""
+"""docs/update.py: what it copies, what it writes into the pages, what it refuses."""
 
 import importlib.util
 from pathlib import Path
@@ -12,14 +12,14 @@ from kdtheory.studies import STUDIES
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Analysis, StudyFigure, StudyFinding
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 NAME = "noisy_teacher"
 
 
 @pytest.fixture(scope="module")
 def publisher():
-    path = ROOT / "experiments" / "publish.py"
-    spec = importlib.util.spec_from_file_location("publish", path)
+    path = ROOT / "docs" / "update.py"
+    spec = importlib.util.spec_from_file_location("update", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -114,9 +114,22 @@ def test_what_is_refused(publisher, repository, finished, tmp_path):
         publisher.publish(NAME, finished(), repository)
 
 
-def test_every_study_has_its_page_its_script_and_its_line_in_the_index(publisher):
+def test_every_study_has_its_page_and_its_line_in_the_index(publisher):
     lines = (ROOT / "docs" / "studies" / "README.md").read_text()
-    assert publisher.index() in lines, "python experiments/publish.py brings the index up to date"
+    assert publisher.index() in lines, "python docs/update.py tables brings the index up to date"
     for name in STUDIES:
         assert publisher.MARK in (ROOT / "docs" / "studies" / f"{name}.md").read_text(), name
-        assert f'"study", "{name}"' in (ROOT / "experiments" / f"{name}.py").read_text(), name
+
+
+def test_only_what_stands_between_the_marks_is_replaced(publisher, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- t: begin, made -->\nold\nold\n<!-- t: end -->\nafter\n")
+    publisher.between_marks(page, "t", "new\n")
+    assert page.read_text() == "before\n<!-- t: begin, made -->\nnew\n<!-- t: end -->\nafter\n"
+    with pytest.raises(InputError, match="one pair of marks for u, has 0"):
+        publisher.between_marks(page, "u", "new")
+
+
+def test_an_unknown_document_is_refused(publisher):
+    with pytest.raises(InputError, match="demo \\[FOLDER\\], study NAME"):
+        publisher.main("everything")
