@@ -17,8 +17,8 @@ from kdtheory.datasets import ImageDataset, encode_labels, normalize
 from kdtheory.errors import InputError, RunError
 from kdtheory.measure.kernel_files import load_array, load_examples
 from kdtheory.measure.kernel_values import KernelValues, dense_values, operator_values
+from kdtheory.memory import available, factorising_bytes
 from kdtheory.ntk import gram, operator
-from kdtheory.ntk.memory import available
 from kdtheory.runs.config import RunConfig, read_config
 from kdtheory.training import Checkpoints, OptimizerConfig, TrainState, init_state, make_optimizer
 
@@ -81,8 +81,7 @@ def values_of_network(
     images = np.asarray(normalize(data.train.images, data.mean, data.std))
     values = _targets(targets, data, outputs=outputs, seed=seed)
     size = ntk_size * (data.num_outputs if outputs == "full" else 1)
-    # K, the copy that is factorised, and as much again to work with.
-    fits = 3 * size**2 * 8 <= available()
+    fits = factorising_bytes(size) <= available()
     if fits and not matrix_free:
         kernel = gram(
             network.apply, variables, images, outputs=outputs, dtype=dtype, on_tile=on_tile

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import math
 import sys
 import tempfile
 import time
@@ -26,10 +25,10 @@ from rich.progress import (
 from kdtheory import models
 from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
 from kdtheory.errors import InputError, RunError
+from kdtheory.memory import check_fits, making_bytes
 from kdtheory.ntk import gram
 from kdtheory.ntk.blockwise import Progress as GramProgress
 from kdtheory.ntk.engines import kernel_shape
-from kdtheory.ntk.memory import available
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import write_atomic, write_file
 
@@ -295,10 +294,8 @@ def _check_writable(flag: str, path: Path) -> None:
 
 def _check_memory(shape: tuple[int, ...], dtype: str) -> None:
     """Raise InputError for a kernel that does not fit, with as much again to work with."""
-    needed, free = 2 * math.prod(shape) * np.dtype(dtype).itemsize, available()
-    if needed > free:
-        raise InputError(
-            f"a kernel of {' x '.join(map(str, shape))} {dtype} needs {needed / 2**30:,.1f} GiB to "
-            f"be made (twice its size), {free / 2**30:,.1f} GiB are free; take a smaller "
-            "--ntk-size, --outputs trace, or --dtype float32"
-        )
+    check_fits(
+        f"a kernel of {' x '.join(map(str, shape))} {dtype}",
+        making_bytes(shape, dtype),
+        "take a smaller --ntk-size, --outputs trace, or --dtype float32",
+    )

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from kdtheory.memory import give_back
 from kdtheory.ntk.engines import Plan, TileEngine, tree_bytes
-from kdtheory.ntk.memory import give_back
 from kdtheory.ntk.schedule import Block, Panel, Tile, loads, schedule
 from kdtheory.ntk.spill import Spill
 from kdtheory.typing import Variables

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from kdtheory.errors import InputError
+from kdtheory.memory import format_bytes
 from kdtheory.ntk import neural_tangents
-from kdtheory.ntk.memory import format_bytes
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.tiling import padded
 from kdtheory.typing import ApplyFn, Variables

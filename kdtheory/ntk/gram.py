@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.errors import InputError, KernelError, unknown_name
+from kdtheory.memory import parse_bytes
 from kdtheory.ntk.blockwise import Blockwise, Progress
 from kdtheory.ntk.engines import OUTPUTS, TileEngine
 from kdtheory.ntk.fingerprint import identity
 from kdtheory.ntk.inputs import as_inputs, cast, settings
-from kdtheory.ntk.memory import parse_bytes
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.methods import METHODS, make_engine
 from kdtheory.ntk.processes import Team

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from kdtheory.errors import InputError
+from kdtheory.memory import check_fits
 from kdtheory.ntk.inputs import settings
-from kdtheory.ntk.memory import available
 from kdtheory.ntk.tiling import blocks, padded
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
@@ -155,12 +155,12 @@ class Jacobian:
             )
         count = len(blocks(len(self._x), self._size))
         needed = count * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
-        free = available()
-        if needed > 0.8 * free:
-            raise InputError(
-                f"keep_linearization needs {needed / 2**30:.1f} GiB for {len(self._x)} examples, "
-                f"{free / 2**30:.1f} GiB are free; leave it out, or take fewer examples"
-            )
+        check_fits(
+            f"keep_linearization for {len(self._x)} examples",
+            # With a quarter to work in.
+            needed * 5 // 4,
+            "leave it out, or take fewer examples",
+        )
 
     def _zero(self) -> tuple[jax.Array, jax.Array]:
         zero = jnp.zeros(self.shape[1], self.dtype)

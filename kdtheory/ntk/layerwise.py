@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kdtheory.memory import aligned_empty, available, total
 from kdtheory.ntk.contractions import Flat, Share, contract, join_narrow, squared_norms
 from kdtheory.ntk.engines import (
     WORKING_MEMORY,
@@ -31,7 +32,6 @@ from kdtheory.ntk.engines import (
 )
 from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
 from kdtheory.ntk.layer_gradients import contributions
-from kdtheory.ntk.memory import aligned_empty, available, total
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.tiling import padded
 from kdtheory.thread_settings import same_settings

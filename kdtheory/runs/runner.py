@@ -7,7 +7,7 @@ import jax
 
 from kdtheory.datasets import ImageDataset, load
 from kdtheory.errors import InputError
-from kdtheory.ntk.memory import available
+from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
 from kdtheory.runs.bound_terms import bound_rows
 from kdtheory.runs.config import Arm, RunConfig, to_json
@@ -80,17 +80,13 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
 def check_memory(kernel_rows: int) -> None:
     """Raise InputError if a kernel of so many rows cannot be factorised in this machine's memory.
 
-    Three float64 matrices are held at once: the kernel, its factor and one in between.
-
     >>> check_memory(5_120)
     """
-    needed = 3 * 8 * kernel_rows**2
-    memory = available()
-    if needed > memory:
-        raise InputError(
-            f"the full kernel of {kernel_rows:,} rows needs {needed / 2**30:.0f} GiB "
-            f"and {memory / 2**30:.0f} GiB are free; lower --ntk-size, or use --kernel trace"
-        )
+    check_fits(
+        f"the full kernel of {kernel_rows:,} rows",
+        factorising_bytes(kernel_rows),
+        "lower --ntk-size, or use --kernel trace",
+    )
 
 
 def trained_arms(config: RunConfig) -> tuple[Arm, ...]:

@@ -245,11 +245,11 @@ def test_images_of_several_sizes_and_no_test_split(tmp_path):
 def test_a_kernel_above_the_memory_is_refused(tmp_path, monkeypatch, outputs, factor):
     used = {**SETTINGS, "dataset": "digits", "outputs": outputs}
     needed = 2 * 8 * 6**2 * factor
-    monkeypatch.setattr(kernel_files, "available", lambda: needed - 1)
-    with pytest.raises(InputError, match=r"GiB are free; take a smaller --ntk-size") as error:
+    monkeypatch.setattr("kdtheory.memory.available", lambda: needed - 1)
+    with pytest.raises(InputError, match=r"are free; take a smaller --ntk-size") as error:
         save_gram(tmp_path / "K.npy", **used)
     assert "\n" not in str(error.value)
-    monkeypatch.setattr(kernel_files, "available", lambda: needed)
+    monkeypatch.setattr("kdtheory.memory.available", lambda: needed)
     with pytest.raises(AssertionError, match="the kernel was computed"):
         save_gram(tmp_path / "K.npy", **used)
 

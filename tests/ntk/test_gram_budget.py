@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.errors import InputError
+from kdtheory.memory import format_bytes, parse_bytes
 from kdtheory.ntk import blockwise, gram, layerwise, spill
-from kdtheory.ntk.memory import format_bytes, parse_bytes
 from kdtheory.ntk.schedule import all_tiles, loads, schedule
 
 

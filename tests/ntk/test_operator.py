@@ -119,8 +119,8 @@ def test_a_batch_is_compiled_once(problem):
 
 
 def test_a_linearisation_that_does_not_fit_is_refused(problem, monkeypatch):
-    monkeypatch.setattr("kdtheory.ntk.jacobian.available", lambda: 1000)
-    with pytest.raises(InputError, match=r"keep_linearization needs .* GiB for 7 examples"):
+    monkeypatch.setattr("kdtheory.memory.available", lambda: 1000)
+    with pytest.raises(InputError, match=r"keep_linearization for 7 examples needs"):
         operator(*problem, keep_linearization=True)
 
 

@@ -225,7 +225,7 @@ def test_ntk_size_above_the_data(tiny):
 
 
 def test_a_kernel_beyond_the_memory_is_refused_before_anything_is_trained(tiny, monkeypatch):
-    monkeypatch.setattr(runner, "available", lambda: 1000)
+    monkeypatch.setattr("kdtheory.memory.available", lambda: 1000)
     with pytest.raises(InputError, match="--kernel trace"):
         run_study(tiny, quiet=True)
     assert not Path(tiny.out).exists()

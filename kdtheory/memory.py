@@ -1,4 +1,8 @@
-"""How much memory the kernel computations may plan with, and sizes as a person writes them."""
+"""How much memory there is, what a kernel takes of it, and sizes as a person writes them.
+
+Every rule of what fits stands here: a kernel is made in `making_bytes`, factorised in
+`factorising_bytes`, and `check_fits` says in one line what does not fit.
+"""
 
 import ctypes
 import gc
@@ -6,7 +10,7 @@ import math
 import pathlib
 import re
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +20,8 @@ from kdtheory.errors import InputError
 #: Where the machine does not tell, plan for this much, in bytes.
 FALLBACK = 4 * 2**30
 
+_MEMINFO = pathlib.Path("/proc/meminfo")
+
 #: XLA on CPU uses host memory where it lies if it begins at a multiple of this.
 _XLA_ALIGNMENT = 64
 
@@ -23,9 +29,28 @@ _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", 1):
     _UNITS |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
 
-_CGROUP_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+
+class _ControlGroup(NamedTuple):
+    """Where a container or a job says what it may take, and what it has taken."""
+
+    limit: pathlib.Path
+    used: pathlib.Path
+    statistics: pathlib.Path
+    reclaimable: str
+    """Line of the statistics with the file pages that the kernel gives up when asked."""
+
+
+_ROOT = pathlib.Path("/sys/fs/cgroup")
+_CONTROL_GROUPS = (
+    _ControlGroup(
+        _ROOT / "memory.max", _ROOT / "memory.current", _ROOT / "memory.stat", "inactive_file"
+    ),
+    _ControlGroup(
+        _ROOT / "memory/memory.limit_in_bytes",
+        _ROOT / "memory/memory.usage_in_bytes",
+        _ROOT / "memory/memory.stat",
+        "total_inactive_file",
+    ),
 )
 
 
@@ -68,7 +93,8 @@ def format_bytes(size: int) -> str:
 def available() -> int:
     """Return the free memory of the device that JAX computes on, in bytes.
 
-    On CPU this is the host's available memory; kernels are laid down on the host in any case.
+    On CPU this is the host's available memory, or less where the process' control group (a
+    container, a job) has less left; kernels are laid down on the host in any case.
 
     >>> available() > 0
     True
@@ -76,8 +102,8 @@ def available() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    free = _meminfo("MemAvailable")
-    return FALLBACK if free is None else free
+    known = [_line(_MEMINFO, "MemAvailable:", 1024), *map(_left_in, _CONTROL_GROUPS)]
+    return min((free for free in known if free is not None), default=FALLBACK)
 
 
 def total() -> int:
@@ -92,13 +118,38 @@ def total() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"])
-    limits = [_meminfo("MemTotal")]
-    for path in map(pathlib.Path, _CGROUP_LIMITS):
-        if path.exists():
-            text = path.read_text().strip()
-            limits.append(int(text) if text.isdigit() else None)
-    known = [limit for limit in limits if limit is not None]
-    return min(known, default=FALLBACK)
+    known = [_line(_MEMINFO, "MemTotal:", 1024), *(_number(g.limit) for g in _CONTROL_GROUPS)]
+    return min((limit for limit in known if limit is not None), default=FALLBACK)
+
+
+def making_bytes(shape: tuple[int, ...], dtype: str) -> int:
+    """Return what a kernel takes while it is made: itself, and as much again to work with.
+
+    >>> making_bytes((100, 100), "float32")
+    80000
+    """
+    return 2 * math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def factorising_bytes(rows: int) -> int:
+    """Return what the exact complexity takes: a float64 kernel, its factor, and one in between.
+
+    >>> factorising_bytes(100)
+    240000
+    """
+    return 3 * 8 * rows**2
+
+
+def check_fits(what: str, needed: int, remedy: str) -> None:
+    """Raise InputError, naming the remedy, for what takes more memory than is free.
+
+    >>> check_fits("a kernel of 10 rows", 2400, "lower --ntk-size")
+    """
+    free = available()
+    if needed > free:
+        raise InputError(
+            f"{what} needs {format_bytes(needed)}, {format_bytes(free)} are free; {remedy}"
+        )
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
@@ -127,11 +178,22 @@ def give_back() -> None:
             trim(0)
 
 
-def _meminfo(name: str) -> int | None:
-    """Return a line of /proc/meminfo in bytes; None where there is none."""
-    meminfo = pathlib.Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-    return None
+def _left_in(group: _ControlGroup) -> int | None:
+    """Return what a control group has left; None where it has no limit, or does not say."""
+    limit, used = _number(group.limit), _number(group.used)
+    if limit is None or used is None:
+        return None
+    return max(0, limit - used + (_line(group.statistics, group.reclaimable) or 0))
+
+
+def _number(path: pathlib.Path) -> int | None:
+    """Return a file's number; None without the file, or where it says that there is no limit."""
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text.isdigit() else None
+
+
+def _line(path: pathlib.Path, name: str, unit: int = 1) -> int | None:
+    """Return the number on a file's line of that name, in bytes; None where there is none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = (line.split() for line in lines)
+    return next((int(words[1]) * unit for words in found if words[:1] == [name]), None)
