@@ -33,8 +33,9 @@ from kdtheory.commands.runs import Runs, runs
 from kdtheory.commands.study import StudyOptions, study
 from kdtheory.commands.sweep import Sweep, sweep
 from kdtheory.commands.table import Table, table
+from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
 from kdtheory.commands.validate import Validate, validate
-from kdtheory.errors import InputError, KdtheoryError, Terminated
+from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
 from kdtheory.runs.config import read_config
 
 Options = TypeVar("Options")
@@ -107,17 +108,22 @@ def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Option
             path = early.parse_known_args(list(arguments))[0].config
             if path is not None:
                 default = Run(run=read_config(path))
+    settings: dict[str, Any] = {"prog": f"kdtheory {name}"}
+    if default is not None:
+        settings["default"] = default
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            if default is None:
-                return tyro.cli(options, prog=f"kdtheory {name}", args=arguments)
-            return tyro.cli(options, prog=f"kdtheory {name}", args=arguments, default=default)
+            return tyro.cli(options, args=arguments, **settings)
     except SystemExit as end:
-        if end.code:
-            message = _one_line(complaint.getvalue())
-            raise InputError(f"{message} (see kdtheory {name} --help)") from end
-        raise
+        if not end.code:
+            raise
+        known = options_of(options)
+        written = spelt_out(arguments, known)
+        if written != list(arguments):
+            return parse(name, options, written)
+        message = suggestion(arguments, known) or _one_line(complaint.getvalue())
+        raise InputError(f"{message} (see kdtheory {name} --help)") from end
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -139,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if name not in COMMANDS:
             raise InputError(
-                f"unknown command {name!r}; known: {', '.join(COMMANDS)} (see kdtheory --help)"
+                f"unknown command {name!r}; {asked(name, COMMANDS)}known: {', '.join(COMMANDS)} "
+                "(see kdtheory --help)"
             )
         command = COMMANDS[name]
         command.function(parse(name, command.options, rest))

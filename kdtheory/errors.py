@@ -1,5 +1,7 @@
 """The errors that kdtheory raises on purpose: one clear line each, exit code 2 in a shell."""
 
+import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -31,10 +33,48 @@ class Terminated(BaseException):
     exit_code = 143
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name that is not registered, listing those that are.
+def did_you_mean(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that a name was probably meant to be, the nearest first; at most 3.
 
-    >>> str(unknown_name("model", "lenet", ["mlp", "lenet5x1"]))
-    "unknown model 'lenet'; known: lenet5x1, mlp"
+    Case, and "-" or " " in the place of "_", do not matter.
+
+    >>> did_you_mean("ResNet-20", ["resnet20", "resnet56", "mlp"])
+    ['resnet20']
+    >>> did_you_mean("epoch", ["epochs", "arms"]), did_you_mean("lion", ["adam", "sgd"])
+    (['epochs'], [])
     """
-    return InputError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+
+    def plain(text: str) -> str:
+        return re.sub(r"[-_ ]", "", text).lower()
+
+    wanted = plain(name)
+
+    def likeness(other: str) -> float:
+        ratio = difflib.SequenceMatcher(None, wanted, plain(other)).ratio()
+        begins = len(wanted) >= 3 and plain(other).startswith(wanted)
+        return max(ratio, 0.75) if begins else ratio
+
+    scored = sorted(((likeness(other), other) for other in set(known)), key=lambda s: (-s[0], s[1]))
+    return [other for score, other in scored if score >= max(0.7, scored[0][0] - 0.1)][:3]
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is not registered: what it may be meant to be, and all.
+
+    >>> str(unknown_name("model", "lennet5x1", ["mlp", "lenet5x1"]))
+    "unknown model 'lennet5x1'; did you mean 'lenet5x1'? known: lenet5x1, mlp"
+    >>> str(unknown_name("model", "other", ["mlp", "lenet5x1"]))
+    "unknown model 'other'; known: lenet5x1, mlp"
+    """
+    known = sorted(known)
+    return InputError(f"unknown {kind} {name!r}; {asked(name, known)}known: {', '.join(known)}")
+
+
+def asked(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'X'? " for a misspelt name, or "" where nothing known is like it.
+
+    >>> asked("epoch", ["epochs"]), asked("lion", ["adam"])
+    ("did you mean 'epochs'? ", '')
+    """
+    near = did_you_mean(name, known)
+    return f"did you mean {' or '.join(map(repr, near))}? " if near else ""

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from kdtheory.cli import COMMANDS, main
+from kdtheory.cli import COMMANDS, main, parse
+from kdtheory.commands.run import Run
 
 TINY = [
     "--dataset", "synthetic", "--teacher", "mlp16x1", "--student", "mlp8x1", "--train-size", "32",
@@ -139,6 +140,17 @@ def test_help_teaches(name, capsys):
     assert "usage: kdtheory" in capsys.readouterr().out
 
 
+def test_an_option_by_its_last_word_is_for_teacher_and_students(capsys):
+    words = ["--student-optimizer.learning-rate", "0.2", "--learning-rate", "0.1", "--seeds", "2"]
+    options = parse("run", Run, words)
+    assert options.run.teacher_optimizer.learning_rate == 0.1
+    assert options.run.student_optimizer.learning_rate == 0.2
+    assert options.run.seeds == 2
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "--learning-rate" in capsys.readouterr().out
+
+
 def test_usage_lists_the_commands(capsys):
     main([])
     printed = capsys.readouterr().out
@@ -149,9 +161,16 @@ def test_usage_lists_the_commands(capsys):
     ("words", "message"),
     [
         (["rum"], "unknown command 'rum'; known: demo, run"),
+        (["tabel"], "unknown command 'tabel'; did you mean 'table'? known: demo, run"),
         (["data", "get"], "unknown command 'data get'"),
         (["run", "--epochs", "ten"], "--epochs"),
-        (["run", "--epoch"], "--epoch"),
+        (["run", "--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
+        (["run", "--lerning-rate", "1"], "did you mean --student-optimizer.learning-rate or --t"),
+        (["run", "--magic"], "unknown option --magic (see kdtheory run --help)"),
+        (["run", "--dataset", "digts"], "unknown data set 'digts'; did you mean 'digits'?"),
+        (["run", "--student", "lennet5x1"], "did you mean 'lenet5x1'?"),
+        (["gram", "--modl", "mlp", "--out", "K.npy"], "did you mean --model?"),
+        (["study", "temprature"], "did you mean 'temperature'?"),
         (["run", "--arms", "mutual"], "'mutual'"),
         (["run", "--epochs", "0"], "epochs must be at least 1"),
         (["run", "--temperatures", "0"], "temperature tau must be above 0"),

@@ -11,7 +11,11 @@ from kdtheory.runs.config import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Train a teacher and students on every arm; write the complexity-versus-accuracy table."""
+    """Train a teacher and students on every arm; write the complexity-versus-accuracy table.
+
+    An option such as --learning-rate, named by its last word alone, is meant for the teacher and
+    the students; one written in full (--student-optimizer.learning-rate) goes before it.
+    """
 
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
     config: Path | None = None

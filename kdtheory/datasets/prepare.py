@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kdtheory.datasets.image_folder import FOLDER_PREFIX
 from kdtheory.datasets.prepared import PreparedDataset, list_prepared, resolve_data_dir
 from kdtheory.datasets.records import READERS
+from kdtheory.datasets.sources import SOURCES
 from kdtheory.datasets.tfds import OWN_BUILDERS, image_and_label_keys, require_known
 from kdtheory.errors import InputError, unknown_name
 
@@ -37,7 +39,9 @@ def prepare(
     """
     if file_format not in READERS:
         raise unknown_name("file format", file_format, READERS)
-    require_known(name)
+    if name in SOURCES or name.startswith(FOLDER_PREFIX):
+        raise InputError(f"data set {name!r} needs no preparation: load it as it is")
+    require_known(name, SOURCES)
     if archive is not None and name not in OWN_BUILDERS:
         raise InputError(
             f"data set {name!r} is prepared by TFDS, which downloads it: an archive can be given "

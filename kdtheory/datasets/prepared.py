@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def find_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
         info.parent
         for pattern in ("*/dataset_info.json", "*/*/dataset_info.json")
         for info in (root / base).glob(pattern)
+        if is_version(info.parent.name)
     ]
     candidates = []
     for folder in folders:
@@ -106,7 +108,7 @@ def find_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
 def _why_not_found(name: str, base: str, root: Path, other_versions: bool) -> str:
     remedy = f"get it with: kdtheory data prepare {name} --data-dir {root}"
     if (root / base).is_dir() and not other_versions:
-        return f"folder {root / base} holds no prepared data set (no dataset_info.json); {remedy}"
+        return f"folder {root / base} holds no data set whose preparation was finished; {remedy}"
     if not root.is_dir():
         return f"data set {name!r} is not there: folder {root} does not exist; {remedy}"
     listed = _join(prepared.full_name for prepared in list_prepared(root))
@@ -128,6 +130,8 @@ def _describe(root: Path, info: Path) -> PreparedDataset | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     name, *config, version = info.parent.relative_to(root).parts
+    if not is_version(version):
+        return None
     return PreparedDataset(
         name=name,
         config="/".join(config),
@@ -137,6 +141,15 @@ def _describe(root: Path, info: Path) -> PreparedDataset | None:
         splits=splits,
         num_bytes=sum(file.stat().st_size for file in info.parent.iterdir() if file.is_file()),
     )
+
+
+def is_version(folder: str) -> bool:
+    """Return whether a folder is named by a version, and not as TFDS names unfinished ones.
+
+    >>> is_version("3.0.2"), is_version("3.0.2.incomplete4GA7K1")
+    (True, False)
+    """
+    return re.fullmatch(r"\d+\.\d+\.\d+", folder) is not None
 
 
 def _version_key(version: str) -> tuple[int, ...]:

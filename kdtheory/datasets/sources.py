@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from kdtheory.datasets.digits import digits_source
 from kdtheory.datasets.image_folder import FOLDER_PREFIX, folder_source
+from kdtheory.datasets.prepared import list_prepared, resolve_data_dir
 from kdtheory.datasets.source import Source
 from kdtheory.datasets.synthetic import synthetic_source
-from kdtheory.datasets.tfds import tfds_source
+from kdtheory.datasets.tfds import base_name, require_known, tfds_source
 from kdtheory.errors import InputError
 
 #: The sources by name; `register_source` adds one. "folder:ROOT" is an image folder, and every
@@ -75,4 +76,7 @@ def open_source(
         return SOURCES[name]()
     if name.startswith(FOLDER_PREFIX):
         return folder_source(name.removeprefix(FOLDER_PREFIX), image_size=image_size)
-    return tfds_source(name, data_dir=data_dir, image_size=image_size)
+    root = resolve_data_dir(data_dir)
+    if not (root / base_name(name)).is_dir():
+        require_known(name, [*SOURCES, *(prepared.name for prepared in list_prepared(root))])
+    return tfds_source(name, data_dir=root, image_size=image_size)

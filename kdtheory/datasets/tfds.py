@@ -1,7 +1,7 @@
 """Image classification sets of TensorFlow Datasets (TFDS), read from prepared folders."""
 
-import difflib
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 from kdtheory.datasets.prepared import find_prepared, resolve_data_dir
 from kdtheory.datasets.records import PIL_MODES, READERS, Records, damaged, decode_images
 from kdtheory.datasets.source import Advance, Source, SourceSplit
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, asked
 
 #: Sets whose TFDS builders are kdtheory's own: (module, class).
 OWN_BUILDERS = {"tiny_imagenet": ("kdtheory.datasets.tiny_imagenet", "TinyImagenet")}
@@ -36,12 +36,9 @@ def tfds_source(
     - `image_size`: (height, width) to resize every image to.
 
     Raises:
-        InputError: if the set is unknown, not prepared, damaged, or no image classification set.
+        InputError: if the set is not prepared, damaged, or no image classification set.
     """
-    root = resolve_data_dir(data_dir)
-    if not (root / name.split(":")[0].split("/")[0]).is_dir():
-        require_known(name)
-    folder = find_prepared(name, root)
+    folder = find_prepared(name, resolve_data_dir(data_dir))
     builder = _open(str(folder))
     info = builder.info
     image_key, label_key = image_and_label_keys(name, info)
@@ -79,29 +76,39 @@ def tfds_source(
     )
 
 
-def require_known(name: str) -> None:
+def require_known(name: str, others: Iterable[str]) -> None:
     """Raise unless TFDS has a set of this name.
 
-    Raises:
-        InputError: naming the nearest names that TFDS knows.
+    - `name`: as for `load`.
+    - `others`: names of data sets that are not TFDS's, which may have been meant.
 
-    >>> require_known("cifar1000")
+    Raises:
+        InputError: naming the nearest names that there are.
+
+    >>> require_known("digts", ["digits", "synthetic"])
     Traceback (most recent call last):
-    kdtheory.errors.InputError: unknown data set 'cifar1000'; ... TFDS knows: cifar100, ...
+    kdtheory.errors.InputError: unknown data set 'digts'; did you mean 'digits'? known: digits, ...
     """
     import tensorflow_datasets as tfds
 
-    base = name.split(":")[0].split("/")[0]
-    known = [*OWN_BUILDERS, *tfds.list_builders(with_community_datasets=False)]
-    if base in known:
+    base = base_name(name)
+    theirs = [*OWN_BUILDERS, *tfds.list_builders(with_community_datasets=False)]
+    if base in theirs:
         return
-    begins = [other for other in known if base and other.startswith(base)]
-    near = [*begins, *difflib.get_close_matches(base, known, n=5, cutoff=0.6)]
-    listed = ", ".join(dict.fromkeys(near[:8])) or "no similar name"
+    listed = ", ".join(sorted(others))
     raise InputError(
-        f"unknown data set {base!r}; embedded: digits, synthetic; image folders: folder:ROOT; "
-        f"near it TFDS knows: {listed}"
+        f"unknown data set {base!r}; {asked(base, [*others, *theirs])}known: {listed}, image "
+        "folders as folder:ROOT, and the image classification sets of TFDS"
     )
+
+
+def base_name(name: str) -> str:
+    """Return a set's name without its config and version.
+
+    >>> base_name("emnist/letters:3.1.0")
+    'emnist'
+    """
+    return name.split(":")[0].split("/")[0]
 
 
 def _open(folder: str) -> Any:

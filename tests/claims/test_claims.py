@@ -60,7 +60,10 @@ def test_claims_are_chosen_by_name():
         "norm_identity",
         "temperature",
     ]
-    with pytest.raises(InputError, match="unknown claim 'tempreature'; known: bayes_teacher"):
+    with pytest.raises(
+        InputError,
+        match=r"unknown claim 'tempreature'; did you mean 'temperature'. known: bayes_teacher",
+    ):
         select_claims(CLAIMS, ["tempreature"])
 
 

@@ -65,7 +65,10 @@ def test_a_binary_task_swaps_its_two_classes():
 
 
 def test_bad_arguments_get_one_line(dataset):
-    with pytest.raises(InputError, match="unknown teacher data 'noise'; known: pair_noise"):
+    with pytest.raises(
+        InputError,
+        match=r"unknown teacher data 'noise'; did you mean 'pair_noise'.*known: pair_noise",
+    ):
         teacher_split(dataset, "noise")
     with pytest.raises(InputError, match=r"takes no fraction, got 0\.5"):
         teacher_split(dataset, "random_labels", fraction=0.5)

@@ -55,7 +55,10 @@ def test_ten_requires_ten_classes():
 
 
 def test_unknown_task_lists_the_known():
-    with pytest.raises(InputError, match=r"unknown task 'odd'; known: even_odd, .*odd_even, ten"):
+    with pytest.raises(
+        InputError,
+        match=r"unknown task 'odd'; did you mean 'odd_even'.*known: even_odd, .*odd_even, ten",
+    ):
         make_task("odd", names(10))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdtheory.datasets import load
+from kdtheory.datasets import list_prepared, load
 from kdtheory.errors import InputError
 
 FORMATS = ["array_record", "tfrecord"]
@@ -231,9 +231,7 @@ def test_fewer_records_than_described_get_one_line(data_dir):
 
 def test_an_empty_folder_says_so(tmp_path):
     (tmp_path / "cifar10").mkdir()
-    with pytest.raises(
-        InputError, match=r"cifar10 holds no prepared data set .*data prepare cifar10"
-    ):
+    with pytest.raises(InputError, match=r"cifar10 holds no data set whose .*data prepare cifar10"):
         load("cifar10", data_dir=tmp_path)
 
 
@@ -255,11 +253,11 @@ def test_a_folder_that_does_not_exist_says_so(tmp_path):
 
 
 def test_an_unknown_name_suggests_near_ones(tmp_path):
-    with pytest.raises(InputError, match=r"unknown data set 'cifar_100'.*TFDS knows: cifar100"):
+    with pytest.raises(InputError, match=r"unknown data set 'cifar_100'; did you mean 'cifar100'"):
         load("cifar_100", data_dir=tmp_path)
-    with pytest.raises(InputError, match=r"unknown data set 'svhn'.*TFDS knows: svhn_cropped"):
+    with pytest.raises(InputError, match=r"unknown data set 'svhn'; did you mean 'svhn_cropped'"):
         load("svhn", data_dir=tmp_path)
-    with pytest.raises(InputError, match=r"embedded: digits, synthetic.*no similar name"):
+    with pytest.raises(InputError, match=r"known: digits, synthetic, image folders as folder:ROOT"):
         load("qqqqqqqqqq", data_dir=tmp_path)
 
 
@@ -431,3 +429,14 @@ def test_binary_cifar100_is_the_first_half_against_the_second(cifar100_dir):
     binary = load("cifar100", task="first_half", **arguments)
     np.testing.assert_array_equal(binary.train.labels, full.train.labels < 50)
     assert binary.num_outputs == 1
+
+
+def test_a_preparation_that_was_not_finished_is_no_version(tmp_path):
+    write(tmp_path, file_format="array_record", version="3.0.2")
+    unfinished = tmp_path / "tiny" / "3.0.2.incomplete4GA7K1"
+    shutil.copytree(tmp_path / "tiny" / "3.0.2", unfinished)
+    assert load("tiny", data_dir=tmp_path).provenance["version"] == "3.0.2"
+    assert [found.version for found in list_prepared(tmp_path)] == ["3.0.2"]
+    shutil.rmtree(tmp_path / "tiny" / "3.0.2")
+    with pytest.raises(InputError, match="no data set whose preparation was finished"):
+        load("tiny", data_dir=tmp_path)
