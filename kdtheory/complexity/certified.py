@@ -11,7 +11,7 @@ from jaxtyping import Real
 from kdtheory.complexity.checkpoint import Checkpoint, fingerprint
 from kdtheory.complexity.dual import bound_dual
 from kdtheory.complexity.factored_kernel import ArrayJacobian, FactoredProducts
-from kdtheory.complexity.golub_kahan import GolubKahanState
+from kdtheory.complexity.golub_kahan import GolubKahanState, jacobian_norm_bound
 from kdtheory.complexity.intervals import (
     CertifiedComplexity,
     Keep,
@@ -20,11 +20,12 @@ from kdtheory.complexity.intervals import (
     State,
     collect,
 )
+from kdtheory.complexity.kernel_checks import real_array
 from kdtheory.complexity.lanczos import LanczosState
 from kdtheory.complexity.mixed import bound_mixed
 from kdtheory.complexity.preconditioner import Preconditioner
 from kdtheory.complexity.primal import bound_primal
-from kdtheory.complexity.products import Products, column_products
+from kdtheory.complexity.products import Products, column_products, norm_bound
 from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError, KernelError, unknown_name
 from kdtheory.typing import ArrayLike
@@ -43,6 +44,7 @@ def certify(
     *,
     ridge: float = 0.0,
     smallest_eigenvalue: float = 0.0,
+    largest_eigenvalue: float | None = None,
     size: int | None = None,
     relative_gap: float = 1e-3,
     max_products: int = 1000,
@@ -70,6 +72,10 @@ def certify(
         kernel. ridge + smallest_eigenvalue must be > 0: no number of products tells a kernel
         with a tiny eigenvalue from a singular one, so without it there is no upper bound.
         A kernel of n d > P rows is singular: it needs a ridge. Route "dual" does not use it.
+      largest_eigenvalue: a number known to be at or above every eigenvalue of K, such as its trace:
+        the scale of the products' rounding. None takes one from an array's entries, and for other
+        kernels one from 8 products (or passes) more with a random direction, which is too small
+        with a probability of at most 1e-6 and some 5 to 10 times too large.
       size: N, needed where `kernel` is a function and the targets are a stack (k, N); otherwise
         read from the targets.
       relative_gap: stop at (upper - lower) <= relative_gap * lower.
@@ -77,7 +83,8 @@ def certify(
       batched: whether the function takes and returns (N, t): t directions in one call.
       product_error: bound of ||fl(K v) - K v|| / (||K|| ||v||), and of the same for J, in units
         of eps of the product's dtype. None takes 8, which suits a BLAS product, for arrays and
-        functions, and 32 for `ntk.operator`; products in TF32 have far more.
+        functions, and 32 for `ntk.operator`; products in TF32 have far more. Arrays are multiplied
+        in float64 whatever their dtype.
       preconditioner: from `nystrom` for the same kernel and ridge: fewer products where the
         kernel has few large eigenvalues. `smallest_eigenvalue` is not used then.
       states: `states` of an earlier result for the same kernel, ridge, targets, route and
@@ -117,14 +124,22 @@ def certify(
     eigenvalue is at least `preconditioner.node`.
 
     Its rounding. The computed T_k belongs exactly to A + E with ||E|| <= eta = 2 sqrt(k) times the
-    largest error of one step: `product_error`, the step's own arithmetic, and what full
-    reorthogonalisation found where symmetry says 0. Since A <= (A + E) + eta, the Gauss rule of
-    T_k + eta is still a lower bound; since A >= a, A^-1 <= (1 + 2 eta / a) ((A + E) + eta)^-1, so
-    the Radau rule of T_k + eta times that factor is still an upper bound, and so is the one of
-    T_k - eta with the node a - 2 eta where that is positive. The smaller is taken. The storage of
-    Y / ||Y|| in the products' dtype is accounted for likewise. The interval so always holds the
-    value; with float32 products and a condition number above 1e7 it may be wide, and `stopped`
-    is "rounding".
+    largest error of one step: `product_error` and the step's own arithmetic, both relative to
+    `largest_eigenvalue` + ridge (not to what the targets see of K: those orthogonal to the top
+    eigenvectors see nothing of the largest eigenvalues, and get their rounding all the same), or
+    what full reorthogonalisation found where symmetry says 0. Since A <= (A + E) + eta, the Gauss
+    rule of T_k + eta is still a lower bound; since A >= a,
+    A^-1 <= (1 + 2 eta / a) ((A + E) + eta)^-1, so the Radau rule of T_k + eta times that factor is
+    still an upper bound, and so is the one of T_k - eta with the node a - 2 eta where that is
+    positive. The smaller is taken. The storage of Y / ||Y|| in the products' dtype is accounted for
+    likewise.
+
+    So the interval holds the value where (1) the products are as exact as `product_error` says, (2)
+    `largest_eigenvalue` is no smaller than the largest eigenvalue (an array's bound never is, one
+    from products with a probability of at most 1e-6), and (3) no eigenvalue of K is below
+    `smallest_eigenvalue`. It is wide rather than wrong: with float32 products of a condition number
+    above 1e4 it may say little, and `stopped` is "rounding". docs/bounds.md has a table of what was
+    tried.
 
     Dual. The same two rules, as the values of a primal and a dual point that are evaluated at the
     end: `dual.certificate` has the statement and its rounding. Mixed: see `mixed.bound_mixed`.
@@ -135,8 +150,9 @@ def certify(
     (True, 3, 'gap')
     """
     node = _check_numbers(
-        ridge, smallest_eigenvalue, relative_gap, max_products, product_error, preconditioner
-    )
+        ridge, smallest_eigenvalue, largest_eigenvalue, relative_gap, max_products, product_error,
+        preconditioner,
+    )  # fmt: skip
     jacobian = kernel.jacobian if isinstance(kernel, FactoredProducts) else None
     if isinstance(kernel, FactoredProducts):
         if kernel.ridge:
@@ -145,7 +161,9 @@ def certify(
             )
         size = int(kernel.jacobian.shape[0])
     elif not callable(kernel):
-        size = int(np.shape(kernel)[0])
+        kernel = real_array("kernel", kernel, KernelError)
+        if kernel.ndim == 2:
+            size = len(kernel)
     stack = stack_targets(targets, size=_size(targets, size))
     count = stack.columns.shape[1]
     if states is not None and len(states) != count:
@@ -208,6 +226,7 @@ def certify(
             jacobian,
             np.array(stack.columns, np.float64),
             ridge=ridge,
+            largest_eigenvalue=largest_eigenvalue,
             gap=relative_gap,
             limit=max_products,
             product_error=product_error,
@@ -217,11 +236,19 @@ def certify(
         )
     else:
         products = (lambda v: kernel @ v) if isinstance(kernel, FactoredProducts) else kernel
+        apply = column_products(products, batched=batched)
+
+        def norm() -> float:
+            if largest_eigenvalue is None and isinstance(jacobian, ArrayJacobian):
+                return jacobian_norm_bound(jacobian) ** 2
+            return norm_bound(products, apply, len(stack.columns), known=largest_eigenvalue)
+
         bounds, left = bound_primal(
-            column_products(products, batched=batched),
+            apply,
             stack.columns,
             ridge=ridge,
             node=node,
+            norm=norm,
             gap=relative_gap,
             limit=max_products,
             product_error=product_error,
@@ -288,6 +315,7 @@ def _of_kind(state: State, kind: type[_Kind]) -> _Kind | None:
 def _check_numbers(
     ridge: float,
     smallest_eigenvalue: float,
+    largest_eigenvalue: float | None,
     relative_gap: float,
     max_products: int,
     product_error: float | None,
@@ -297,6 +325,11 @@ def _check_numbers(
     for name, value in (("ridge", ridge), ("smallest_eigenvalue", smallest_eigenvalue)):
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} must be finite and >= 0, got {value}")
+    if largest_eigenvalue is not None and not largest_eigenvalue >= smallest_eigenvalue:
+        raise InputError(
+            f"largest_eigenvalue must be >= smallest_eigenvalue = {smallest_eigenvalue:g}, got "
+            f"{largest_eigenvalue}"
+        )
     node = ridge + smallest_eigenvalue
     if node <= 0:
         raise InputError(
@@ -320,4 +353,6 @@ def _size(targets: ArrayLike, size: int | None) -> int:
     if size is not None:
         return size
     shape = np.shape(targets)
+    if not shape:
+        raise InputError("targets must be an array of shape (N,), (n, d), (k, n, d) or (k, N)")
     return shape[0] if len(shape) == 1 else int(shape[-2] * shape[-1])

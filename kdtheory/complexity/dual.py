@@ -13,7 +13,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from kdtheory.complexity.factored_kernel import JacobianProducts
-from kdtheory.complexity.golub_kahan import GolubKahan, GolubKahanState
+from kdtheory.complexity.golub_kahan import GolubKahan, GolubKahanState, jacobian_norm_bound
 from kdtheory.complexity.intervals import Bounds, Keep, OnProduct
 from kdtheory.errors import InputError, KernelError
 
@@ -203,6 +203,7 @@ def bound_dual(
     columns: Float[np.ndarray, "N k"],
     *,
     ridge: float,
+    largest_eigenvalue: float | None,
     gap: float,
     limit: int,
     product_error: float,
@@ -216,6 +217,8 @@ def bound_dual(
       jacobian: J.
       columns: targets, float64.
       ridge: > 0.
+      largest_eigenvalue: at or above ||J||^2; None: `golub_kahan.jacobian_norm_bound`, by some
+        passes more.
       gap: relative.
       limit: products for each.
       product_error: in eps.
@@ -227,13 +230,17 @@ def bound_dual(
       InputError: states of other targets.
       KernelError: products that are not finite.
     """
+    norm = None if largest_eigenvalue is None else math.sqrt(largest_eigenvalue)
     kept = list(states)
     results = []
     for index, column in enumerate(columns.T):
         if not column.any():
             results.append(Bounds(0.0, 0.0, 0.0, "gap", 0))
             continue
-        process = _begin(jacobian, column, states[index])
+        state = states[index]
+        if state is None and norm is None:
+            norm = jacobian_norm_bound(jacobian)
+        process = _begin(jacobian, column, state, norm=norm or 0.0)
 
         def look(
             products: int,
@@ -262,10 +269,14 @@ def bound_dual(
 
 
 def _begin(
-    jacobian: JacobianProducts, column: np.ndarray, state: GolubKahanState | None
+    jacobian: JacobianProducts,
+    column: np.ndarray,
+    state: GolubKahanState | None,
+    *,
+    norm: float,
 ) -> GolubKahan:
     if state is None:
-        return GolubKahan(jacobian, column)
+        return GolubKahan(jacobian, column, norm=norm)
     fits = state.basis.shape[1] == jacobian.shape[1] and state.left.shape == column.shape
     if not fits or not math.isclose(state.betas[0], float(np.linalg.norm(column)), rel_tol=1e-6):
         raise InputError("states belong to other targets: give those they were made from")

@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Real
 
+from kdtheory.complexity.kernel_checks import real_array
 from kdtheory.errors import InputError, KernelError
 from kdtheory.typing import ArrayLike
 
@@ -96,7 +97,7 @@ def factored(jacobian: Real[ArrayLike, "..."]) -> FactoredKernel:
     >>> factored(np.array([[1.0], [2.0]])) @ np.ones(2)
     array([3., 6.])
     """
-    array = np.asarray(jacobian)
+    array = real_array("a Jacobian", jacobian, InputError)
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(f"a Jacobian must have shape (N, P), got {array.shape}")
     if array.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.complexity.factored_kernel import JacobianProducts
+from kdtheory.complexity.factored_kernel import ArrayJacobian, JacobianProducts
+from kdtheory.complexity.norms import array_norm_bound, random_norm_bound
 from kdtheory.errors import KernelError
 
 
@@ -30,7 +31,7 @@ class GolubKahanState(NamedTuple):
     left: np.ndarray
     """U_{k+1}, shape (N,)."""
     norm: float
-    """Upper estimate of ||J||."""
+    """A bound of ||J||."""
 
 
 class GolubKahan:
@@ -43,17 +44,19 @@ class GolubKahan:
     w = J v - alpha u needs only the own rows of u, so that J^T w can be taken in the same pass.
     """
 
-    def __init__(self, jacobian: JacobianProducts, start: Float[np.ndarray, " N"]) -> None:
+    def __init__(
+        self, jacobian: JacobianProducts, start: Float[np.ndarray, " N"], *, norm: float
+    ) -> None:
         self._jacobian = jacobian
-        norm = float(np.linalg.norm(start))
-        self.left = (start / norm).astype(jacobian.dtype)
+        length = float(np.linalg.norm(start))
+        self.left = (start / length).astype(jacobian.dtype)
         first = _finite(jacobian.rmatvec(self.left))
         alpha = float(np.linalg.norm(first))
-        self.alphas, self.betas = [alpha], [norm]
+        self.alphas, self.betas = [alpha], [length]
         self._rows = np.zeros((8, first.size))
         if alpha > 0:
             self._rows[0] = first / alpha
-        self._norm = max(_norm(jacobian), alpha)
+        self._norm = max(norm, alpha)
 
     @classmethod
     def resume(cls, jacobian: JacobianProducts, state: GolubKahanState) -> "GolubKahan":
@@ -90,7 +93,7 @@ class GolubKahan:
 
     @property
     def norm(self) -> float:
-        """An upper estimate of ||J||: of the power method's, and of B's row and column sums."""
+        """A bound of ||J||: the larger of the given one and of B's row and column sums."""
         alphas, betas = np.array(self.alphas), np.array(self.betas)
         rows = alphas + np.concatenate([[0.0], betas[1:]])
         columns = alphas[:-1] + betas[1:]
@@ -133,15 +136,16 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _norm(jacobian: JacobianProducts) -> float:
-    """Return 1.5 times the power method's estimate of ||J|| from a random start, three steps."""
-    direction = np.random.default_rng(0).normal(size=jacobian.shape[1])
+def jacobian_norm_bound(jacobian: JacobianProducts) -> float:
+    """Return a bound of ||J||: of its entries where it is an array, and of its products.
+
+    The second fails with a probability of `norms.FAILURE`.
+    """
     zero = np.zeros(jacobian.shape[0], jacobian.dtype)
-    square = 0.0
-    for _ in range(3):
-        direction /= np.linalg.norm(direction)
-        direction = _finite(jacobian.residual(direction, zero, 0.0)[1])
-        square = float(np.linalg.norm(direction))
-        if square == 0:
-            break
-    return 1.5 * math.sqrt(square)
+    square = random_norm_bound(
+        lambda v: _finite(jacobian.residual(v, zero, 0.0)[1]), jacobian.shape[1]
+    )
+    bound = math.sqrt(square)
+    if isinstance(jacobian, ArrayJacobian):
+        bound = min(bound, array_norm_bound(jacobian.array))
+    return bound

@@ -1,12 +1,12 @@
 """What a kernel must be before its inverse is worth computing, and the errors that say why not."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, Real
+from jaxtyping import Float, Num, Real
 
 from kdtheory.errors import InputError, KernelError
 from kdtheory.typing import ArrayLike
@@ -15,6 +15,8 @@ from kdtheory.typing import ArrayLike
 _BLOCK = 512
 #: Asymmetry that sums of different order can leave, in units of eps times the largest entry.
 _ASYMMETRY = 1e4
+#: Entries beyond which sums of squares overflow.
+_LARGEST = 1e140
 
 
 class Precision(NamedTuple):
@@ -24,6 +26,41 @@ class Precision(NamedTuple):
     eps: float
 
 
+def real_array(
+    name: str, values: Any, error: type[InputError] | type[KernelError]
+) -> Num[np.ndarray, "..."]:
+    """Return array, list or nested lists as an array of real numbers.
+
+    Args:
+      name: what it is, for the message.
+      values: of any type.
+      error: to raise.
+
+    Raises:
+      InputError, KernelError: complex numbers (NumPy would drop their imaginary part with no more
+        than a warning), rows of different length, anything but numbers.
+
+    >>> real_array("kernel", [[2, 1], [1, 2]], KernelError).shape
+    (2, 2)
+    >>> real_array("kernel", np.eye(2) * 1j, KernelError)
+    Traceback (most recent call last):
+    ...
+    kdtheory.errors.KernelError: kernel must be real, got complex128: take .real if the imaginary
+    part is rounding
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise error(f"{name} must be an array of numbers, got rows of different length") from None
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise error(
+            f"{name} must be real, got {array.dtype}: take .real if the imaginary part is rounding"
+        )
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_):
+        raise error(f"{name} must be an array of numbers, got {array.dtype}")
+    return array
+
+
 def precision_of(gram: Real[ArrayLike, "..."], dtype: np.dtype) -> Precision:
     """Return the precision to which the kernel's entries are known.
 
@@ -31,8 +68,9 @@ def precision_of(gram: Real[ArrayLike, "..."], dtype: np.dtype) -> Precision:
     Precision(name='float32', eps=1.1920928955078125e-07)
     """
     candidates = [np.dtype(dtype)]
-    if jnp.issubdtype(gram.dtype, jnp.floating):
-        candidates.append(np.dtype(gram.dtype))
+    own = np.asarray(gram).dtype
+    if jnp.issubdtype(own, jnp.floating):
+        candidates.append(own)
     return max(
         (Precision(kind.name, float(jnp.finfo(kind).eps)) for kind in candidates),
         key=lambda precision: precision.eps,
@@ -55,7 +93,7 @@ def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.n
     to 1 (0.5 of the largest entry; rounding of float64 explains 2.2e-12); use (K + K.T) / 2 if
     that is what you mean
     """
-    values = np.asarray(gram)
+    values = real_array("kernel", gram, KernelError)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise KernelError(
             f"kernel must be a square matrix, got shape {values.shape}; for (n, n, d, d) "
@@ -81,6 +119,11 @@ def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.n
             f"kernel is not symmetric: entries across the diagonal differ by up to {asymmetry:.3g} "
             f"({asymmetry / largest:.2g} of the largest entry; rounding of {precision.name} "
             f"explains {allowed:.2g}); use (K + K.T) / 2 if that is what you mean"
+        )
+    if largest > _LARGEST:
+        raise KernelError(
+            f"kernel has entries as large as {largest:.3g}, at most {_LARGEST:.0e} can be squared "
+            "and summed: divide it by its mean diagonal (complexity is divided by the same)"
         )
     _check_diagonal(matrix.diagonal(), largest=largest, precision=precision)
     return matrix
@@ -135,6 +178,11 @@ def singular(
     *, condition: float, norm: float, size: int, ridge: float, precision: Precision
 ) -> KernelError:
     """Return the error for K + ridge I whose condition number is above 1 / eps."""
+    if norm == 0:
+        return KernelError(
+            "kernel is zero: its only function is 0, and no targets but 0 have a complexity; check "
+            "how it was computed (or give ridge > 0, for the complexity ||Y||^2 / ridge)"
+        )
     needed = _round_up(sufficient_ridge(norm, size, precision))
     in_float64 = "" if precision.name == "float64" else "compute the kernel in float64 or "
     return KernelError(

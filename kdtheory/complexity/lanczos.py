@@ -83,19 +83,22 @@ class Lanczos:
 
     @property
     def scale(self) -> float:
-        """An upper bound of ||T||: its largest row sum; within a factor 2 of ||A|| in practice."""
+        """An upper bound of ||T||, its largest row sum: of what the start vector sees of A."""
         diagonal, off = np.abs(self.diagonal), np.abs(self.off_diagonal)
         before = np.concatenate([[0.0], off[:-1]])
         return float((diagonal + off + before).max(initial=0.0))
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether the Krylov space is invariant: what is left of a direction is rounding."""
+    def exhausted(self, magnitude: float) -> bool:
+        """Whether the Krylov space is invariant: what is left of a direction is rounding.
+
+        Args:
+          magnitude: ||A||, or a bound of it.
+        """
         if not self.steps:
             return False
         eps = float(np.finfo(self._rows.dtype).eps)
         full = self.steps >= self._rows.shape[1]
-        return full or self.off_diagonal[-1] <= 10 * eps * self.scale
+        return full or self.off_diagonal[-1] <= 10 * eps * magnitude
 
     def advance(self, product: Float[np.ndarray, " N"]) -> None:
         """Take A applied to `direction` and make the next direction."""

@@ -8,7 +8,7 @@ from jaxtyping import Float, Real
 from scipy.linalg import blas, lapack
 
 from kdtheory.complexity.intervals import Bounds, OnProduct, Stopped
-from kdtheory.complexity.kernel_checks import checked_copy
+from kdtheory.complexity.kernel_checks import checked_copy, real_array
 from kdtheory.errors import KernelError
 from kdtheory.typing import ArrayLike
 
@@ -147,12 +147,13 @@ class _Operator(NamedTuple):
 
 def _operator(kernel: ArrayLike, *, ridge: float) -> _Operator:
     """Check the kernel by two random products; where they show anything, by every entry."""
-    matrix = np.asarray(kernel)
+    matrix = real_array("kernel", kernel, KernelError)
     square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size > 0
     if square:
         matrix = matrix.astype(np.float64, copy=False)
         size = len(matrix)
-        norm = float(np.linalg.norm(matrix))
+        with np.errstate(over="ignore"):  # `checked_copy` has the word for what overflows
+            norm = float(np.linalg.norm(matrix))
         if math.isfinite(norm):
             # E ||E s||^2 = ||E||_F^2 for random signs s; four times as much for bad luck.
             signs = np.random.default_rng(0).integers(0, 2, size=(size, 2)) * 2.0 - 1.0

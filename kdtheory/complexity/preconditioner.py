@@ -7,7 +7,8 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Real
 
-from kdtheory.complexity.products import Products, column_products
+from kdtheory.complexity.kernel_checks import real_array
+from kdtheory.complexity.products import Products, column_products, norm_bound
 from kdtheory.errors import InputError, KernelError
 from kdtheory.typing import ArrayLike
 
@@ -46,6 +47,7 @@ def nystrom(
     seed: int = 0,
     batched: bool = False,
     product_error: float = 8.0,
+    largest_eigenvalue: float | None = None,
 ) -> Preconditioner:
     """Return a preconditioner for `certify` from `rank` products with the kernel.
 
@@ -61,6 +63,7 @@ def nystrom(
       seed: of the random directions.
       batched: as for `certify`.
       product_error: as for `certify`.
+      largest_eigenvalue: as for `certify`.
 
     Returns:
       A `Preconditioner`.
@@ -80,7 +83,8 @@ def nystrom(
     ((3, 1), True)
     """
     if not callable(kernel):
-        size = int(np.shape(kernel)[0])
+        kernel = real_array("kernel", kernel, KernelError)
+        size = len(kernel)
     if size is None:
         raise InputError("size is needed where the kernel is a function")
     if not (np.isfinite(ridge) and ridge > 0):
@@ -97,11 +101,7 @@ def nystrom(
         )
     dtype, eps = images.dtype, float(np.finfo(images.dtype).eps)
     images = images.astype(np.float64)
-    # One step of the power method from the sketch's own top direction; half as much again, since
-    # it comes from below.
-    top = images @ np.linalg.eigh(images.T @ images)[1][:, -1:]
-    length = float(np.linalg.norm(top))
-    norm = 1.5 * float(np.linalg.norm(apply(top / length))) if length > 0 else 0.0
+    norm = norm_bound(kernel, apply, size, known=largest_eigenvalue)
     shift = 2 * (product_error + 4) * eps * math.sqrt(rank) * norm
     if 6 * shift > ridge:
         raise KernelError(

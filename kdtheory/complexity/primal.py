@@ -19,6 +19,7 @@ def bound_primal(
     *,
     ridge: float,
     node: float,
+    norm: Callable[[], float],
     gap: float,
     limit: int,
     product_error: float,
@@ -34,6 +35,7 @@ def bound_primal(
       columns: targets.
       ridge: added to K.
       node: at or below every eigenvalue of K + ridge I, > 0.
+      norm: returns a number at or above ||K||; called once, where there is anything to iterate.
       gap: relative.
       limit: products for each.
       product_error: in eps.
@@ -47,12 +49,18 @@ def bound_primal(
       KernelError: products that are not finite, a Rayleigh quotient below the node.
     """
     runs = _start(columns, states, preconditioner)
+    if preconditioner is not None:
+        magnitude = preconditioner.amplification
+    elif all(run.stopped is not None for run in runs):
+        magnitude = 0.0
+    else:
+        magnitude = norm() + ridge
     options = _Options(
         node=node if preconditioner is None else preconditioner.node,
         gap=gap,
         limit=limit,
         product_error=product_error,
-        amplification=0.0 if preconditioner is None else preconditioner.amplification,
+        magnitude=magnitude,
     )
 
     def collected() -> tuple[LanczosState | None, ...]:
@@ -80,13 +88,17 @@ def bound_primal(
 
 
 class _Options(NamedTuple):
-    """What all iterations share; `amplification` is 0 without a preconditioner."""
+    """What all iterations share.
+
+    `magnitude` bounds the norm of the operator that the products' rounding is relative to:
+    K + ridge I, or with a preconditioner ||K + ridge I|| / ridge.
+    """
 
     node: float
     gap: float
     limit: int
     product_error: float
-    amplification: float
+    magnitude: float
 
 
 class _Run:
@@ -141,13 +153,15 @@ class _Run:
         """
         process = self.process
         assert process is not None
-        last = process.exhausted or process.steps >= options.limit
+        # The larger: a bound that chance or a caller made too small is not below what was seen.
+        magnitude = max(process.scale, options.magnitude)
+        exhausted = process.exhausted(magnitude)
+        last = exhausted or process.steps >= options.limit
         if process.steps < self._next_look and not last:
             return False
         self._next_look = process.steps + 1 + process.steps // 20
         eps = float(np.finfo(process.direction.dtype).eps)
         # 4 eps: the recurrence's own arithmetic, and applying the preconditioner.
-        magnitude = max(process.scale, options.amplification)
         step = max((options.product_error + 4) * eps * magnitude, process.stray)
         self.rounding = 2 * math.sqrt(process.steps) * step
         interval = certified_interval(
@@ -161,7 +175,7 @@ class _Run:
         pure = interval.pure_gap
         if self.upper - self.lower <= options.gap * self.lower:
             self.stopped = "gap"
-        elif process.exhausted or pure <= 0.01 * (interval.upper - interval.lower):
+        elif exhausted or pure <= 0.01 * (interval.upper - interval.lower):
             self.stopped = "rounding"
         elif process.steps >= options.limit:
             self.stopped = "max_products"

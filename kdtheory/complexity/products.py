@@ -6,7 +6,9 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Real
 
-from kdtheory.complexity.kernel_checks import checked_copy
+from kdtheory.complexity.kernel_checks import checked_copy, real_array
+from kdtheory.complexity.norms import array_norm_bound, random_norm_bound
+from kdtheory.errors import KernelError
 from kdtheory.typing import ArrayLike
 
 #: v -> K v: (N,) -> (N,), or (N, t) -> (N, t) where `batched`.
@@ -16,7 +18,10 @@ Products: TypeAlias = Callable[[np.ndarray], ArrayLike]
 def column_products(
     kernel: Real[ArrayLike, "..."] | Products, *, batched: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function V -> K V on columns, in float32 or float64 as the kernel's own.
+    """Return the function V -> K V on columns; float64 for arrays, else as the function's own.
+
+    An array is copied, in float64: what float32 would save in memory its rounding would cost in
+    width, in proportion to the condition number.
 
     Raises:
       KernelError: an array that is not a finite symmetric matrix.
@@ -26,8 +31,7 @@ def column_products(
            [2.]])
     """
     if not callable(kernel):
-        single = np.asarray(kernel).dtype == np.float32
-        matrix = checked_copy(kernel, dtype=np.dtype(np.float32 if single else np.float64))
+        matrix = checked_copy(kernel, dtype=np.dtype(np.float64))
         # A single column as a vector: BLAS is twice as fast at that as at an (N, 1) matrix.
         return lambda columns: (
             (matrix @ columns[:, 0].astype(matrix.dtype))[:, None]
@@ -42,5 +46,30 @@ def column_products(
 
 
 def _floating(product: ArrayLike) -> np.ndarray:
-    values = np.asarray(product)
+    values = real_array("a product of the kernel", product, KernelError)
     return values if values.dtype == np.float64 else values.astype(np.float32)
+
+
+def norm_bound(
+    kernel: Real[ArrayLike, "..."] | Products,
+    apply: Callable[[np.ndarray], np.ndarray],
+    size: int,
+    *,
+    known: float | None,
+) -> float:
+    """Return a bound of ||K||: the known one, else of an array's entries, else of its products.
+
+    Args:
+      kernel: K.
+      apply: `column_products` of it.
+      size: N.
+      known: a number at or above every eigenvalue, if one is.
+
+    >>> norm_bound(np.diag([1.0, 2.0]), np.asarray, 2, known=None) >= 2.0
+    True
+    """
+    if known is not None:
+        return known
+    if not callable(kernel):
+        return array_norm_bound(np.asarray(kernel))
+    return random_norm_bound(lambda v: apply(v[:, None])[:, 0], size)

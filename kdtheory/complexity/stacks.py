@@ -1,11 +1,13 @@
 """Targets of every accepted shape, as the columns of one matrix."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Real
 
-from kdtheory.errors import InputError
+from kdtheory.complexity.kernel_checks import real_array
+from kdtheory.errors import InputError, KernelError
 from kdtheory.typing import ArrayLike
 
 
@@ -37,7 +39,9 @@ def stack_targets(
     Flat sets have n = N / num_outputs examples, N where num_outputs is not given.
 
     Raises:
-      InputError: a shape that is none of these, or values that are not finite.
+      InputError: a shape that is none of these; values that are not real, not finite, or too large
+        to be squared; class indices in place of targets.
+      KernelError: a kernel of no rows.
 
     >>> stack_targets(np.ones((3, 2)), size=6).num_examples
     3
@@ -49,7 +53,9 @@ def stack_targets(
     kdtheory.errors.InputError: targets of shape (5,) do not fit a kernel of 6 rows; allowed: (6,),
     (n, d) with n * d = 6, (k, n, d) or (k, 6)
     """
-    values = np.asarray(targets)
+    if size == 0:
+        raise KernelError("kernel is empty: it needs at least one example")
+    values = real_array("targets", targets, InputError)
     shape = values.shape
     outputs = num_outputs
     stacked = True
@@ -74,5 +80,24 @@ def stack_targets(
     if not np.isfinite(values).all():
         bad = int(np.count_nonzero(~np.isfinite(values)))
         raise InputError(f"targets have {bad} values that are NaN or infinite; all must be finite")
+    flat = shape[-1] == size and values.ndim < 3 and (num_outputs or 1) == 1
+    if (
+        flat
+        and size > 1
+        and values.dtype.kind in "biu"
+        and (values.min() >= 0 or values.dtype == bool)
+    ):
+        raise InputError(
+            f"targets of dtype {values.dtype} and shape {shape} are class indices, not numbers to "
+            "fit: give 2.0 * labels - 1 for two classes, one column of one-hot labels less their "
+            "mean for each class else, or floats if these numbers are meant"
+        )
+    largest = math.sqrt(float(np.finfo(dtype).max) / size) / 1e10
+    if values.size and float(np.abs(values.astype(np.float64)).max()) > largest:
+        raise InputError(
+            f"targets as large as {float(np.abs(values.astype(np.float64)).max()):.3g} cannot be "
+            f"squared and summed in {np.dtype(dtype).name}, at most {largest:.1g}: divide them by "
+            "their root mean square (complexity is divided by its square)"
+        )
     columns = np.asarray(values, dtype=dtype).reshape(-1, size).T
     return TargetStack(columns, size // (outputs or 1), stacked)

@@ -47,9 +47,10 @@ def test_the_kernel_is_that_of_a_wide_network():
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no extended precision here")
 def test_interval_coverage(tmp_path):
     module = load(ROOT / "experiments/interval_coverage.py")
+    module.SHAPES = ("geometric", "ones plus diagonal", "Hadamard")
     for route, precision in (("primal", "float32"), ("dual", "float64"), ("mixed", "float64")):
         row = module.run(route, precision, 1e6, module.Options(draws=1, out=tmp_path))
-        assert row["intervals"] + row["refused"] == 12
+        assert row["intervals"] + row["refused"] == 18
         assert row["held"] == row["intervals"] > 0
     assert module.table([row]).count("|\n") == 3
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from kdtheory import models, ntk
 from kdtheory.complexity import certify, factorize
 from kdtheory.complexity.lanczos import Lanczos
+from kdtheory.complexity.norms import array_norm_bound, random_norm_bound
 from kdtheory.complexity.primal import certified_interval
 from kdtheory.errors import InputError, KernelError
 
@@ -29,6 +30,12 @@ def exact_complexity(gram, y, ridge):
         rest[i + 1 :] -= column * rest[i]
         a[i + 1 :, i + 1 :] -= np.outer(column, a[i, i + 1 :])
     return float(total)
+
+
+def in_float32(gram):
+    """Products with the kernel in float32."""
+    single = gram.astype(np.float32)
+    return lambda v: single @ v.astype(np.float32)
 
 
 spectrum_shapes = st.sampled_from(["geometric", "two clusters", "one small", "null space", "flat"])
@@ -64,18 +71,29 @@ def positive_as_stored(gram, dtype):
     st.integers(0, 100),
     st.sampled_from([np.float32, np.float64]),
     st.sampled_from([3, 10, 1000]),
-    st.sampled_from(["random", "smallest", "largest"]),
+    st.sampled_from(["random", "smallest", "largest", "eigenvector", "three", "without the top"]),
+    st.booleans(),
 )
-def test_interval_contains_the_exact_value(shape, log_condition, n, seed, dtype, most, target):
+def test_interval_contains_the_exact_value(
+    shape, log_condition, n, seed, dtype, most, target, as_function
+):  # fmt: skip
     condition = 10**log_condition
     gram, q = kernel_with_spectrum(spectrum_of(shape, condition, n), seed)
     gram = positive_as_stored(gram, dtype)
     ridge = 1 / condition
     y = np.random.default_rng(seed).normal(size=n)
-    if target != "random":
+    if target in ("smallest", "largest"):
         y = q[:, 0 if target == "smallest" else -1] + 1e-3 * y
+    elif target == "eigenvector":
+        y = q[:, seed % n]
+    elif target == "three":
+        y = q[:, [0, seed % n, n // 2]].sum(axis=1)
+    elif target == "without the top":
+        top = q[:, n // 2 :]
+        y = y - top @ (top.T @ y)
     y = y.astype(dtype)
-    result = certify(gram, y, ridge=ridge, relative_gap=1e-10, max_products=most)
+    kernel = (lambda v: gram @ v.astype(dtype)) if as_function else gram
+    result = certify(kernel, y, ridge=ridge, relative_gap=1e-10, max_products=most)
     exact = exact_complexity(gram, y, ridge)
     assert 0 <= result.lower <= exact * (1 + 1e-9)
     assert result.upper >= exact * (1 - 1e-9)
@@ -96,7 +114,7 @@ def test_interval_is_narrow_in_float64(log_condition):
 def test_rounding_is_said_to_be_the_limit():
     spectrum = np.geomspace(1e-8, 1, 60)
     gram, _ = kernel_with_spectrum(spectrum)
-    result = certify(gram.astype(np.float32), np.ones(60), ridge=1e-7, relative_gap=1e-6)
+    result = certify(in_float32(gram), np.ones(60), ridge=1e-7, relative_gap=1e-6)
     assert result.stopped == "rounding"
     assert result.relative_gap > 1e-6
     assert result.products < 1000
@@ -157,7 +175,8 @@ def test_functions_batched_or_not_and_arrays_agree():
     assert set(shapes) == {(20,)}
     shapes.clear()
     batch = certify(many, y, size=20, batched=True, **options)
-    assert shapes[0] == (20, 3)
+    assert shapes[0] == (20, 1)  # a random direction, for the kernel's norm
+    assert (20, 3) in shapes
     for other in (single, batch):
         np.testing.assert_allclose(other.lower, array.lower)
         np.testing.assert_allclose(other.upper, array.upper)
@@ -176,7 +195,7 @@ def test_jax_products_are_in_float32_and_counted_as_such():
 def test_going_on_from_a_state_is_the_same_as_not_stopping():
     gram, _ = kernel_with_spectrum(np.geomspace(1e-4, 1, 60))
     y = np.random.default_rng(1).normal(size=(2, 60))
-    options = {"ridge": 1e-4, "relative_gap": 1e-6}
+    options = {"ridge": 1e-4, "relative_gap": 1e-6, "largest_eigenvalue": 1.1}
     whole = certify(gram, y, **options)
     count = []
 
@@ -214,7 +233,7 @@ def test_without_the_rounding_bound_the_interval_would_be_wrong():
     gram = gram.astype(np.float32)
     y = (q[:, 0] + 0.1 * np.ones(50)).astype(np.float32)
     exact = exact_complexity(gram, y, 1e-6)
-    result = certify(gram, y, ridge=1e-6, relative_gap=1e-9)
+    result = certify(in_float32(gram), y, ridge=1e-6, relative_gap=1e-9)
     assert result.lower <= exact <= result.upper
     process = Lanczos(y, dtype=np.dtype(np.float32))
     while process.steps < 45:
@@ -222,6 +241,72 @@ def test_without_the_rounding_bound_the_interval_would_be_wrong():
     naive = certified_interval(process.diagonal, process.off_diagonal, node=1e-6, rounding=0.0)
     scale = process.norm**2
     assert not naive.lower * scale <= exact <= naive.upper * scale
+
+
+def test_what_the_targets_do_not_see_of_the_kernel_still_rounds():
+    """Targets exactly orthogonal to the top eigenvector; the value is 71."""
+    n = 12
+    gram = (1e5 * np.ones((n, n)) + np.eye(n)).astype(np.float32)
+    y = np.array([3, -1, 4, -5, 2, -3, 1, -4, 5, -2, 4, -4.0])
+    result = certify(gram, y, ridge=1.0)
+    assert result.lower <= 71.0 <= result.upper
+    assert result.relative_gap < 1e-3
+    result = certify(in_float32(gram), y, ridge=1.0)
+    assert result.lower <= 71.0 <= result.upper
+    assert result.rounding > 4 * np.finfo(np.float32).eps * np.linalg.norm(gram)
+
+
+@pytest.mark.parametrize("level", [1.0, 1e2, 1e4, 1e5, 1e6])
+@pytest.mark.parametrize("as_function", [False, True])
+def test_ones_and_a_diagonal(level, as_function):
+    """The family of which 78 of 240 intervals once missed; sums of the targets are exactly 0."""
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(5, 40))
+        gram = (level * np.ones((n, n)) + np.diag(rng.choice([0.0, 1.0, 3.0], n))).astype(
+            np.float32
+        )
+        y = rng.integers(-5, 6, n).astype(np.float64)
+        y[0] -= y.sum()
+        if not y.any():
+            continue
+        kernel = in_float32(gram) if as_function else gram
+        result = certify(kernel, y, ridge=1.0)
+        exact = exact_complexity(gram, y, 1.0)
+        assert result.lower <= exact * (1 + 1e-12)
+        assert result.upper >= exact * (1 - 1e-12)
+
+
+def test_a_known_norm_takes_the_place_of_products():
+    gram, _ = kernel_with_spectrum(np.geomspace(1e-2, 1, 20))
+    count = []
+
+    def product(v):
+        count.append(1)
+        return gram @ v
+
+    known = certify(product, np.ones(20), ridge=0.1, largest_eigenvalue=float(np.trace(gram)))
+    assert len(count) == known.products
+    assert known.lower <= exact_complexity(gram, np.ones(20), 0.1) <= known.upper
+    with pytest.raises(InputError, match="largest_eigenvalue must be >= smallest_eigenvalue = 0"):
+        certify(gram, np.ones(20), ridge=0.1, largest_eigenvalue=-1.0)
+
+
+@given(st.integers(1, 60), st.integers(0, 200), st.floats(0, 4))
+def test_norm_bounds_are_not_below_the_norm(n, seed, decay):
+    gram, _ = kernel_with_spectrum(np.arange(1.0, n + 1) ** -decay, seed)
+    assert array_norm_bound(gram) >= np.linalg.norm(gram, 2)
+    bound = random_norm_bound(lambda v: gram @ v, n, seed=seed)
+    assert 1 <= bound <= 12
+
+
+def test_a_norm_bound_fails_as_seldom_as_is_said():
+    first = np.eye(30)[0]
+    starts = [
+        random_norm_bound(lambda v: first * (first @ v), 30, failure=0.2, steps=1, seed=s)
+        for s in range(1000)
+    ]
+    assert 0.1 < np.mean(np.array(starts) < 1) < 0.2 + 2 * np.sqrt(0.16 / 1000)
 
 
 def test_full_reorthogonalisation_keeps_the_basis_orthonormal():

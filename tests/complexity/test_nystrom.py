@@ -68,14 +68,17 @@ def test_float32_products_give_a_float32_preconditioner():
     gram, _ = kernel_with_spectrum(np.arange(1.0, 101) ** -2.0)
     single = gram.astype(np.float32)
     y = np.random.default_rng(0).normal(size=100).astype(np.float32)
-    preconditioner = nystrom(single, ridge=0.05, rank=20)
+    options = {"ridge": 0.05, "size": 100, "batched": True}
+    preconditioner = nystrom(lambda v: single @ v.astype(np.float32), rank=20, **options)
     assert preconditioner.basis.dtype == np.float32
-    result = certify(single, y, ridge=0.05, preconditioner=preconditioner)
+    result = certify(
+        lambda v: single @ v.astype(np.float32), y, preconditioner=preconditioner, **options
+    )
     exact = factorize(single.astype(np.float64), ridge=0.05).complexity(y).complexity
     assert result.lower <= exact <= result.upper
     assert result.states[0].basis.dtype == np.float32
     with pytest.raises(KernelError, match=r"rounding of float32 products .* give ridge >="):
-        nystrom(single, ridge=1e-6, rank=20)
+        nystrom(lambda v: single @ v.astype(np.float32), rank=20, **options | {"ridge": 1e-6})
 
 
 def test_going_on_with_a_preconditioner():
