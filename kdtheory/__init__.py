@@ -1,7 +1,7 @@
 """Test the theory of knowledge distillation on real networks.
 
 Subpackages: `datasets`, `models`, `targets`, `training`, `ntk`, `complexity`, `measure`, `bounds`,
-`analysis`, `claims`, `runs`, `studies`, `report`. They are imported when first used.
+`analysis`, `claims`, `methods`, `runs`, `studies`, `report`. They are imported when first used.
 """
 
 import importlib
@@ -17,6 +17,7 @@ _SUBPACKAGES = (
     "datasets",
     "errors",
     "measure",
+    "methods",
     "models",
     "ntk",
     "report",
