@@ -70,7 +70,10 @@ class Recorded:
         if (structure, kinds) in self._seen:
             return traced.out_info
         self._seen.add((structure, kinds))
-        text = traced.lower(lowering_platforms=PLATFORMS).as_text()
+        try:
+            text = traced.lower(lowering_platforms=PLATFORMS).as_text()
+        except NotImplementedError as error:
+            raise AssertionError(f"{self._module}: {self._name} is not lowered: {error}") from error
         for name in HOST_ONLY:
             if name in text:
                 raise AssertionError(f"{self._module}: {self._name} needs {name}")

@@ -83,4 +83,4 @@ except AssertionError as error:
         text=True,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
     )
-    assert "needs callback" in done.stdout, done.stderr
+    assert "callback" in done.stdout, done.stderr
