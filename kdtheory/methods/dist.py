@@ -109,7 +109,7 @@ def dist(
     >>> bool(jnp.abs(loss).max() < 1e-3)  # q is an affine map of p
     True
     """
-    numbers = DistSettings(
+    numbers = (
         check_weight("label_weight", label_weight),
         check_weight("beta", beta),
         check_weight("gamma", gamma),

@@ -159,7 +159,7 @@ def dkd(
     """
     if warmup_steps < 1:
         raise InputError(f"warmup_steps must be at least 1, got {warmup_steps}")
-    numbers = DkdSettings(
+    numbers = (
         check_weight("label_weight", label_weight),
         check_weight("alpha", alpha),
         check_weight("beta", beta),

@@ -87,7 +87,7 @@ def logit_standardisation(
     >>> bool(jnp.abs(method.loss(7.0 * jnp.eye(3) - 2.0, 1, examples)).max() < 1e-5)
     True
     """
-    numbers = LskdSettings(
+    numbers = (
         check_weight("label_weight", label_weight),
         check_weight("weight", weight),
         check_temperature(temperature),

@@ -27,7 +27,10 @@ def test_whole_numbers_serve_as_real_ones():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3}, "unknown setting in file: 'epoch'; did you mean 'epochs'. known: alpha, arms"),
+        (
+            {"epoch": 3},
+            "unknown setting in file: 'epoch'; did you mean 'epochs'. known: alpha, arms",
+        ),
         ({"epochs": "three"}, "file: .*epochs"),
         ({"kernel": "block"}, "'block'; known: full, trace"),
         ({"arms": ["labels", "online2"]}, "online2"),
