@@ -62,6 +62,7 @@ def data_show(options: DataShow) -> None:
     """Run `kdtheory data show`."""
     import numpy as np
 
+    from kdtheory.datasets.images import checked_images
     from kdtheory.datasets.sources import open_source
 
     source = open_source(options.name, data_dir=options.data_dir, image_size=options.image_size)
@@ -79,9 +80,10 @@ def data_show(options: DataShow) -> None:
         counts = np.bincount(split.labels, minlength=len(names))
         each = f"{np.min(counts):,} to {np.max(counts):,} a class"
         print(f"{role:<11} {len(split.labels):,} examples, {each}, stored as: {split.origin}")
-    height, width, channels = source.train.read_images(np.arange(1), lambda count: None).shape[1:]
-    pixels = len(source.train.labels) * height * width * channels
+    first = checked_images(source.train.read_images(np.arange(1), lambda count: None))
+    height, width, channels = first.shape[1:]
+    size = len(source.train.labels) * first.nbytes
     print(
         f"images      {height} x {width} x {channels}, training split "
-        f"{pixels / 2**20:,.1f} MiB as uint8"
+        f"{size / 2**20:,.1f} MiB as {first.dtype}"
     )

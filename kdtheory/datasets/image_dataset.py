@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array as JaxtypingArray
-from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
+from kdtheory.datasets.images import checked_images
+from kdtheory.datasets.labels import in_range, label_array, whole_numbers
 from kdtheory.errors import InputError
 from kdtheory.typing import ArrayLike
 
@@ -18,7 +20,8 @@ from kdtheory.typing import ArrayLike
 class Split:
     """The examples of one split, in host memory.
 
-    - `images`: uint8 of shape (n, h, w, c), pixels 0 to 255.
+    - `images`: of shape (n, h, w, c): uint8, pixels 0 to 255, or float32 in any units; see
+      `kdtheory.datasets.images.checked_images`, which other arrays go through.
     - `labels`: int32 of shape (n,), class indices 0 to k - 1. Training uses these.
     - `clean_labels`: int32 of shape (n,), the labels before label noise; equal to `labels`
       wherever no noise was asked for.
@@ -27,18 +30,32 @@ class Split:
     `ImageDataset.provenance` speaks for them.
 
     Raises:
-        InputError: if the three arrays do not have the same number of examples.
+        InputError: if the three arrays do not have the same number of examples, or are no images
+            or class indices.
 
     >>> zeros = np.zeros(3, np.int32)
     >>> len(Split(np.zeros((3, 8, 8, 1), np.uint8), zeros, zeros))
     3
     """
 
-    images: UInt8[np.ndarray, "_ _ _ _"]
-    labels: Int32[np.ndarray, " _"]
-    clean_labels: Int32[np.ndarray, " _"]
+    images: np.ndarray
+    labels: np.ndarray
+    clean_labels: np.ndarray
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images", checked_images(self.images))
+        for name in ("labels", "clean_labels"):
+            values = label_array(getattr(self, name), name)
+            if values.ndim != 1:
+                raise InputError(f"{name} must have the shape (n,), got {values.shape}")
+            indices = whole_numbers(values, name)
+            if len(indices) and indices.min() < 0:
+                raise InputError(
+                    f"{name} must be class indices 0 to k - 1, got {indices.min()}; of a binary "
+                    "task, class 0 is the label -1 and class 1 is +1"
+                )
+            # The array itself, where it is one of int32: two names may share it.
+            object.__setattr__(self, name, values.astype(np.int32, copy=False))
         sizes = {field.name: len(getattr(self, field.name)) for field in dataclasses.fields(self)}
         if len(set(sizes.values())) > 1:
             raise InputError(f"a split needs one label for each image, got lengths {sizes}")
@@ -65,9 +82,14 @@ class ImageDataset:
     - `train`, `validation`, `test`: the splits. `validation` is for every choice that is made by
       looking at data (it may be empty, see `load`); `test` is for reporting alone.
     - `class_names`: k names. On a binary task index 0 is the class of label -1, index 1 of +1.
-    - `mean`, `std`: float32 of shape (c,), of the training split's pixels divided by 255.
+    - `mean`, `std`: float32 of shape (c,), of the training split's pixels divided by 255 (of
+      floating images too, whatever their units).
     - `provenance`: source, version, seed, sizes, label noise and the SHA-256 fingerprint of all
       arrays; only JSON's types.
+
+    Raises:
+        InputError: labels that have no class, or splits whose images differ in shape, dtype or
+            units.
 
     >>> from kdtheory.datasets import load
     >>> dataset = load("digits", task="even_odd", train_size=100)
@@ -84,6 +106,14 @@ class ImageDataset:
     mean: Float32[np.ndarray, " c"]
     std: Float32[np.ndarray, " c"]
     provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            split = getattr(self, name)
+            for kind in ("labels", "clean_labels"):
+                in_range(getattr(split, kind), self.num_classes, f"{kind} of the {name} split")
+            if len(split):
+                check_alike(split.images, self.train.images, self.std, name)
 
     @property
     def num_classes(self) -> int:
@@ -107,15 +137,40 @@ class ImageDataset:
         return (height, width, channels)
 
 
+def check_alike(images: np.ndarray, train: np.ndarray, std: np.ndarray, name: str) -> None:
+    """Raise InputError unless a split's images are such as the training ones, and as `std` says.
+
+    >>> train = np.linspace(0, 255, 64, dtype=np.float32).reshape(4, 4, 4, 1)
+    >>> check_alike(train / 255, train, np.array([0.3]), "test")
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: the test images are in other units than the training split: ...
+    """
+    if images.shape[1:] != train.shape[1:] or images.dtype != train.dtype:
+        raise InputError(
+            f"the {name} images must be like the training images, {train.dtype} of shape "
+            f"(n, {', '.join(map(str, train.shape[1:]))}), got {images.dtype} of {images.shape}"
+        )
+    if images.dtype == np.uint8:
+        return
+    spread, theirs = float(images.std()) / 255, float(np.mean(std))
+    # A hundred times apart is no chance, but [0, 1] beside 0 to 255, or 8 bits beside 16.
+    if spread and not 0.01 < spread / theirs < 100:
+        raise InputError(
+            f"the {name} images are in other units than the training split: their deviation is "
+            f"{255 * spread:g}, and `std`, which is of pixels / 255, says {255 * theirs:g}"
+        )
+
+
 def normalize(
-    images: UInt8[ArrayLike, "n h w c"],
+    images: UInt8[ArrayLike, "n h w c"] | Float[ArrayLike, "n h w c"],
     mean: Float[ArrayLike, " c"],
     std: Float[ArrayLike, " c"],
     dtype: Any = jnp.float32,
 ) -> Float[JaxtypingArray, "n h w c"]:
     """Return `(images / 255 - mean) / std`: what networks are given. Pure; may be compiled.
 
-    - `images`: uint8 of shape (n, h, w, c).
+    - `images`: uint8 or floating, of shape (n, h, w, c), in the units of the images that `mean` and
+      `std` are of.
     - `mean`, `std`: shape (c,), in units of pixel / 255 (`ImageDataset.mean` and `.std`).
     - `dtype`: of the result. The arithmetic is done in float32 (float64 if `dtype` is).
 
@@ -128,6 +183,34 @@ def normalize(
     mean = jnp.asarray(mean).astype(working)[None, None, None, :]
     std = jnp.asarray(std).astype(working)[None, None, None, :]
     return ((pixels - mean) / std).astype(dtype)
+
+
+def check_class_indices(labels: ArrayLike, num_outputs: int) -> None:
+    """Raise InputError unless labels are class indices that have a place among the outputs.
+
+    The values are looked at where they are known, that is, outside of compiled code.
+
+    >>> check_class_indices(np.array([-1, 1]), 1)
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: class indices must be 0 to 1 for 1 output(s), got -1 to 1; ...
+    """
+    if num_outputs < 1:
+        raise InputError(f"num_outputs must be at least 1, got {num_outputs}")
+    dtype = getattr(labels, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.integer) or labels.ndim != 1:
+        shape = getattr(labels, "shape", "no shape")
+        raise InputError(
+            f"class indices must be an array of integers of shape (n,), got {dtype or type(labels)}"
+            f" of shape {shape}"
+        )
+    if not isinstance(labels, jax.core.Tracer) and len(labels):
+        low, high, last = int(np.min(labels)), int(np.max(labels)), max(num_outputs - 1, 1)
+        if low < 0 or high > last:
+            remedy = "; class 0 stands for -1 and class 1 for +1" if num_outputs == 1 else ""
+            raise InputError(
+                f"class indices must be 0 to {last} for {num_outputs} output(s), "
+                f"got {low} to {high}{remedy}"
+            )
 
 
 def encode_labels(labels: Int[ArrayLike, " n"], num_outputs: int) -> Float32[JaxtypingArray, "n d"]:
@@ -147,15 +230,7 @@ def encode_labels(labels: Int[ArrayLike, " n"], num_outputs: int) -> Float32[Jax
     >>> encode_labels(np.array([2, 0], np.int32), 3)
     Array([[0., 0., 1.], [1., 0., 0.]], dtype=float32)
     """
-    if num_outputs < 1:
-        raise InputError(f"num_outputs must be at least 1, got {num_outputs}")
-    if not isinstance(labels, jax.core.Tracer) and len(labels):
-        low, high, last = int(np.min(labels)), int(np.max(labels)), max(num_outputs - 1, 1)
-        if low < 0 or high > last:
-            raise InputError(
-                f"class indices must be 0 to {last} for {num_outputs} output(s), "
-                f"got {low} to {high}"
-            )
+    check_class_indices(labels, num_outputs)
     indices = jnp.asarray(labels)
     if num_outputs == 1:
         return jnp.where(indices == 1, 1.0, -1.0).astype(jnp.float32)[:, None]

@@ -2,10 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
+from jaxtyping import Int
+
+from kdtheory.datasets.images import checked_images
+from kdtheory.datasets.labels import class_indices, label_array
+from kdtheory.errors import InputError
 
 #: (done, total) examples read; called now and then while images are read.
 OnProgress: TypeAlias = Callable[[int, int], None]
@@ -19,31 +23,38 @@ class SourceSplit:
     """One stored split.
 
     - `origin`: which stored split this is, in words for provenance.
-    - `labels`: int32 of shape (n,), the source's own class indices, in stored order.
-    - `read_images`: takes indices of shape (m,) and returns uint8 images of shape (m, h, w, c),
-      so that only the examples that were chosen need decoding. Its second argument is to be
+    - `labels`: int32 of shape (n,), the source's own class indices, in stored order, or what a
+      `Source` makes them of: see `kdtheory.datasets.labels.class_indices`.
+    - `read_images`: takes indices of shape (m,) and returns images of shape (m, h, w, c), uint8 or
+      floating (see `kdtheory.datasets.images.checked_images`), so that only the examples that were
+      chosen need decoding. Its second argument is to be
       called with the number of images read since the last call.
     - `random_access`: whether a few images can be read without reading all; a stream needs it.
     """
 
     origin: str
-    labels: Int32[np.ndarray, " n"]
-    read_images: Callable[[Int[np.ndarray, " m"], Advance], UInt8[np.ndarray, "m h w c"]]
+    labels: np.ndarray
+    read_images: Callable[[Int[np.ndarray, " m"], Advance], np.ndarray]
     random_access: bool = True
 
     @classmethod
-    def from_arrays(
-        cls, origin: str, images: UInt8[np.ndarray, "n h w c"], labels: Int32[np.ndarray, " n"]
-    ) -> "SourceSplit":
-        """Return a split whose images are already in memory."""
+    def from_arrays(cls, origin: str, images: Any, labels: Any) -> "SourceSplit":
+        """Return a split whose images are already in memory.
 
-        def read_images(
-            rows: Int[np.ndarray, " m"], advance: Advance
-        ) -> UInt8[np.ndarray, "m h w c"]:
+        Raises:
+            InputError: what are no images (see `kdtheory.datasets.images.checked_images`), or
+                another number of labels.
+        """
+        held = checked_images(images, f"the images of {origin!r}")
+        given = label_array(labels, f"the labels of {origin!r}")
+        if len(given) != len(held):
+            raise InputError(f"{origin!r} has {len(held)} images and {len(given)} labels")
+
+        def read_images(rows: Int[np.ndarray, " m"], advance: Advance) -> np.ndarray:
             advance(len(rows))
-            return images[rows]
+            return held[rows]
 
-        return cls(origin=origin, labels=labels, read_images=read_images)
+        return cls(origin=origin, labels=given, read_images=read_images)
 
     def select(self, rows: Int[np.ndarray, " m"], origin: str) -> "SourceSplit":
         """Return the split of these rows alone, under another origin; reads no image.
@@ -55,9 +66,7 @@ class SourceSplit:
         (array([2, 0], dtype=int32), array([2], dtype=uint8))
         """
 
-        def read_images(
-            chosen: Int[np.ndarray, " m"], advance: Advance
-        ) -> UInt8[np.ndarray, "m h w c"]:
+        def read_images(chosen: Int[np.ndarray, " m"], advance: Advance) -> np.ndarray:
             return self.read_images(rows[chosen], advance)
 
         return dataclasses.replace(
@@ -71,7 +80,11 @@ class Source:
 
     `validation` is None where the source has no validation split of its own beside its test
     split; `load` then holds one out from `train`. `test` is None where there is nothing to test on;
-    `load` then holds out what its `test_fraction` says.
+    `load` then holds out what its `test_fraction` says. The splits' labels become class indices
+    here: see `kdtheory.datasets.labels.class_indices`.
+
+    Raises:
+        InputError: labels that are no classes.
     """
 
     name: str
@@ -80,3 +93,11 @@ class Source:
     test: SourceSplit | None
     validation: SourceSplit | None
     provenance: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for role in ("train", "test", "validation"):
+            split = getattr(self, role)
+            if split is not None:
+                what = f"{self.name}: labels of {split.origin!r}"
+                indices = class_indices(split.labels, self.class_names, what)
+                object.__setattr__(self, role, dataclasses.replace(split, labels=indices))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32, UInt8
+from jaxtyping import Float32, Int, Int32
 
 from kdtheory.datasets.fingerprint import fingerprint
-from kdtheory.datasets.image_dataset import Split
+from kdtheory.datasets.image_dataset import Split, check_alike
+from kdtheory.datasets.images import checked_images
 from kdtheory.datasets.loading import Reading
 from kdtheory.datasets.pixel_statistics import pixel_statistics
 from kdtheory.datasets.selection import check_choices, select
@@ -27,12 +28,12 @@ class StreamedSplit:
     """A training split whose images are read by row.
 
     - `labels`, `clean_labels`: int32 of shape (n,), as in `Split`.
-    - `read_images`: indices of shape (m,) -> uint8 images of shape (m, h, w, c).
+    - `read_images`: indices of shape (m,) -> images of shape (m, h, w, c), uint8 or float32.
     """
 
     labels: Int32[np.ndarray, " n"]
     clean_labels: Int32[np.ndarray, " n"]
-    read_images: Callable[[Int[np.ndarray, " m"]], UInt8[np.ndarray, "m h w c"]]
+    read_images: Callable[[Int[np.ndarray, " m"]], np.ndarray]
 
     def __len__(self) -> int:
         """Return the number of examples, n."""
@@ -115,10 +116,19 @@ def load_streamed(
     sample = reading.split(chosen.train.select(np.arange(sampled), chosen.train.origin))
     validation, test = reading.split(chosen.validation), reading.split(chosen.test)
     mean, std = pixel_statistics(sample.images)
+    for role, split in (("validation", validation), ("test", test)):
+        if len(split):
+            check_alike(split.images, sample.images, std, role)
     height, width, channels = sample.images.shape[1:]
 
-    def read_images(rows: Int[np.ndarray, " m"]) -> UInt8[np.ndarray, "m h w c"]:
-        return chosen.train.read_images(rows, lambda count: None)
+    def read_images(rows: Int[np.ndarray, " m"]) -> np.ndarray:
+        images = checked_images(chosen.train.read_images(rows, lambda count: None))
+        if images.shape != (len(rows), *sample.images.shape[1:]):
+            raise InputError(
+                f"data set {name!r} gave images of shape {images.shape} for {len(rows)} examples "
+                f"of shape {sample.images.shape[1:]}"
+            )
+        return images
 
     # All labels, beside images without pixels: only those of the sample are read here.
     labels = Split(

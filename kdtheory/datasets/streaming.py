@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Int32, Int64, Num
 
 from kdtheory.datasets.image_dataset import Split
 from kdtheory.datasets.sampling import generator
@@ -20,13 +20,13 @@ class StreamBatch(NamedTuple):
     """The examples of one step, in host memory.
 
     - `step`: number of updates made before this one.
-    - `images`: uint8 of shape (b, h, w, c): not augmented, not normalised.
+    - `images`: uint8 (or float32) of shape (b, h, w, c): not augmented, not normalised.
     - `labels`: int32 of shape (b,).
     - `indices`: int32 of shape (b,), positions in the training split.
     """
 
     step: int
-    images: UInt8[np.ndarray, "b h w c"]
+    images: Num[np.ndarray, "b h w c"]
     labels: Int32[np.ndarray, " b"]
     indices: Int32[np.ndarray, " b"]
 

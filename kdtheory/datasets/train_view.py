@@ -28,7 +28,7 @@ class TrainView(NamedTuple):
 
 def train_view(
     key: Key[ArrayLike, ""] | UInt32[ArrayLike, "2"],
-    images: UInt8[ArrayLike, "n h w c"],
+    images: UInt8[ArrayLike, "n h w c"] | Float[ArrayLike, "n h w c"],
     *,
     mean: Float[ArrayLike, " c"],
     std: Float[ArrayLike, " c"],
@@ -47,7 +47,7 @@ def train_view(
     mixture of two predictions.
 
     - `key`: a JAX PRNG key for this step, such as `jax.random.fold_in(run_key, step)`.
-    - `images`: uint8 of shape (n, h, w, c).
+    - `images`: uint8 or floating, of shape (n, h, w, c).
     - `mean`, `std`: shape (c,), in units of pixel / 255.
     - `config`: static in compiled code.
     - `dtype`: of the images. Arithmetic is in float32 (float64 if `dtype` is); the mixture is

@@ -21,7 +21,7 @@ def _logits(
 def predict_logits(
     apply_fn: ApplyFn,
     variables: Variables,
-    images: UInt8[np.ndarray, "n h w c"],
+    images: UInt8[np.ndarray, "n h w c"] | Float[np.ndarray, "n h w c"],
     *,
     mean: Float[ArrayLike, " c"],
     std: Float[ArrayLike, " c"],
@@ -32,7 +32,7 @@ def predict_logits(
     Args:
       apply_fn: (variables, normalised images) -> logits; `model.apply` is one.
       variables: the model's variables.
-      images: (n, h, w, c), uint8.
+      images: (n, h, w, c), uint8 or floating, as in a `Split`.
       mean: the training split's mean (c,), in units of pixel / 255.
       std: the training split's standard deviation (c,), in the same units.
       batch_size: examples a dispatch; the last batch is padded to it.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 
 from kdtheory.datasets import Split
 from kdtheory.targets.examples import Examples
@@ -16,7 +16,7 @@ from kdtheory.typing import ArrayLike
 class Batch(NamedTuple):
     """The rows of a step, or of several steps along a first axis, as they are stored."""
 
-    images: UInt8[ArrayLike, "*steps n h w c"]
+    images: Num[ArrayLike, "*steps n h w c"]
     labels: Int[ArrayLike, "*steps n"]
     indices: Int[ArrayLike, "*steps n"]
     """Positions in the training split."""
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 class TrainingData(NamedTuple):
     """A whole training split on the device, with its normalisation."""
 
-    images: UInt8[ArrayLike, "n h w c"]
+    images: Num[ArrayLike, "n h w c"]
     labels: Int[ArrayLike, " n"]
     mean: Float[ArrayLike, " c"]
     std: Float[ArrayLike, " c"]
@@ -73,7 +73,7 @@ class Supervision(Protocol):
 
 
 def training_data(split: Split, *, mean: np.ndarray, std: np.ndarray) -> TrainingData:
-    """Put a split on the device as uint8."""
+    """Put a split on the device as it is: uint8, or float32."""
     return TrainingData(
         jnp.asarray(split.images),
         jnp.asarray(split.labels),

@@ -17,8 +17,7 @@ from kdtheory.datasets import (
     train_view,
 )
 from kdtheory.errors import InputError
-from kdtheory.targets import cross_entropy, offline, squared_error
-from kdtheory.training import Examples
+from kdtheory.targets import Examples, cross_entropy, offline, squared_error
 
 MEAN, STD = np.array([0.3, 0.6], np.float32), np.array([0.2, 0.4], np.float32)
 
