@@ -6,6 +6,7 @@ A result carries its `premises`, and so says whether it is a "certificate" (they
 """
 
 from kdtheory.bounds.arora import AroraBound, arora_bound
+from kdtheory.bounds.conditional_risk import ConditionalRisk, bound_conditional_risk
 from kdtheory.bounds.held_out import held_out_bound
 from kdtheory.bounds.margin import MarginBound, margin_bound, multiclass_margin_bound
 from kdtheory.bounds.pac_bayes import (
@@ -13,6 +14,7 @@ from kdtheory.bounds.pac_bayes import (
     multiclass_pac_bayes_bound,
     pac_bayes_bound,
 )
+from kdtheory.bounds.prequential import PrequentialBound, prequential_bound
 from kdtheory.bounds.ridge import (
     RidgeFit,
     leave_one_out_predictions,
@@ -24,19 +26,23 @@ from kdtheory.bounds.validity import Premises, Validity
 
 __all__ = [
     "AroraBound",
+    "ConditionalRisk",
     "MarginBound",
     "PacBayesBound",
     "Premises",
+    "PrequentialBound",
     "RidgeFit",
     "TeacherStudentBound",
     "Validity",
     "arora_bound",
+    "bound_conditional_risk",
     "held_out_bound",
     "leave_one_out_predictions",
     "margin_bound",
     "multiclass_margin_bound",
     "multiclass_pac_bayes_bound",
     "pac_bayes_bound",
+    "prequential_bound",
     "ridge_fit",
     "ridge_margin_bound",
     "teacher_student_bound",

@@ -20,6 +20,12 @@ from kdtheory.complexity.intervals import CertifiedComplexity
 from kdtheory.complexity.kernel_checks import ridge_from_trace
 from kdtheory.complexity.lanczos import LanczosState
 from kdtheory.complexity.preconditioner import Preconditioner, nystrom
+from kdtheory.complexity.prequential import (
+    PrequentialFit,
+    prequential_fit,
+    prequential_fit_of_features,
+    prequential_fit_of_rows,
+)
 from kdtheory.complexity.spectrum import (
     ComplexityCurve,
     PseudoInverseComplexity,
@@ -37,6 +43,7 @@ __all__ = [
     "GolubKahanState",
     "LanczosState",
     "Preconditioner",
+    "PrequentialFit",
     "PseudoInverseComplexity",
     "RitzEnergy",
     "Spectrum",
@@ -47,6 +54,9 @@ __all__ = [
     "factorize",
     "fitted_values",
     "nystrom",
+    "prequential_fit",
+    "prequential_fit_of_features",
+    "prequential_fit_of_rows",
     "pseudo_inverse",
     "ridge_from_trace",
     "ritz_energy",

@@ -138,6 +138,38 @@ class Factor:
         solution = self._solve_triangle(half, transposed=True)
         return np.ascontiguousarray(solution.T).reshape(np.shape(targets))
 
+    def half_solve(self, targets: Real[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+        """Return z = L^-1 Y with K + ridge I = L L^T, in the shape of the targets.
+
+        ||z||^2 is the complexity; `prequential_fit` says what its parts mean.
+
+        Args:
+          targets: as for `complexity`.
+
+        Raises:
+          InputError: targets of another length, or not finite.
+
+        >>> factorize(np.diag([4.0, 16.0])).half_solve(np.array([2.0, 8.0]))
+        array([1., 2.])
+        """
+        half = self._solve_triangle(self._stack(targets).columns, transposed=False)
+        return np.ascontiguousarray(half.T).reshape(np.shape(targets))
+
+    @property
+    def pivots(self) -> Float[np.ndarray, " N"]:
+        """The diagonal of L, K + ridge I = L L^T."""
+        return self._packed.diagonal().copy()
+
+    def pivot_blocks(self, d: int) -> Float[np.ndarray, "n d d"]:
+        """Return the lower triangular (d, d) blocks on the diagonal of L.
+
+        >>> factorize(np.diag([4.0, 16.0])).pivot_blocks(2)
+        array([[[2., 0.],
+                [0., 4.]]])
+        """
+        rows = np.arange(self.size).reshape(-1, d)
+        return np.tril(self._packed[rows[:, :, None], rows[:, None, :]])
+
     def inverse_diagonal(self) -> Float[np.ndarray, " N"]:
         """Return the diagonal of (K + ridge I)^-1, by the inverse of the factor.
 
