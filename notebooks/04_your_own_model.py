@@ -269,7 +269,7 @@ except InputError as error:
 # `kdtheory run --help`). A run that was interrupted goes on where it was when it is called again.
 
 # %%
-config = RunConfig(
+config = RunConfig.of(
     dataset="shapes",
     data_dir=str(DATA),
     train_size=24 if SMALL else 600,
@@ -301,7 +301,7 @@ with pl.Config(tbl_cols=-1, tbl_hide_dataframe_shape=True, float_precision=3):
 # [Reading the table](../docs/reading_the_table.md) explains a row, column by column.
 
 # %%
-out = Path(config.out)
+out = Path(config.output.out)
 display(HTML((out / "table.html").read_text()))
 display(Image(report.render(report.complexity_figure(rows), "png"), width=900))
 print(*sorted(path.name for path in out.glob("[!.]*.*")))

@@ -29,4 +29,4 @@ def run(options: Run) -> None:
     from kdtheory.runs.demo import show
     from kdtheory.runs.runner import run_study
 
-    show(run_study(options.run, fresh=options.fresh), Path(options.run.out))
+    show(run_study(options.run, fresh=options.fresh), Path(options.run.output.out))

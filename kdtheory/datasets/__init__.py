@@ -14,6 +14,7 @@ from kdtheory.datasets.augment import (
     default_augmentation,
 )
 from kdtheory.datasets.corrupted import TeacherData, teacher_split
+from kdtheory.datasets.data_config import DataConfig
 from kdtheory.datasets.image_dataset import ImageDataset, Split, encode_labels, normalize
 from kdtheory.datasets.loading import load
 from kdtheory.datasets.prepare import prepare
@@ -30,6 +31,7 @@ __all__ = [
     "NO_AUGMENTATION",
     "TASKS",
     "AugmentConfig",
+    "DataConfig",
     "ImageDataset",
     "NoiseKind",
     "OnProgress",

@@ -58,31 +58,31 @@ def student_kernel(
     Raises:
       KernelError: the kernel is singular at its precision; the message names the flag to change.
     """
-    outputs = "full" if config.kernel == "full" else "trace"
+    outputs = "full" if config.measuring.kernel == "full" else "trace"
     kernel = gram(
         apply_fn,
         variables,
         images,
         outputs=outputs,
-        method=config.ntk_method,
-        batch_size=config.ntk_batch_size,
-        dtype=config.ntk_dtype,
+        method=config.measuring.ntk_method,
+        batch_size=config.measuring.ntk_batch_size,
+        dtype=config.measuring.ntk_dtype,
         on_tile=on_tile,
     )
-    if config.kernel == "full":
+    if config.measuring.kernel == "full":
         trace_kernel = trace_of_full(kernel, num_outputs)
     else:
         trace_kernel = kernel
         kernel = kernel / kernel.dtype.type(num_outputs)
-    ridge = config.ridge * float(np.trace(kernel, dtype=np.float64)) / len(kernel)
+    ridge = config.measuring.ridge * float(np.trace(kernel, dtype=np.float64)) / len(kernel)
     try:
         factor = factorize(
-            kernel, ridge=ridge, num_outputs=num_outputs if config.kernel == "full" else 1
+            kernel, ridge=ridge, num_outputs=num_outputs if config.measuring.kernel == "full" else 1
         )
     except KernelError as error:
         raise KernelError(
             f"{error} (the run's --ridge is a multiple of the mean diagonal: raise it from "
-            f"{config.ridge:g}, or use --ntk-dtype float64)"
+            f"{config.measuring.ridge:g}, or use --ntk-dtype float64)"
         ) from error
     return StudentKernel(factor, trace_kernel)
 
@@ -94,9 +94,9 @@ def transform_targets(
 ) -> Float[np.ndarray, "n d"]:
     """Return targets centred, or relative to the initial predictions, as configured."""
     result = targets
-    if config.residual_targets:
+    if config.measuring.residual_targets:
         result = np.asarray(residual(result, initial_logits))
-    if config.centre_targets:
+    if config.measuring.centre_targets:
         result = np.asarray(centre(result))
     return result
 
@@ -116,7 +116,7 @@ def measure_supervisions(
     used = np.stack([transform_targets(target, initial_logits, config) for target in targets])
     count, n, d = used.shape
     factor = kernel.factor
-    if config.kernel == "full":
+    if config.measuring.kernel == "full":
         values = factor.complexity(used)
         complexity, adjusted, misfit = values.complexity, values.adjusted, values.residual
         trace = values.trace

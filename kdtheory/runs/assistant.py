@@ -22,10 +22,10 @@ def assistant_supervision(config: RunConfig, trainer: Trainer, teacher: TrainedT
       teacher: as it is after `teacher_stop` and `teacher_perturbation`.
     """
     return offline(
-        in_precision(trainer.model.apply, config.compute_dtype),
+        in_precision(trainer.model.apply, config.training.compute_dtype),
         teacher.trajectory.final(),
-        temperature=config.temperatures[-1],
-        alpha=config.alpha,
+        temperature=config.distillation.temperatures[-1],
+        alpha=config.distillation.alpha,
     )
 
 
@@ -47,9 +47,9 @@ def assistant_settings(
         "data_seed": None,
         "distilled_from": {
             **teachers,
-            "teacher_stop": config.teacher_stop,
-            "teacher_perturbation": config.teacher_perturbation,
+            "teacher_stop": config.teaching.teacher_stop,
+            "teacher_perturbation": config.teaching.teacher_perturbation,
         },
-        "temperature": config.temperatures[-1],
-        "alpha": config.alpha,
+        "temperature": config.distillation.temperatures[-1],
+        "alpha": config.distillation.alpha,
     }

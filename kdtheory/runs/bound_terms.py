@@ -44,7 +44,7 @@ def bounded_supervisions(context: SeedContext) -> list[BoundedSupervision]:
     for name, i in named:
         logits = teacher.logits[i]
         error = float(np.mean(decisions(logits["test"]) != dataset.test.labels))
-        for temperature in context.config.temperatures:
+        for temperature in context.config.distillation.temperatures:
             targets = context.targets_of(context.measured(logits), temperature)
             found.append(BoundedSupervision(name, temperature, teacher.steps[i], targets, error))
     return found
@@ -68,7 +68,7 @@ def bound_rows(context: SeedContext) -> list[Row]:
     factor = context.kernel_at_init().factor
     initial = context.initial_logits[:, 0].astype(np.float64)
     labels = np.asarray(context.ntk_examples.labels)
-    on_train = config.ntk_split == "train"
+    on_train = config.measuring.ntk_split == "train"
     supervisions = bounded_supervisions(context)
     # One factorisation serves all targets at once.
     targets = np.stack([each.targets[:, 0] for each in supervisions]).astype(np.float64)
@@ -91,7 +91,7 @@ def bound_rows(context: SeedContext) -> list[Row]:
             student,
             teacher_error=float(np.mean(hard != labels)),
             teacher_error_on_sample=True,
-            teacher_depends_on_sample=on_train and config.teacher_data != "validation",
+            teacher_depends_on_sample=on_train and config.teaching.teacher_data != "validation",
         ).best()
         rows.append({
             **context.row, "kind": "bound", "step": 0, "epoch": 0, "final": False,

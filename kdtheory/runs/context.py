@@ -63,12 +63,14 @@ class SeedContext:
     @property
     def ntk_split(self) -> Split:
         """The split whose first examples' kernel is measured."""
-        return self.dataset.train if self.config.ntk_split == "train" else self.dataset.test
+        return (
+            self.dataset.train if self.config.measuring.ntk_split == "train" else self.dataset.test
+        )
 
     @functools.cached_property
     def ntk_examples(self) -> Examples:
         """The examples whose kernel is measured."""
-        n, split = self.config.ntk_size, self.ntk_split
+        n, split = self.config.measuring.ntk_size, self.ntk_split
         return Examples(
             jnp.asarray(self.first_images(split, n)), jnp.asarray(split.labels[:n]), jnp.arange(n)
         )
@@ -88,7 +90,7 @@ class SeedContext:
         return predict_logits(
             self.student_trainer.model.apply,
             variables,
-            self.ntk_split.images[: self.config.ntk_size],
+            self.ntk_split.images[: self.config.measuring.ntk_size],
             mean=self.dataset.mean,
             std=self.dataset.std,
         )
@@ -135,14 +137,14 @@ class SeedContext:
             logits,
             self.ntk_examples.labels,
             temperature=temperature,
-            alpha=self.config.alpha,
-            form=self.config.target_form,
+            alpha=self.config.distillation.alpha,
+            form=self.config.measuring.target_form,
         )
         return np.asarray(targets)
 
     def measured(self, logits: SplitLogits) -> Float[np.ndarray, "m d"]:
         """Return what a network's logits are on the measuring examples."""
-        return logits[self.config.ntk_split][: self.config.ntk_size]
+        return logits[self.config.measuring.ntk_split][: self.config.measuring.ntk_size]
 
     @functools.cached_property
     def fixed_targets(self) -> dict[str, Float[np.ndarray, "n d"]]:
@@ -160,7 +162,7 @@ class SeedContext:
     @functools.cached_property
     def similarity_images(self) -> Float[np.ndarray, "n h w c"]:
         """The test examples on which the kernels of trained networks are compared."""
-        return self.first_images(self.dataset.test, self.config.similarity_size)
+        return self.first_images(self.dataset.test, self.config.measuring.similarity_size)
 
     def kernel_to_compare(
         self,
@@ -178,8 +180,8 @@ class SeedContext:
             variables,
             images,
             outputs="trace",
-            method=self.config.ntk_method,
-            batch_size=self.config.ntk_batch_size,
+            method=self.config.measuring.ntk_method,
+            batch_size=self.config.measuring.ntk_batch_size,
             dtype="float32",
             on_tile=on_tile,
         )

@@ -1,6 +1,5 @@
 """The demo: both tasks of the digits, every arm, one table."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from kdtheory.runs.store import (
 )
 
 #: The setting of the demo; why it is what it is stands in NOTES.
-DEMO = RunConfig(
+DEMO = RunConfig.of(
     dataset="digits",
     train_size=512,
     teacher="resnet8",
@@ -76,9 +75,7 @@ def run_demo(
     notes = SMOKE_NOTES if smoke else NOTES
     rows: list[Row] = []
     configs = {
-        task: dataclasses.replace(
-            config, task=task, points=points, seeds=seeds, out=str(out / task)
-        )
+        task: config.replace(task=task, points=points, seeds=seeds, out=str(out / task))
         for task, points in TASKS.items()
     }
     config_path = out / "config.json"
@@ -109,8 +106,7 @@ def run_demo(
 
 def smoke_config(config: RunConfig) -> RunConfig:
     """Return a configuration shrunk to seconds: the same line, numbers without meaning."""
-    return dataclasses.replace(
-        config,
+    return config.replace(
         teacher="mlp32x1",
         student="mlp16x1",
         train_size=64,

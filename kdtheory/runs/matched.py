@@ -74,7 +74,7 @@ def matched_schedules(
     kernel = context.kernel_at_init()
     schedules: dict[float, tuple[int, ...]] = {}
     checkpoints = [context.measured(logits) for logits in context.teacher.online.logits]
-    for temperature in context.config.temperatures:
+    for temperature in context.config.distillation.temperatures:
         measured = measure_supervisions(
             kernel,
             [

@@ -59,20 +59,20 @@ def augmentation_of(
       InputError: the run wants it and the data set has none, or the cutout is as large as an image.
     """
     side = min(dataset.image_shape[:2])
-    if config.cutout >= side:
+    if config.training.cutout >= side:
         raise InputError(
             f"cutout must be below the images' {side} pixels, or nothing is left of some; "
-            f"got {config.cutout}"
+            f"got {config.training.cutout}"
         )
-    cutout, mixup = config.cutout, config.mixup
-    own = config.teacher_augment if teacher else None
-    if not (config.augment if own is None else own):
+    cutout, mixup = config.training.cutout, config.training.mixup
+    own = config.teaching.teacher_augment if teacher else None
+    if not (config.training.augment if own is None else own):
         alone = dataclasses.replace(NO_AUGMENTATION, cutout=cutout, mixup=mixup)
         return None if alone == NO_AUGMENTATION else alone
-    usual = default_augmentation(config.dataset, dataset.image_shape)
+    usual = default_augmentation(config.data.dataset, dataset.image_shape)
     if usual == NO_AUGMENTATION:
         flag = "--augment" if own is None else "--teacher-augment"
-        raise InputError(f"{config.dataset} has no augmentation; leave {flag} out")
+        raise InputError(f"{config.data.dataset} has no augmentation; leave {flag} out")
     return dataclasses.replace(usual, cutout=cutout, mixup=mixup)
 
 
@@ -103,10 +103,12 @@ class Trainer:
         self.epochs = epochs
         self.augmentation = augmentation
         count = len(dataset.train) if examples is None else examples
-        self.epoch_steps = steps_per_epoch(count, config.batch_size)
-        self.length = config.steps_per_dispatch or default_steps_per_dispatch(self.epoch_steps)
+        self.epoch_steps = steps_per_epoch(count, config.training.batch_size)
+        self.length = config.training.steps_per_dispatch or default_steps_per_dispatch(
+            self.epoch_steps
+        )
         self._image_shape = dataset.image_shape
-        self._save_seconds = config.save_seconds
+        self._save_seconds = config.output.save_seconds
         self._optimizer: optax.GradientTransformation = make_optimizer(
             optimizer, epochs * self.epoch_steps
         )
@@ -114,10 +116,10 @@ class Trainer:
         self._chunk = make_train_chunk(
             self.model,
             self._optimizer,
-            batch_size=config.batch_size,
+            batch_size=config.training.batch_size,
             augmentation=augmentation,
             length=self.length,
-            compute_dtype=config.compute_dtype,
+            compute_dtype=config.training.compute_dtype,
         )
 
     @property

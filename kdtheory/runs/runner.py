@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from kdtheory.datasets import ImageDataset, load
+from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
@@ -39,41 +39,30 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
     Raises:
       InputError: the data is missing or damaged, or a size is above what there is.
     """
-    dataset = load(
-        config.dataset,
-        task=config.task,
-        data_dir=config.data_dir,
-        train_size=config.train_size,
-        validation_size=config.validation_size,
-        test_size=config.test_size,
-        test_fraction=config.test_fraction,
-        image_size=config.image_size,
-        label_noise=config.label_noise,
-        noise_kind=config.noise_kind,
-        seed=config.data_seed,
-        on_progress=None if progress is None else progress.reading,
-    )
+    dataset = config.data.load(None if progress is None else progress.reading)
     if not len(dataset.test):
-        raise InputError(f"{config.dataset} has no test examples; a run needs them")
+        raise InputError(f"{config.data.dataset} has no test examples; a run needs them")
     measured, which = (
-        (dataset.train, "training") if config.ntk_split == "train" else (dataset.test, "test")
+        (dataset.train, "training")
+        if config.measuring.ntk_split == "train"
+        else (dataset.test, "test")
     )
     for name, split, words in (
         ("ntk_size", measured, which),
         ("similarity_size", dataset.test, "test"),
     ):
-        if getattr(config, name) > len(split):
+        size = getattr(config.measuring, name)
+        if size > len(split):
             raise InputError(
-                f"{name} must be at most the {len(split)} {words} examples, "
-                f"got {getattr(config, name)}"
+                f"{name} must be at most the {len(split)} {words} examples, got {size}"
             )
-    if config.bounds and dataset.num_outputs != 1:
+    if config.measuring.bounds and dataset.num_outputs != 1:
         raise InputError(
             "the terms of the teacher-student bound are for binary tasks (--task first_half, ...); "
-            f"{config.task} has {dataset.num_outputs} outputs"
+            f"{config.data.task} has {dataset.num_outputs} outputs"
         )
-    if config.kernel == "full":
-        check_memory(config.ntk_size * dataset.num_outputs)
+    if config.measuring.kernel == "full":
+        check_memory(config.measuring.ntk_size * dataset.num_outputs)
     return dataset
 
 
@@ -95,7 +84,7 @@ def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
     Self-distillation's earlier round and the matched arm's pilot are the student trained on labels,
     whether that is an arm of the run or not.
 
-    >>> [arm.slug for arm in trained_arms(RunConfig(arms=("self",)))]
+    >>> [arm.slug for arm in trained_arms(RunConfig.of(arms=("self",)))]
     ['labels', 'self-tau1']
     """
     arms = config.arm_list()
@@ -104,16 +93,16 @@ def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
 
 def needs_labels_student(config: RunConfig) -> bool:
     """Return whether an arm's supervision is made from the student trained on labels."""
-    return bool({"self", "matched"} & set(config.arms))
+    return bool({"self", "matched"} & set(config.distillation.arms))
 
 
 def networks_of_seed(config: RunConfig) -> int:
     """Return how many networks a seed trains.
 
-    >>> networks_of_seed(RunConfig(arms=("self",)))
+    >>> networks_of_seed(RunConfig.of(arms=("self",)))
     3
     """
-    return 1 + (config.assistant is not None) + len(trained_arms(config))
+    return 1 + (config.distillation.assistant is not None) + len(trained_arms(config))
 
 
 def stored_seed(
@@ -121,9 +110,9 @@ def stored_seed(
 ) -> list[Row] | None:
     """Return a seed's rows if every one of them is stored, otherwise None."""
     teaching, teacher_steps = seen_points(config, trainers)
-    student_steps = student_points(trainers["student"], config.points)
+    student_steps = student_points(trainers["student"], config.measuring.points)
     units = [(store.unit(seed, teaching), teacher_steps)]
-    if config.bounds:
+    if config.measuring.bounds:
         units.append((store.unit(seed, "bounds"), [0]))
     units += [(store.unit(seed, arm.slug), student_steps) for arm in config.arm_list()]
     if not all(unit.has_rows(step) for unit, steps in units for step in steps):
@@ -146,11 +135,12 @@ def seed_context(
     """
     key = jax.random.key(seed)
     common: Row = {
-        "dataset": config.dataset, "task": config.task, "teacher": config.teacher,
-        "student": config.student, "settings": store.settings, "seed": seed,
+        "dataset": config.data.dataset, "task": config.data.task,
+        "teacher": config.distillation.teacher, "student": config.distillation.student,
+        "settings": store.settings, "seed": seed,
     }  # fmt: skip
-    if config.assistant is not None:
-        common["assistant"] = config.assistant
+    if config.distillation.assistant is not None:
+        common["assistant"] = config.distillation.assistant
     taught_by = teacher_of_seed(
         seed, config, dataset, data, trainers, store, progress, key=key, context=common
     )
@@ -159,7 +149,7 @@ def seed_context(
         common,
     )  # fmt: skip
     rows = list(taught_by.rows)
-    if config.bounds:
+    if config.measuring.bounds:
         bounds = store.unit(seed, "bounds")
         if not bounds.has_rows(0):
             bounds.write_rows(0, bound_rows(context))
@@ -197,17 +187,17 @@ def run_seeds(
     earlier: dict[int, EarlierRound] = {}
 
     def on_group(name: str, count: int) -> None:
-        title = f"students {config.student} together: {name}"
+        title = f"students {config.distillation.student} together: {name}"
         progress.network(title, trainer.total_steps, folder=name, together=count)
 
-    for group in arms_together(trained_arms(config), config.together):
+    for group in arms_together(trained_arms(config), config.training.together):
         students = [
             Student(seed, arm, store.unit(seed, arm.slug), context, earlier.get(seed))
             for seed, context in contexts.items()
             for arm in group
         ]
-        if config.together != "none":
-            points = student_points(trainer, config.points)
+        if config.training.together != "none":
+            points = student_points(trainer, config.measuring.points)
             train_together(
                 students,
                 trainer,
@@ -219,7 +209,7 @@ def run_seeds(
             )
         for seed, arm, unit, context, round_ in students:
             progress.network(
-                f"seed {seed}: student {config.student}, {arm.slug}",
+                f"seed {seed}: student {config.distillation.student}, {arm.slug}",
                 trainer.total_steps,
                 folder=f"{seed}-{arm.slug}",
             )
@@ -267,7 +257,7 @@ def run_study(
     """Run a configuration to its end, or continue it, and write its tables, figures and report.
 
     Args:
-      config: what to run; `config.out` is the folder.
+      config: what to run; `config.output.out` is the folder.
       fresh: start over: delete what is in the folder.
       title: heading of the report.
       notes: paragraphs for the report, such as how the setting was chosen.
@@ -281,23 +271,23 @@ def run_study(
       RunError: a non-finite loss, a damaged store, a full disk; what was stored stays.
       Terminated: SIGTERM; the state of the training is saved.
     """
-    if config.compilation_cache:
+    if config.output.compilation_cache:
         enable_compilation_cache()
     progress = RunProgress(
         quiet=quiet,
-        batch_size=config.batch_size,
-        events=Path(config.out) / "tensorboard" if config.tensorboard else None,
+        batch_size=config.training.batch_size,
+        events=Path(config.output.out) / "tensorboard" if config.output.tensorboard else None,
     )
     with handle_sigterm(), progress:
         dataset = load_dataset(config, progress)
         trainers = {
             **teacher_trainers(config, dataset),
             "student": Trainer(
-                config.student,
+                config.distillation.student,
                 dataset,
                 config,
-                config.student_optimizer,
-                config.epochs,
+                config.training.student_optimizer,
+                config.training.epochs,
                 augmentation_of(config, dataset),
             ),
         }
@@ -305,22 +295,23 @@ def run_study(
             trainer.check()
         with open_store(config, data=dataset.provenance, fresh=fresh) as store:
             config = store.config
-            progress.networks(config.seeds * networks_of_seed(config))
+            progress.networks(config.distillation.seeds * networks_of_seed(config))
             rows: list[Row] = []
-            all_seeds = range(config.seeds)
+            all_seeds = range(config.distillation.seeds)
             # One after another unless they train together: a seed's teacher stays in memory.
-            for seeds in [[s] for s in all_seeds] if config.together == "none" else [all_seeds]:
+            for seeds in (
+                [[s] for s in all_seeds] if config.training.together == "none" else [all_seeds]
+            ):
                 done = run_seeds(seeds, config, dataset, trainers, store, progress)
                 rows += [row for seed in seeds for row in done[seed]]
             store.write_rows(rows)
             progress.status("writing the report")
             write_all(
                 rows,
-                Path(config.out),
+                Path(config.output.out),
                 config={**to_json(config), "data": dict(dataset.provenance)},
                 provenance=read_provenance(store.out),
-                title=title
-                or f"{config.dataset}, {config.task}: {config.teacher} to {config.student}",
+                title=title or config.title,
                 notes=[*notes, *session_notes(store.out)],
             )
     return rows

@@ -63,7 +63,7 @@ def summarise(folder: Path) -> RunSummary:
         message = " ".join(str(error).split())
         return RunSummary(folder, "damaged", message, "", changed, ())
     done = {row["seed"] for row in rows}
-    state: State = "complete" if len(done) >= config.seeds else "interrupted"
+    state: State = "complete" if len(done) >= config.distillation.seeds else "interrupted"
     if _is_locked(folder):
         state = "running"
     accuracies: dict[str, list[float]] = {}
@@ -76,8 +76,8 @@ def summarise(folder: Path) -> RunSummary:
     return RunSummary(
         folder,
         state,
-        f"{config.dataset} {config.task}: {config.teacher} to {config.student}",
-        f"{len(done)} of {config.seeds}",
+        config.title,
+        f"{len(done)} of {config.distillation.seeds}",
         changed,
         means,
     )

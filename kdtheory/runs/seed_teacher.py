@@ -47,12 +47,15 @@ def teacher_examples(config: RunConfig, dataset: ImageDataset) -> Split:
       InputError: teacher_data and teacher_noise do not fit each other or the data.
     """
     split = teacher_split(
-        dataset, config.teacher_data, fraction=config.teacher_noise, seed=config.data_seed
+        dataset,
+        config.teaching.teacher_data,
+        fraction=config.teaching.teacher_noise,
+        seed=config.data.data_seed,
     )
-    if config.teacher_data == "validation" and config.batch_size > len(split):
+    if config.teaching.teacher_data == "validation" and config.training.batch_size > len(split):
         raise InputError(
             f"batch_size must be at most the {len(split)} validation examples that "
-            f"teacher_data 'validation' trains on, got {config.batch_size}"
+            f"teacher_data 'validation' trains on, got {config.training.batch_size}"
         )
     return split
 
@@ -63,29 +66,35 @@ def teacher_trainers(config: RunConfig, dataset: ImageDataset) -> dict[str, Trai
     Raises:
       InputError: a setting of the teacher that does not fit the data.
     """
-    epochs = config.teacher_epochs or config.epochs
+    epochs = config.teaching.teacher_epochs or config.training.epochs
     augmentation = augmentation_of(config, dataset, teacher=True)
     trainers = {
         "teacher": Trainer(
-            config.teacher, dataset, config, config.teacher_optimizer, epochs, augmentation,
+            config.distillation.teacher, dataset, config, config.teaching.teacher_optimizer,
+            epochs, augmentation,
             examples=len(teacher_examples(config, dataset)),
         )
     }  # fmt: skip
-    if config.assistant is not None:
+    if config.distillation.assistant is not None:
         trainers["assistant"] = Trainer(
-            config.assistant, dataset, config, config.teacher_optimizer, epochs, augmentation
+            config.distillation.assistant,
+            dataset,
+            config,
+            config.teaching.teacher_optimizer,
+            epochs,
+            augmentation,
         )
     _, steps = seen_points(config, trainers)
-    thinned(steps, config.online_checkpoints)
+    thinned(steps, config.teaching.online_checkpoints)
     return trainers
 
 
 def seen_points(config: RunConfig, trainers: Mapping[str, Trainer]) -> tuple[str, list[int]]:
     """Return the name of the network that teaches the students, and its checkpoints' steps."""
-    name = "teacher" if config.assistant is None else "assistant"
-    points = teacher_points(trainers[name], config.teacher_checkpoints)
+    name = "teacher" if config.distillation.assistant is None else "assistant"
+    points = teacher_points(trainers[name], config.teaching.teacher_checkpoints)
     if name == "teacher":
-        points = kept_points(points, trainers[name].total_steps, config.teacher_stop)
+        points = kept_points(points, trainers[name].total_steps, config.teaching.teacher_stop)
     return name, points
 
 
@@ -115,10 +124,10 @@ def teacher_of_seed(
       context: what every row says besides the measurement.
     """
     trainer, own = trainers["teacher"], store.unit(seed, "teacher")
-    label = f"seed {seed}: teacher {config.teacher}"
+    label = f"seed {seed}: teacher {config.distillation.teacher}"
     settings = training_settings(config, trainer, dataset)
-    points = teacher_points(trainer, config.teacher_checkpoints)
-    kept = kept_points(points, trainer.total_steps, config.teacher_stop)
+    points = teacher_points(trainer, config.teaching.teacher_checkpoints)
+    kept = kept_points(points, trainer.total_steps, config.teaching.teacher_stop)
     progress.network(label, trainer.total_steps, folder=f"{seed}-teacher")
     with _unit(config, settings, own, label, seed, "teacher", progress) as unit:
         teacher = train_teacher(
@@ -129,23 +138,25 @@ def teacher_of_seed(
             _teacher_data(config, dataset, data),
             key=jax.random.fold_in(key, _TEACHER),
             # Nobody else will want what comes after the stop of a run's own teacher.
-            points=points if config.teachers else kept,
+            points=points if config.teaching.teachers else kept,
             kept=kept,
-            online_checkpoints=config.online_checkpoints if config.assistant is None else None,
+            online_checkpoints=config.teaching.online_checkpoints
+            if config.distillation.assistant is None
+            else None,
             label=f"teacher, seed {seed}",
             perturbation=_perturbation(config, key, own),
             on_step=progress.step,
             on_rows=progress.measured,
         )
     progress.network_done()
-    if config.assistant is None:
+    if config.distillation.assistant is None:
         rows = teacher_rows(teacher, trainer, own, dataset, context)
         return SeedTeacher(trainer, teacher, rows)
 
     assistant_trainer, own = trainers["assistant"], store.unit(seed, "assistant")
-    label = f"seed {seed}: assistant {config.assistant}"
+    label = f"seed {seed}: assistant {config.distillation.assistant}"
     plain = training_settings(config, assistant_trainer, dataset)
-    points = teacher_points(assistant_trainer, config.teacher_checkpoints)
+    points = teacher_points(assistant_trainer, config.teaching.teacher_checkpoints)
     progress.network(label, assistant_trainer.total_steps, folder=f"{seed}-assistant")
     shared = assistant_settings(config, plain, settings)
     with _unit(config, shared, own, label, seed, "assistant", progress) as unit:
@@ -158,7 +169,7 @@ def teacher_of_seed(
             key=jax.random.fold_in(key, _ASSISTANT),
             points=points,
             kept=points,
-            online_checkpoints=config.online_checkpoints,
+            online_checkpoints=config.teaching.online_checkpoints,
             label=f"assistant, seed {seed}",
             on_step=progress.step,
             on_rows=progress.measured,
@@ -175,26 +186,26 @@ def _unit(
     progress: RunProgress,
 ) -> contextlib.AbstractContextManager[Unit]:  # fmt: skip
     """Return the context that gives a network's folder: the run's own, or the shared one."""
-    if config.teachers is None:
+    if config.teaching.teachers is None:
         return contextlib.nullcontext(own)
     return shared_unit(
-        Path(config.teachers), settings, seed=seed, name=name,
+        Path(config.teaching.teachers), settings, seed=seed, name=name,
         on_wait=lambda: progress.status(f"{label}: waiting for another run that works on it"),
     )  # fmt: skip
 
 
 def _teacher_data(config: RunConfig, dataset: ImageDataset, data: TrainingData) -> TrainingData:
     """Return the teacher's training split on the device; it shares what it can with students'."""
-    if config.teacher_data == "train":
+    if config.teaching.teacher_data == "train":
         return data
     split = teacher_examples(config, dataset)
-    if config.teacher_data == "validation":
+    if config.teaching.teacher_data == "validation":
         return training_data(split, mean=dataset.mean, std=dataset.std)
     return data._replace(labels=jnp.asarray(split.labels))
 
 
 def _perturbation(config: RunConfig, key: jax.Array, unit: Unit) -> Perturbation | None:
-    if not config.teacher_perturbation:
+    if not config.teaching.teacher_perturbation:
         return None
     noise_key = jax.random.fold_in(key, _PERTURBATION)
-    return Perturbation(config.teacher_perturbation, noise_key, unit)
+    return Perturbation(config.teaching.teacher_perturbation, noise_key, unit)

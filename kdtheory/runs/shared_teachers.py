@@ -19,6 +19,7 @@ from typing import Any
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, RunError
 from kdtheory.runs.config import RunConfig
+from kdtheory.runs.identity import BEFORE, first_settings
 from kdtheory.runs.network import Trainer
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import FolderBusyError, Unit, locked_folder, write_atomic
@@ -45,23 +46,25 @@ def training_settings(config: RunConfig, trainer: Trainer, dataset: ImageDataset
     Returns:
       JSON's types only.
     """
-    corrupted = config.teacher_data not in ("train", "validation")
+    corrupted = config.teaching.teacher_data not in ("train", "validation")
     augmentation = trainer.augmentation
     return {
-        "dataset": config.dataset,
-        "task": config.task,
+        "dataset": config.data.dataset,
+        "task": config.data.task,
         "data": str(dataset.provenance["sha256"]),
         "model": trainer.name,
-        "optimizer": dataclasses.asdict(config.teacher_optimizer),
+        "optimizer": first_settings(
+            dataclasses.asdict(config.teaching.teacher_optimizer), BEFORE["teacher_optimizer"]
+        ),
         "epochs": trainer.epochs,
-        "checkpoints": len(teacher_points(trainer, config.teacher_checkpoints)),
-        "batch_size": config.batch_size,
+        "checkpoints": len(teacher_points(trainer, config.teaching.teacher_checkpoints)),
+        "batch_size": config.training.batch_size,
         "augmentation": None if augmentation is None else dataclasses.asdict(augmentation),
-        "compute_dtype": config.compute_dtype,
+        "compute_dtype": config.training.compute_dtype,
         "steps_per_dispatch": trainer.length,
-        "teacher_data": config.teacher_data,
-        "teacher_noise": config.teacher_noise,
-        "data_seed": config.data_seed if corrupted else None,
+        "teacher_data": config.teaching.teacher_data,
+        "teacher_noise": config.teaching.teacher_noise,
+        "data_seed": config.data.data_seed if corrupted else None,
     }
 
 

@@ -13,7 +13,6 @@ killed run leaves nothing torn and continues where it was.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ import numpy as np
 
 from kdtheory.errors import InputError, RunError
 from kdtheory.runs.config import RunConfig, extended, read_config, to_json
+from kdtheory.runs.identity import settings_hash
 from kdtheory.runs.provenance import provenance
 
 Row = dict[str, Any]
@@ -206,7 +206,7 @@ def open_store(
     """Open a run's folder for writing, and lock it against other processes.
 
     Args:
-      config: the run; `config.out` names the folder.
+      config: the run; `config.output.out` names the folder.
       data: provenance of the data set, with its fingerprint "sha256".
       fresh: delete what an earlier run left there.
 
@@ -215,7 +215,7 @@ def open_store(
         are no run's.
       RunError: another process works there, or the folder cannot be written.
     """
-    out = Path(config.out)
+    out = Path(config.output.out)
     config_path, data_path = out / "config.json", out / "data.json"
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if names and ".lock" not in names:
@@ -234,13 +234,7 @@ def open_store(
         write_atomic(config_path, json.dumps(to_json(config), indent=2) + "\n")
         write_atomic(data_path, json.dumps(dict(data), indent=2) + "\n")
         _add_provenance(out)
-        # Only what differs from the defaults: a setting that a later version adds, left at its
-        # default, does not make another run of a stored one.
-        defaults = RunConfig().identity()
-        changed = {k: v for k, v in config.identity().items() if v != defaults[k]}
-        identity = json.dumps({**changed, **fingerprint}, sort_keys=True)
-        # The letter first: readers of CSV would take some hashes for numbers.
-        settings = "s" + hashlib.sha256(identity.encode()).hexdigest()[:7]
+        settings = settings_hash(config.identity(), fingerprint["data"])
         yield RunStore(out, config, settings)
 
 

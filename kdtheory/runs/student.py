@@ -53,7 +53,7 @@ def _train_loss(
         logits["train"],
         teacher_logits["train"],
         labels,
-        alpha=context.config.alpha,
+        alpha=context.config.distillation.alpha,
         temperature=arm.temperature,
     )
     return float(losses.mean())
@@ -128,7 +128,7 @@ def measure(
     supervising = teacher_logits_at(arm, step, context, earlier)
     student_row = {
         **common, "kind": "student",
-        "alpha": None if arm.temperature is None else config.alpha,
+        "alpha": None if arm.temperature is None else config.distillation.alpha,
         "train_loss": _train_loss(arm, logits, supervising, context),
         **accuracies(logits, dataset),
         "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
@@ -141,7 +141,7 @@ def measure(
     }  # fmt: skip
     if arm.name == "matched":
         student_row["schedule"] = list(online_steps(arm, context, earlier))
-    if final and config.similarity_size:
+    if final and config.measuring.similarity_size:
         student_row |= _test_similarities(variables, context, on_tile)
     return [
         student_row,
@@ -192,10 +192,10 @@ def train_student(
       on_rows: called with (step, rows) after each point that is measured now.
     """
     trainer, config = context.student_trainer, context.config
-    points = student_points(trainer, config.points)
+    points = student_points(trainer, config.measuring.points)
     variables: Variables | None = None
     learned: dict[int, np.ndarray] = {}
-    is_pilot = arm.name == "labels" and "matched" in config.arms
+    is_pilot = arm.name == "labels" and "matched" in config.distillation.arms
     for step, variables in trainer.train(
         unit, provider_of(arm, context, earlier), context.data,
         init_key=context.init_key, train_key=jax.random.fold_in(context.key, 2),
@@ -221,6 +221,6 @@ def earlier_round(student: TrainedStudent, context: SeedContext) -> EarlierRound
         context.dataset,
         label=student_label(Arm("labels", None), context),
     )
-    matched = "matched" in context.config.arms
+    matched = "matched" in context.config.distillation.arms
     schedules = matched_schedules(context, student.learned) if matched else {}
     return EarlierRound(student.variables, logits, schedules)

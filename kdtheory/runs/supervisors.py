@@ -43,9 +43,9 @@ def provider_of(arm: Arm, context: SeedContext, earlier: EarlierRound | None) ->
     """
     if arm.temperature is None:
         return Labels(context.dataset.num_outputs)
-    mixture = {"temperature": arm.temperature, "alpha": context.config.alpha}
+    mixture = {"temperature": arm.temperature, "alpha": context.config.distillation.alpha}
     table = context.teacher_table
-    dtype = context.config.compute_dtype
+    dtype = context.config.training.compute_dtype
     if arm.name == "self":
         assert earlier is not None
         if table is not None:
@@ -102,7 +102,7 @@ def supervisions(
     arms = [
         Arm(name, temperature)
         for name in ("offline", "online")
-        for temperature in context.config.temperatures
+        for temperature in context.config.distillation.temperatures
     ]
     if arm.name in ("self", "matched"):
         arms.append(arm)

@@ -1,6 +1,5 @@
 """The teacher-student bound on images as n grows: where does it say anything?"""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -70,8 +69,8 @@ def cases(size: Size) -> dict[str, RunConfig]:
     if size != "smoke":
         tasks.append((setting("small", points=2, bounds=True, **_DIGITS), _DIGIT_SIZES))
     return {
-        f"{task.dataset}-{task.task}-n{n}": dataclasses.replace(
-            task, ntk_size=n, arms=("labels", "offline") if n == sizes[0] else ("labels",)
+        f"{task.data.dataset}-{task.data.task}-n{n}": task.replace(
+            ntk_size=n, arms=("labels", "offline") if n == sizes[0] else ("labels",)
         )
         for task, sizes in tasks
         for n in sizes

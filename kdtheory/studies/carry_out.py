@@ -5,7 +5,6 @@ out/teachers/        the teachers that the runs share
 out/table.md, ...    tables, figures, summary.md, report.html, config.json, provenance.json
 """
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +45,7 @@ def configured_cases(
     if seeds is not None:
         changes["seeds"] = seeds
     return tuple(
-        Case(name=name, config=dataclasses.replace(config, out=str(runs / name), **changes))
+        Case(name=name, config=config.replace(out=str(runs / name), **changes))
         for name, config in study.cases(size).items()
     )
 
@@ -97,7 +96,8 @@ def carry_out(
     else:
         _as_jobs(cases, out, launcher, workers, slurm, _teller(study, quiet))
     rows: dict[str, list[Row]] = {
-        case.name: list(read_rows(Path(case.config.out) / "rows.jsonl").rows) for case in cases
+        case.name: list(read_rows(Path(case.config.output.out) / "rows.jsonl").rows)
+        for case in cases
     }
     analysis = study.analyse(rows)
     with locked_folder(out):
@@ -113,7 +113,9 @@ def carry_out(
             },
             provenance={
                 "analysis": provenance(),
-                "runs": {case.name: read_provenance(Path(case.config.out)) for case in cases},
+                "runs": {
+                    case.name: read_provenance(Path(case.config.output.out)) for case in cases
+                },
             },
         )
     return analysis

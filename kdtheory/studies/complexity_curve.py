@@ -1,6 +1,5 @@
 """The paper's figure: the complexity of each kind of supervision along the student's training."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -49,8 +48,8 @@ def cases(size: Size) -> dict[str, RunConfig]:
         points={"smoke": 3, "small": 11, "full": 11}[size],
     )
     # Every supervision is measured on the student of the labels, so that one arm is enough there.
-    arms = train.arms if size == "full" else ("labels",)
-    return {TRAIN: train, TEST: dataclasses.replace(train, ntk_split="test", arms=arms)}
+    arms = train.distillation.arms if size == "full" else ("labels",)
+    return {TRAIN: train, TEST: train.replace(ntk_split="test", arms=arms)}
 
 
 def analyse(case_rows: CaseRows) -> Analysis:

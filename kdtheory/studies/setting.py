@@ -13,7 +13,7 @@ from kdtheory.training import OptimizerConfig
 
 #: Two cores: an eighth of CIFAR-100, a small teacher trained with augmentation, the weakest student
 #: without, so that its targets are fixed and its teacher's logits are read off a table.
-SMALL = RunConfig(
+SMALL = RunConfig.of(
     dataset="cifar100",
     task="first_half",
     train_size=6_000,
@@ -33,8 +33,7 @@ SMALL = RunConfig(
 
 #: Two cores, for studies that train many teachers: even against odd handwritten digits, where a
 #: teacher takes seconds. On binary CIFAR-100 each would take five minutes a seed.
-DIGITS = dataclasses.replace(
-    SMALL,
+DIGITS = SMALL.replace(
     dataset="digits",
     task="even_odd",
     train_size=512,
@@ -49,8 +48,7 @@ DIGITS = dataclasses.replace(
 )
 
 #: The paper's sizes.
-FULL = dataclasses.replace(
-    SMALL,
+FULL = SMALL.replace(
     train_size=None,
     validation_size=0,
     test_size=None,
@@ -64,7 +62,7 @@ FULL = dataclasses.replace(
 )
 
 #: Made-up images and networks of a few units: everything runs, nothing is learnt.
-SMOKE = RunConfig(
+SMOKE = RunConfig.of(
     dataset="synthetic",
     task="odd_even",
     train_size=32,
@@ -91,7 +89,7 @@ def setting(size: Size, **changes: Any) -> RunConfig:
     >>> setting("small", temperatures=(4.0,)).teacher
     'resnet8'
     """
-    return dataclasses.replace(_SETTINGS[size], **changes)
+    return _SETTINGS[size].replace(**changes)
 
 
 def many_teachers_setting(size: Size, **changes: Any) -> RunConfig:

@@ -1,7 +1,5 @@
 """Complexities of a run against a kernel that is known exactly."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +31,7 @@ def variables():
 @pytest.mark.parametrize("kernel", ["full", "trace"])
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
 def test_linear_model(images, variables, kernel, ridge):
-    config = RunConfig(kernel=kernel, ridge=ridge, ntk_size=N, ntk_dtype="float64")
+    config = RunConfig.of(kernel=kernel, ridge=ridge, ntk_size=N, ntk_dtype="float64")
     factored = student_kernel(linear, variables, images, config, D)
     x = images.reshape(N, -1).astype(np.float64)
     np.testing.assert_allclose(factored.trace_kernel, D * x @ x.T, rtol=1e-6)
@@ -53,14 +51,14 @@ def test_linear_model(images, variables, kernel, ridge):
 
 
 def test_centred_and_residual_targets_change_the_value_as_they_should(images, variables):
-    config = RunConfig(ntk_size=N, residual_targets=True, centre_targets=True)
+    config = RunConfig.of(ntk_size=N, residual_targets=True, centre_targets=True)
     kernel = student_kernel(linear, variables, images, config, D)
     initial = np.asarray(linear(variables, jnp.asarray(images)))
     labels = np.zeros(N, np.int32)
     # The initial predictions themselves, shifted: nothing is left to learn.
     (nothing,) = measure_supervisions(kernel, [initial + np.float32(2)], labels, initial, config)
     assert nothing.complexity < 1e-8
-    plain = dataclasses.replace(config, residual_targets=False, centre_targets=False)
+    plain = config.replace(residual_targets=False, centre_targets=False)
     (something,) = measure_supervisions(kernel, [initial], labels, initial, plain)
     # f = X w: its complexity is ||w||^2 up to what X does not span.
     assert 0 < something.complexity <= float((variables["params"] ** 2).sum()) * (1 + 1e-5)
@@ -75,4 +73,4 @@ def test_trace_of_full(images, variables):
 def test_a_singular_kernel_names_the_flag(variables, images):
     twice = np.concatenate([images[:3], images[:3]])
     with pytest.raises(KernelError, match="--ridge"):
-        student_kernel(linear, variables, twice, RunConfig(ridge=0.0), D)
+        student_kernel(linear, variables, twice, RunConfig.of(ridge=0.0), D)

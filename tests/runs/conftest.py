@@ -1,13 +1,11 @@
 """A configuration small enough to run the whole line in seconds."""
 
-import dataclasses
-
 import pytest
 
 from kdtheory.runs import RunConfig
 
 #: Every arm; the tests shrink or change it further.
-TINY = RunConfig(
+TINY = RunConfig.of(
     dataset="synthetic", task="full", train_size=32, validation_size=8, test_size=16,
     teacher="mlp16x1", student="mlp8x1", temperatures=(1.0, 4.0), epochs=4,
     teacher_checkpoints=4, batch_size=8, seeds=1, points=3, ntk_size=16, ridge=1e-2,
@@ -21,7 +19,7 @@ def finished_once(tmp_path_factory):
     from kdtheory.runs import run_study
 
     out = tmp_path_factory.mktemp("finished") / "run"
-    run_study(dataclasses.replace(TINY, out=str(out)), quiet=True)
+    run_study(TINY.replace(out=str(out)), quiet=True)
     return out
 
 
@@ -34,4 +32,4 @@ def tiny_anywhere():
 @pytest.fixture
 def tiny(tmp_path):
     """The tiny configuration, with a folder of the test's own."""
-    return dataclasses.replace(TINY, out=str(tmp_path / "run"))
+    return TINY.replace(out=str(tmp_path / "run"))

@@ -1,6 +1,5 @@
 """A configuration survives its own file, and bad settings are named."""
 
-import dataclasses
 import json
 
 import pytest
@@ -11,7 +10,7 @@ from kdtheory.training import OptimizerConfig
 
 
 def test_round_trip_through_the_file(tmp_path):
-    config = RunConfig(
+    config = RunConfig.of(
         task="odd_even", temperatures=(2.0, 8.0), arms=("online",), train_size=100,
         student_optimizer=OptimizerConfig(optimizer="adam", learning_rate=1e-3), augment=True,
     )  # fmt: skip
@@ -21,7 +20,10 @@ def test_round_trip_through_the_file(tmp_path):
 
 
 def test_whole_numbers_serve_as_real_ones():
-    assert from_json({"temperatures": [1, 4], "label_noise": 0}).temperatures == (1.0, 4.0)
+    assert from_json({"temperatures": [1, 4], "label_noise": 0}).distillation.temperatures == (
+        1.0,
+        4.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,10 +31,10 @@ def test_whole_numbers_serve_as_real_ones():
     [
         (
             {"epoch": 3},
-            "unknown setting in file: 'epoch'; did you mean 'epochs'. known: alpha, arms",
+            "unknown setting in file: 'epoch'; did you mean 'epochs'. known: accuracy_points",
         ),
         ({"epochs": "three"}, "file: .*epochs"),
-        ({"kernel": "block"}, "'block'; known: full, trace"),
+        ({"kernel": "block"}, "'block'; known: full, none, trace"),
         ({"arms": ["labels", "online2"]}, "online2"),
         ({"arms": []}, "at least one arm"),
         ({"temperatures": [0.0]}, "temperature tau must be above 0"),
@@ -54,7 +56,7 @@ def test_bad_settings(values, message):
 
 
 def test_close_temperatures_have_folders_of_their_own():
-    arms = RunConfig(arms=("online",), temperatures=(1.0, 1.0000001)).arm_list()
+    arms = RunConfig.of(arms=("online",), temperatures=(1.0, 1.0000001)).arm_list()
     assert len({arm.slug for arm in arms}) == 2
 
 
@@ -79,12 +81,12 @@ def test_a_missing_file(tmp_path):
 
 
 def test_arms_come_with_their_temperatures_and_labels_first():
-    arms = RunConfig(arms=("self", "online", "labels"), temperatures=(1.0, 4.0)).arm_list()
+    arms = RunConfig.of(arms=("self", "online", "labels"), temperatures=(1.0, 4.0)).arm_list()
     assert [arm.slug for arm in arms] == ["labels", "online-tau1", "online-tau4", "self-tau1"]
 
 
 def test_identity_ignores_what_only_extends_a_run():
     config = RunConfig()
-    extended = dataclasses.replace(config, seeds=9, arms=("labels",), out="elsewhere")
+    extended = config.replace(seeds=9, arms=("labels",), out="elsewhere")
     assert config.identity() == extended.identity()
-    assert config.identity() != dataclasses.replace(config, ridge=0.5).identity()
+    assert config.identity() != config.replace(ridge=0.5).identity()

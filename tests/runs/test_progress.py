@@ -1,6 +1,5 @@
 """What a run shows, and the event files that TensorBoard reads."""
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -127,18 +126,18 @@ def test_a_network_that_went_back_is_counted_once(tmp_path, clock):
 def test_without_the_extra_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(InputError, match=r"pip install 'kdtheory\[tensorboard\]'") as caught:
-        run_study(RunConfig(tensorboard=True, out=str(tmp_path / "run")), quiet=True)
+        run_study(RunConfig.of(tensorboard=True, out=str(tmp_path / "run")), quiet=True)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_with_cutout_and_mixup_writes_event_files(tiny):
-    config = dataclasses.replace(
-        tiny, arms=("online",), temperatures=(4.0,), cutout=2, mixup=0.4, tensorboard=True
+    config = tiny.replace(
+        arms=("online",), temperatures=(4.0,), cutout=2, mixup=0.4, tensorboard=True
     )
     assert "tensorboard" not in config.identity()
     rows = run_study(config, quiet=True)
-    out = Path(tiny.out) / "tensorboard"
+    out = Path(tiny.output.out) / "tensorboard"
     assert {path.name for path in out.iterdir()} == {"0-teacher", "0-online-tau4"}
     found = scalars_in(out / "0-online-tau4")
     (last,) = [row for row in rows if row["kind"] == "student" and row["final"]
@@ -151,7 +150,7 @@ def test_a_run_with_cutout_and_mixup_writes_event_files(tiny):
     ]  # fmt: skip
     assert found["adjusted_complexity/online-tau4"][-1][1] == pytest.approx(adjusted, rel=1e-6)
     assert len(scalars_in(out / "0-teacher")["accuracy/train"]) == 4
-    delete_run(Path(tiny.out))
+    delete_run(Path(tiny.output.out))
     assert not out.exists()
 
 
@@ -161,9 +160,9 @@ def test_a_run_with_cutout_and_mixup_writes_event_files(tiny):
 )
 def test_numbers_out_of_range(setting, message):
     with pytest.raises(InputError, match=message):
-        RunConfig(**setting)
+        RunConfig.of(**setting)
 
 
 def test_a_cutout_as_large_as_the_images_is_refused(tiny):
     with pytest.raises(InputError, match=r"cutout must be below the images' \d+ pixels"):
-        run_study(dataclasses.replace(tiny, cutout=32), quiet=True)
+        run_study(tiny.replace(cutout=32), quiet=True)

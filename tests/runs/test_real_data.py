@@ -1,6 +1,5 @@
 """The line on the real CIFAR-100, where $KDTHEORY_DATA_DIR has it."""
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -17,8 +16,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_binary_cifar100(tiny):
-    config = dataclasses.replace(
-        tiny, dataset="cifar100", task="first_half", data_dir=None, augment=True, train_size=128,
+    config = tiny.replace(
+        dataset="cifar100", task="first_half", data_dir=None, augment=True, train_size=128,
         validation_size=16, test_size=32, batch_size=64, arms=("labels", "online"), epochs=2,
         temperatures=(4.0,), points=2, student="lenet5x1",
     )  # fmt: skip
@@ -40,8 +39,7 @@ def test_binary_cifar100(tiny):
 @pytest.mark.slow
 def test_a_hundred_classes_by_the_mean_kernel(tiny):
     """n d = 12,800 outputs: the kernel summed over outputs keeps it small."""
-    config = dataclasses.replace(
-        tiny, dataset="cifar100", task="full", train_size=400, validation_size=100,
+    config = tiny.replace(dataset="cifar100", task="full", train_size=400, validation_size=100,
         test_size=100, batch_size=100, kernel="trace", ntk_size=128, student="lenet5x1",
         arms=("labels", "offline"), points=2,
     )  # fmt: skip

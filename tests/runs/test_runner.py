@@ -1,6 +1,5 @@
 """The whole line at its smallest: rows, files, resumption bit for bit, a folder that is taken."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,13 +21,13 @@ def without_times(out):
 @pytest.fixture
 def finished(finished_once, tiny):
     """A run that has ended, in a folder of the test's own."""
-    shutil.copytree(finished_once, tiny.out)
+    shutil.copytree(finished_once, tiny.output.out)
     return tiny
 
 
 def test_the_whole_line(tiny):
     rows = run_study(tiny, quiet=True)
-    out = Path(tiny.out)
+    out = Path(tiny.output.out)
     for name in (
         "table.md", "table.csv", "table.tex", "table.html", "rows.jsonl", "config.json",
         "provenance.json", "complexity.png", "accuracy.png", "report.html",
@@ -53,7 +52,7 @@ def test_the_whole_line(tiny):
 
 
 def test_online_meets_offline_at_the_end(finished):
-    rows = read_rows(Path(finished.out)).rows
+    rows = read_rows(Path(finished.output.out)).rows
     values = {
         (row["supervision"], row["supervision_temperature"]): row["complexity"]
         for row in rows
@@ -65,17 +64,17 @@ def test_online_meets_offline_at_the_end(finished):
 
 
 def test_every_arm_starts_from_the_same_student(finished):
-    rows = read_rows(Path(finished.out)).rows
+    rows = read_rows(Path(finished.output.out)).rows
     first = [row for row in rows if row["kind"] == "student" and row["step"] == 0]
     assert len({row["test_kl"] for row in first}) == 1
 
 
 def test_a_second_call_reuses_everything(finished, monkeypatch):
-    before = without_times(finished.out)
+    before = without_times(finished.output.out)
     monkeypatch.setattr(network, "run", None)  # nothing may be trained
     run_study(finished, quiet=True)
-    assert without_times(finished.out) == before
-    sessions = json.loads((Path(finished.out) / "provenance.json").read_text())["sessions"]
+    assert without_times(finished.output.out) == before
+    sessions = json.loads((Path(finished.output.out) / "provenance.json").read_text())["sessions"]
     assert len(sessions) == 2
 
 
@@ -88,9 +87,9 @@ class Killed(BaseException):
     "at", [pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow), 27]
 )
 def test_a_killed_run_resumes_to_the_same_rows(tiny, tmp_path, monkeypatch, at):
-    tiny = dataclasses.replace(tiny, arms=("labels", "online"), temperatures=(4.0,))
+    tiny = tiny.replace(arms=("labels", "online"), temperatures=(4.0,))
     run_study(tiny, quiet=True)
-    again = dataclasses.replace(tiny, out=str(tmp_path / "killed"), save_seconds=0.0)
+    again = tiny.replace(out=str(tmp_path / "killed"), save_seconds=0.0)
     written = 0
     original = Checkpoints.save
 
@@ -106,43 +105,43 @@ def test_a_killed_run_resumes_to_the_same_rows(tiny, tmp_path, monkeypatch, at):
         with pytest.raises(Killed):
             run_study(again, quiet=True)
     run_study(again, quiet=True)
-    assert without_times(again.out) == without_times(tiny.out)
+    assert without_times(again.output.out) == without_times(tiny.output.out)
 
 
 def test_lost_rows_are_measured_again_to_the_same_values(finished):
-    before = without_times(finished.out)
-    for path in Path(finished.out).glob("seeds/0/online-tau4/rows-*.jsonl"):
+    before = without_times(finished.output.out)
+    for path in Path(finished.output.out).glob("seeds/0/online-tau4/rows-*.jsonl"):
         path.unlink()
     run_study(finished, quiet=True)
-    assert without_times(finished.out) == before
+    assert without_times(finished.output.out) == before
 
 
 def test_more_seeds_and_arms_extend_a_run_and_fewer_lose_nothing(tiny):
-    few = dataclasses.replace(tiny, arms=("labels",))
+    few = tiny.replace(arms=("labels",))
     run_study(few, quiet=True)
-    rows = run_study(dataclasses.replace(few, arms=("online",), seeds=2), quiet=True)
+    rows = run_study(few.replace(arms=("online",), seeds=2), quiet=True)
     assert {row["seed"] for row in rows} == {0, 1}
     assert {row["arm"] for row in rows if row["kind"] == "student"} == {"labels", "online"}
     assert run_study(few, quiet=True) == rows
 
 
 def test_fewer_arms_and_self_without_labels(tiny):
-    rows = run_study(dataclasses.replace(tiny, arms=("self",)), quiet=True)
+    rows = run_study(tiny.replace(arms=("self",)), quiet=True)
     assert {row["arm"] for row in rows if row["kind"] == "student"} == {"self"}
 
 
 def test_another_configuration_is_refused_and_nothing_is_lost(finished):
-    before = without_times(finished.out)
-    other = dataclasses.replace(finished, ridge=0.5, epochs=2)
+    before = without_times(finished.output.out)
+    other = finished.replace(ridge=0.5, epochs=2)
     with pytest.raises(InputError, match=r"epochs: 4 there, 2 asked; ridge: 0.01 there, 0.5"):
         run_study(other, quiet=True)
-    assert without_times(finished.out) == before
+    assert without_times(finished.output.out) == before
     run_study(other, fresh=True, quiet=True)
-    assert without_times(finished.out) != before
+    assert without_times(finished.output.out) != before
 
 
 def test_a_folder_of_something_else_is_refused(tiny):
-    out = Path(tiny.out)
+    out = Path(tiny.output.out)
     out.mkdir(parents=True)
     (out / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match="no run"):
@@ -155,30 +154,29 @@ def test_a_folder_of_something_else_is_refused(tiny):
 
 
 def test_fresh_deletes_only_what_a_run_writes(finished):
-    note = Path(finished.out) / "my_notes.txt"
+    note = Path(finished.output.out) / "my_notes.txt"
     note.write_text("precious")
-    run_study(dataclasses.replace(finished, arms=("labels",)), fresh=True, quiet=True)
+    run_study(finished.replace(arms=("labels",)), fresh=True, quiet=True)
     assert note.read_text() == "precious"
-    assert not (Path(finished.out) / "seeds" / "0" / "self-tau1").exists()
+    assert not (Path(finished.output.out) / "seeds" / "0" / "self-tau1").exists()
 
 
 def test_other_data_under_the_same_name_are_refused(finished):
-    path = Path(finished.out) / "data.json"
+    path = Path(finished.output.out) / "data.json"
     path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
     with pytest.raises(InputError, match="data: "):
         run_study(finished, quiet=True)
 
 
 def test_a_demo_does_not_overwrite_a_run(finished):
-    before = without_times(finished.out)
+    before = without_times(finished.output.out)
     with pytest.raises(InputError, match="not a demo"):
-        run_demo(Path(finished.out), smoke=True, fresh=True, quiet=True)
-    assert without_times(finished.out) == before
+        run_demo(Path(finished.output.out), smoke=True, fresh=True, quiet=True)
+    assert without_times(finished.output.out) == before
 
 
 def test_a_network_that_overflows_in_its_last_update_is_named(tiny):
-    config = dataclasses.replace(
-        tiny, epochs=1, batch_size=32, points=2, teacher_checkpoints=1,
+    config = tiny.replace(epochs=1, batch_size=32, points=2, teacher_checkpoints=1,
         teacher_optimizer=OptimizerConfig(learning_rate=3e38, warmup=0.0),
     )  # fmt: skip
     with pytest.raises(RunError, match=r"teacher, seed 0, step 1: .*not finite"):
@@ -203,11 +201,11 @@ def test_a_full_disk_is_one_line(tiny, monkeypatch):
     ],
 )
 def test_the_less_usual_settings(tiny, settings):
-    config = dataclasses.replace(tiny, arms=("labels", "offline"), temperatures=(2.0,), **settings)
+    config = tiny.replace(arms=("labels", "offline"), temperatures=(2.0,), **settings)
     rows = run_study(config, quiet=True)
     final = [row for row in rows if row["kind"] == "student" and row["final"]]
     assert len(final) == 2
-    assert (final[0]["validation_accuracy"] is None) == (config.validation_size == 0)
+    assert (final[0]["validation_accuracy"] is None) == (config.data.validation_size == 0)
 
 
 def test_two_processes_do_not_share_a_folder(tiny):
@@ -220,28 +218,28 @@ def test_two_processes_do_not_share_a_folder(tiny):
 
 def test_ntk_size_above_the_data(tiny):
     with pytest.raises(InputError, match="ntk_size must be at most the 32 training examples"):
-        run_study(dataclasses.replace(tiny, ntk_size=33), quiet=True)
-    assert not Path(tiny.out).exists()
+        run_study(tiny.replace(ntk_size=33), quiet=True)
+    assert not Path(tiny.output.out).exists()
 
 
 def test_a_kernel_beyond_the_memory_is_refused_before_anything_is_trained(tiny, monkeypatch):
     monkeypatch.setattr("kdtheory.memory.available", lambda: 1000)
     with pytest.raises(InputError, match="--kernel trace"):
         run_study(tiny, quiet=True)
-    assert not Path(tiny.out).exists()
+    assert not Path(tiny.output.out).exists()
 
 
 def test_a_damaged_row_file_is_named(finished):
-    path = next(Path(finished.out).glob("seeds/0/labels/rows-*.jsonl"))
+    path = next(Path(finished.output.out).glob("seeds/0/labels/rows-*.jsonl"))
     path.write_text("{")
     with pytest.raises(RunError, match="damaged"):
         run_study(finished, quiet=True)
 
 
 def test_a_damaged_checkpoint_is_named_and_can_be_made_again(finished):
-    before = without_times(finished.out)
-    next(Path(finished.out).glob("seeds/0/labels/rows-*.jsonl")).unlink()
-    folder = next(Path(finished.out).glob("seeds/0/teacher/step-*"))
+    before = without_times(finished.output.out)
+    next(Path(finished.output.out).glob("seeds/0/labels/rows-*.jsonl")).unlink()
+    folder = next(Path(finished.output.out).glob("seeds/0/teacher/step-*"))
     for path in folder.rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
@@ -249,4 +247,4 @@ def test_a_damaged_checkpoint_is_named_and_can_be_made_again(finished):
         run_study(finished, quiet=True)
     shutil.rmtree(folder)
     run_study(finished, quiet=True)
-    assert without_times(finished.out) == before
+    assert without_times(finished.output.out) == before

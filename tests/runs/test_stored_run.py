@@ -65,18 +65,18 @@ def assert_same(rows, wanted, out):
 
 
 def test_its_rows_and_settings_are_read(interrupted, config):
-    assert config.arms == ("labels", "offline", "online")
-    assert config.seeds == 2
+    assert config.distillation.arms == ("labels", "offline", "online")
+    assert config.distillation.seeds == 2
     rows = read_rows(interrupted).rows
-    wanted = [row for row in expected(config.arms) if row["seed"] == 0]
+    wanted = [row for row in expected(config.distillation.arms) if row["seed"] == 0]
     assert sorted(map(json.dumps, rows)) == sorted(map(json.dumps, wanted))
 
 
 def test_it_is_continued(interrupted, config):
-    settings = {row["settings"] for row in expected(config.arms)}
+    settings = {row["settings"] for row in expected(config.distillation.arms)}
     rows = run_study(config, quiet=True)
     assert {row["settings"] for row in rows} == settings
-    assert_same(rows, expected(config.arms), interrupted)
+    assert_same(rows, expected(config.distillation.arms), interrupted)
     units = {str(path.relative_to(interrupted)) for path in interrupted.glob("seeds/*/*")}
     assert units == {
         f"seeds/{seed}/{name}"
@@ -89,7 +89,7 @@ def test_it_is_continued(interrupted, config):
 def test_it_is_extended_by_a_seed_and_arms(interrupted, config):
     shutil.rmtree(interrupted / "seeds" / "1")
     arms = ("labels", "offline", "online", "matched", "self")
-    rows = run_study(dataclasses.replace(config, arms=arms), quiet=True)
+    rows = run_study(config.replace(arms=arms), quiet=True)
     assert_same(rows, expected(arms), interrupted)
 
 
@@ -104,12 +104,12 @@ def test_it_is_extended_by_a_seed_and_arms(interrupted, config):
     ],
 )
 def test_shared_teachers_keep_their_folders(config, changes, names):
-    config = dataclasses.replace(config, **changes)
+    config = config.replace(**changes)
     dataset = load_dataset(config)
     trainers = teacher_trainers(config, dataset)
     settings = training_settings(config, trainers["teacher"], dataset)
     found = [folder_name(settings)]
-    if config.assistant is not None:
+    if config.distillation.assistant is not None:
         own = training_settings(config, trainers["assistant"], dataset)
         found.append(folder_name(assistant_settings(config, own, settings)))
     assert found == names

@@ -53,7 +53,7 @@ def test_known_logits_and_inference_train_the_same_student(
     monkeypatch.setattr(context, "TABLE_BYTES", 0)
     run_study(tiny, quiet=True)
     assert {type(provider) for provider in providers_of(contexts).values()} == {Teacher}
-    computed, known = student_rows(tiny.out), student_rows(str(finished_once))
+    computed, known = student_rows(tiny.output.out), student_rows(str(finished_once))
     assert computed.keys() == known.keys()
     for key, row in computed.items():
         for name in ("train_loss", "test_kl", "margin"):
@@ -61,7 +61,7 @@ def test_known_logits_and_inference_train_the_same_student(
 
 
 def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
-    run_study(dataclasses.replace(tiny, epochs=1, points=2), quiet=True)
+    run_study(tiny.replace(epochs=1, points=2), quiet=True)
     providers = providers_of(contexts)
     kinds = {
         arm: (jax.tree.structure(p), tuple(leaf.shape for leaf in jax.tree.leaves(p)))
@@ -75,6 +75,6 @@ def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
     arm, shared, earlier = contexts[-1]
     trainer = copy.copy(shared.student_trainer)
     trainer.augmentation = AugmentConfig(flip=True)
-    augmented = dataclasses.replace(shared.config, augment=True)
+    augmented = shared.config.replace(augment=True)
     changed = dataclasses.replace(shared, student_trainer=trainer, config=augmented)
     assert isinstance(student.provider_of(arm, changed, earlier), Teacher)

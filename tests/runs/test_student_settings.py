@@ -1,6 +1,5 @@
 """The matched arm, the test examples' kernels and the bound's terms in a run, and their values."""
 
-import dataclasses
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -19,8 +18,8 @@ from kdtheory.training import OptimizerConfig
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, tiny_anywhere):
     """A run with all of the settings: (its configuration, its rows, what its students share)."""
-    config = dataclasses.replace(
-        tiny_anywhere, out=str(tmp_path_factory.mktemp("settings") / "run"), task="odd_even",
+    config = tiny_anywhere.replace(
+        out=str(tmp_path_factory.mktemp("settings") / "run"), task="odd_even",
         arms=("online", "matched"), temperatures=(4.0,), ntk_split="test", similarity_size=6,
         bounds=True, student_optimizer=OptimizerConfig(learning_rate=0.5, warmup=0.0),
     )  # fmt: skip
@@ -47,7 +46,7 @@ def of_kind(rows, kind, **fields):
 
 def test_the_rows_can_be_read(run):
     config, rows, _ = run
-    read = read_rows(Path(config.out))
+    read = read_rows(Path(config.output.out))
     assert len(read.rows) == len(rows)
     assert read.notes == []
     assert {row["arm"] for row in of_kind(rows, "student")} == {"online", "matched"}
@@ -73,22 +72,22 @@ def test_the_matched_student_has_the_checkpoint_of_its_schedule(run):
 
 def test_a_continued_run_finds_the_same_schedule(run):
     config, rows, _ = run
-    for path in Path(config.out).glob("seeds/0/matched-tau4/rows-*.jsonl"):
+    for path in Path(config.output.out).glob("seeds/0/matched-tau4/rows-*.jsonl"):
         path.unlink()
     assert run_study(config, quiet=True) == rows
 
 
 def test_the_kernel_is_that_of_the_test_examples(run):
     config, rows, context = run
-    images = context.dataset.test.images[: config.ntk_size]
+    images = context.dataset.test.images[: config.measuring.ntk_size]
     normalised = ((images / 255 - context.dataset.mean) / context.dataset.std).astype(np.float32)
     np.testing.assert_allclose(context.ntk_examples.images, normalised, rtol=1e-5, atol=1e-6)
-    labels = 2.0 * context.dataset.test.labels[: config.ntk_size, None] - 1
+    labels = 2.0 * context.dataset.test.labels[: config.measuring.ntk_size, None] - 1
     np.testing.assert_array_equal(context.fixed_targets["labels"], labels)
     kernel = gram(
         context.student_trainer.model.apply, context.initial_variables, normalised, dtype="float64"
     )
-    ridge = config.ridge * np.trace(kernel) / len(kernel)
+    ridge = config.measuring.ridge * np.trace(kernel) / len(kernel)
     solved = np.linalg.solve(kernel + ridge * np.eye(len(kernel)), labels)
     (row,) = of_kind(rows, "complexity", arm="online", supervision="labels", step=0)
     np.testing.assert_allclose(row["complexity"], (labels * solved).sum(), rtol=1e-5)
@@ -144,7 +143,7 @@ def test_the_bound_of_the_labels_by_hand(run):
     initial = np.asarray(apply_fn(context.initial_variables, jnp.asarray(images)))
     initial = initial[:, 0].astype(float)
     y = 2.0 * np.asarray(context.ntk_examples.labels) - 1
-    ridge = config.ridge * np.trace(kernel) / n
+    ridge = config.measuring.ridge * np.trace(kernel) / n
     weights = np.linalg.solve(kernel + ridge * np.eye(n), y - initial)
     norm = weights @ kernel @ weights
     np.testing.assert_allclose(row["squared_norm"], norm, rtol=1e-4)
@@ -169,5 +168,5 @@ def test_the_bound_of_the_labels_by_hand(run):
 )
 def test_what_does_not_fit_the_data_is_refused_at_once(tiny, settings, message):
     with pytest.raises(InputError, match=message):
-        run_study(dataclasses.replace(tiny, **settings), quiet=True)
-    assert not Path(tiny.out).exists()
+        run_study(tiny.replace(**settings), quiet=True)
+    assert not Path(tiny.output.out).exists()

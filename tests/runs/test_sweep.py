@@ -1,4 +1,3 @@
-import dataclasses
 import fcntl
 import json
 import shutil
@@ -19,7 +18,7 @@ from kdtheory.runs.sweep import Case, expand, read_sweep
 
 def base_of(config, **changes):
     """A run's settings as a sweep's base: all but where it lies."""
-    settings = to_json(dataclasses.replace(config, arms=("labels",), epochs=2, **changes))
+    settings = to_json(config.replace(arms=("labels",), epochs=2, **changes))
     del settings["out"]
     return settings
 
@@ -49,10 +48,10 @@ def test_the_grid_has_every_combination_and_cases_follow():
         "big",
         "case1",
     ]
-    assert {case.config.epochs for case in found} == {7}
-    assert found[1].config.student == "mlp4x1"
-    assert found[1].config.student_optimizer.learning_rate == 0.1
-    assert found[2].config.out == "out/big"
+    assert {case.config.training.epochs for case in found} == {7}
+    assert found[1].config.distillation.student == "mlp4x1"
+    assert found[1].config.training.student_optimizer.learning_rate == 0.1
+    assert found[2].config.output.out == "out/big"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_wrong_sweep_is_one_line(values, message):
 def test_toml_is_read(tmp_path):
     path = tmp_path / "sweep.toml"
     path.write_text('[base]\ntask = "odd_even"\n[grid]\nseeds = [1, 2]\n')
-    assert [case.config.seeds for case in read_sweep(path, tmp_path)] == [1, 2]
+    assert [case.config.distillation.seeds for case in read_sweep(path, tmp_path)] == [1, 2]
     path.write_text("[base\n")
     with pytest.raises(InputError, match="is not TOML"):
         read_sweep(path, tmp_path)
@@ -113,7 +112,7 @@ def test_the_command_runs_all_and_names_the_one_that_fails(sweep_file, tmp_path,
 def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_path):
     submitit = pytest.importorskip("submitit")
     assert submitit
-    config = dataclasses.replace(tiny, arms=("labels",), epochs=2, out=str(tmp_path / "o" / "a"))
+    config = tiny.replace(arms=("labels",), epochs=2, out=str(tmp_path / "o" / "a"))
     cases = [Case(name="a", config=config)]
     results = []
     # Both want the same run at the same time: one does it, the other waits and reads it.
@@ -136,7 +135,7 @@ def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_pa
 
 def test_a_run_that_begins_elsewhere_is_no_foreign_folder(tiny):
     # As another process leaves it between its lock and its config.json.
-    out = Path(tiny.out)
+    out = Path(tiny.output.out)
     out.mkdir(parents=True)
     (out / ".config.json.1.tmp").touch()
     with (out / ".lock").open("w") as lock:
@@ -146,7 +145,7 @@ def test_a_run_that_begins_elsewhere_is_no_foreign_folder(tiny):
 
 
 def test_a_folder_of_other_files_is_refused_and_left_as_it_was(tiny):
-    out = Path(tiny.out)
+    out = Path(tiny.output.out)
     out.mkdir(parents=True)
     (out / "thesis.tex").touch()
     with (
@@ -159,8 +158,8 @@ def test_a_folder_of_other_files_is_refused_and_left_as_it_was(tiny):
 
 def test_a_run_that_another_process_works_on_is_waited_for(finished_once, tmp_path):
     finished_once = shutil.copytree(finished_once, tmp_path / "finished")
-    config = to_json(dataclasses.replace(read(finished_once), out=str(finished_once)))
-    case = Case(name="x", config=dataclasses.replace(read(finished_once), out=config["out"]))
+    config = to_json(read(finished_once).replace(out=str(finished_once)))
+    case = Case(name="x", config=read(finished_once).replace(out=config["out"]))
     ended = []
     with (finished_once / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

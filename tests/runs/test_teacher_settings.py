@@ -26,7 +26,7 @@ from kdtheory.training import Checkpoints, OptimizerConfig, training_data
 @pytest.fixture
 def quick(tiny):
     """A run whose teacher leaves checkpoints at steps 4, 8, 12 and 16."""
-    return dataclasses.replace(tiny, arms=("offline", "online"), temperatures=(2.0,), points=2)
+    return tiny.replace(arms=("offline", "online"), temperatures=(2.0,), points=2)
 
 
 def teach(config, seed=0):
@@ -74,8 +74,7 @@ def test_the_whole_line_with_shared_teachers_and_an_assistant(
     quick, tmp_path, trained, monkeypatch
 ):
     monkeypatch.setattr(runner, "write_all", lambda *_, **__: None)  # its figures take seconds
-    shared = dataclasses.replace(
-        quick, teachers=str(tmp_path / "run" / "teachers"), assistant="mlp12x1",
+    shared = quick.replace(teachers=str(tmp_path / "run" / "teachers"), assistant="mlp12x1",
         online_checkpoints=1, teacher_stop=0.5,
     )  # fmt: skip
     rows = run_study(shared, quiet=True)
@@ -104,7 +103,7 @@ def test_the_whole_line_with_shared_teachers_and_an_assistant(
 
 def test_a_shared_teacher_is_trained_once_and_has_the_same_numbers(quick, tmp_path, trained):
     alone = teach(quick)
-    shared = dataclasses.replace(quick, teachers=str(tmp_path / "teachers"))
+    shared = quick.replace(teachers=str(tmp_path / "teachers"))
     first = teach(dataclasses.replace(shared, out=str(tmp_path / "a")))
     assert same(first, alone)
     assert first.rows == alone.rows
@@ -126,7 +125,7 @@ def test_what_a_teacher_depends_on_separates_it(quick, tmp_path):
     dataset = load_dataset(quick)
 
     def name(**changes):
-        config = dataclasses.replace(quick, **changes)
+        config = quick.replace(**changes)
         trainer = teacher_trainers(config, dataset)["teacher"]
         return folder_name(training_settings(config, trainer, dataset))
 
@@ -142,7 +141,7 @@ def test_what_a_teacher_depends_on_separates_it(quick, tmp_path):
     for changes in (
         {"student": "mlp4x1"}, {"alpha": 0.5}, {"temperatures": (9.0,)}, {"ridge": 1.0},
         {"teacher_stop": 0.5}, {"teacher_perturbation": 1.0}, {"online_checkpoints": 2},
-        {"teacher_epochs": quick.epochs}, {"teacher_augment": False}, {"data_seed": 5},
+        {"teacher_epochs": quick.training.epochs}, {"teacher_augment": False}, {"data_seed": 5},
     ):  # fmt: skip
         assert name(**changes) == own, changes
     noisy = {"teacher_data": "random_labels"}
@@ -196,15 +195,12 @@ class Killed(BaseException):
 
 @pytest.mark.slow
 def test_a_killed_teacher_and_assistant_resume_to_the_same_numbers(quick, tmp_path, monkeypatch):
-    config = dataclasses.replace(
-        quick, assistant="mlp8x1", teacher_stop=0.5, teacher_perturbation=0.2,
+    config = quick.replace(assistant="mlp8x1", teacher_stop=0.5, teacher_perturbation=0.2,
         teacher_data="symmetric_noise", teacher_noise=0.5, save_seconds=0.0, steps_per_dispatch=2,
         teachers=str(tmp_path / "teachers"),
     )  # fmt: skip
     unbroken = teach(config)
-    again = dataclasses.replace(
-        config, out=str(tmp_path / "killed"), teachers=str(tmp_path / "others")
-    )
+    again = config.replace(out=str(tmp_path / "killed"), teachers=str(tmp_path / "others"))
     written, deadly = 0, (3, 17)  # among the teacher's states, then among the assistant's
     original = Checkpoints.save
 
@@ -231,7 +227,7 @@ def test_a_killed_teacher_and_assistant_resume_to_the_same_numbers(quick, tmp_pa
 
 def test_a_stopped_teacher_is_the_whole_ones_beginning(quick, tmp_path):
     whole = teach(quick)
-    config = dataclasses.replace(quick, teacher_stop=0.6, out=str(tmp_path / "stopped"))
+    config = quick.replace(teacher_stop=0.6, out=str(tmp_path / "stopped"))
     stopped = teach(config)
     assert stopped.teacher.steps == (4, 8)
     assert [row["final"] for row in stopped.rows] == [False, True]
@@ -240,7 +236,7 @@ def test_a_stopped_teacher_is_the_whole_ones_beginning(quick, tmp_path):
     for one, other in zip(stopped.teacher.logits, whole.teacher.logits, strict=False):
         np.testing.assert_array_equal(one["train"], other["train"])
     # Nobody else wants the rest.
-    assert not (Path(config.out) / "seeds/0/teacher/step-00000012").exists()
+    assert not (Path(config.output.out) / "seeds/0/teacher/step-00000012").exists()
 
 
 def test_kept_points():
@@ -266,7 +262,7 @@ def test_noise_is_relative_to_each_array_and_spares_statistics():
 
 def test_a_disturbed_teacher(quick, tmp_path):
     plain = teach(quick).teacher
-    config = dataclasses.replace(quick, teacher_perturbation=0.5, out=str(tmp_path / "disturbed"))
+    config = quick.replace(teacher_perturbation=0.5, out=str(tmp_path / "disturbed"))
     noisy = teach(config)
     for before, after in zip(
         jax.tree.leaves(plain.trajectory.variables["params"]),
@@ -286,7 +282,7 @@ def test_a_disturbed_teacher(quick, tmp_path):
 
 
 def test_the_online_teacher_uses_some_checkpoints(quick):
-    taught = teach(dataclasses.replace(quick, online_checkpoints=2))
+    taught = teach(quick.replace(online_checkpoints=2))
     teacher = taught.teacher
     assert len(taught.rows) == 4
     assert teacher.steps == (4, 8, 12, 16)
@@ -299,7 +295,7 @@ def test_the_online_teacher_uses_some_checkpoints(quick):
         strict=True,
     ):
         np.testing.assert_array_equal(np.asarray(all_of)[[1, 3]], some)
-    assert teach(dataclasses.replace(quick, out=quick.out + "2")).teacher.online.steps == (
+    assert teach(quick.replace(out=quick.output.out + "2")).teacher.online.steps == (
         4, 8, 12, 16,
     )  # fmt: skip
 
@@ -322,15 +318,13 @@ def test_thinned():
     ],
 )
 def test_checkpoints_within_epochs(quick, checkpoints, length, steps):
-    config = dataclasses.replace(
-        quick, teacher_checkpoints=checkpoints, epochs=2, steps_per_dispatch=length
-    )
+    config = quick.replace(teacher_checkpoints=checkpoints, epochs=2, steps_per_dispatch=length)
     trainer = teacher_trainers(config, load_dataset(config))["teacher"]
     assert tuple(teacher_points(trainer, checkpoints)) == steps
 
 
 def test_a_checkpoint_within_an_epoch_says_so(quick):
-    config = dataclasses.replace(quick, teacher_checkpoints=4, epochs=2)
+    config = quick.replace(teacher_checkpoints=4, epochs=2)
     taught = teach(config)
     assert taught.teacher.steps == (2, 4, 6, 8)
     assert [row["epoch"] for row in taught.rows] == [0.5, 1, 1.5, 2]
@@ -340,8 +334,7 @@ def test_a_checkpoint_within_an_epoch_says_so(quick):
 
 
 def test_a_teacher_of_random_labels_learns_those_and_not_the_students(quick, tmp_path):
-    config = dataclasses.replace(
-        quick, teacher_data="random_labels", teacher_epochs=60, teacher_checkpoints=1,
+    config = quick.replace(teacher_data="random_labels", teacher_epochs=60, teacher_checkpoints=1,
         steps_per_dispatch=4,
     )  # fmt: skip
     dataset = load_dataset(config)
@@ -351,12 +344,12 @@ def test_a_teacher_of_random_labels_learns_those_and_not_the_students(quick, tmp
     # Its rows tell how it does on the labels that students have.
     assert fitted > 0.9
     assert taught.rows[-1]["train_accuracy"] < 0.5
-    clean = dataclasses.replace(config, teacher_data="train", out=str(tmp_path / "clean"))
+    clean = config.replace(teacher_data="train", out=str(tmp_path / "clean"))
     assert teach(clean).rows[-1]["train_accuracy"] > 0.9
 
 
 def test_a_teacher_of_the_validation_split_has_epochs_of_its_own(quick):
-    config = dataclasses.replace(quick, teacher_data="validation", validation_size=16)
+    config = quick.replace(teacher_data="validation", validation_size=16)
     taught = teach(config)
     assert taught.teacher.steps == (2, 4, 6, 8)
     assert taught.rows[-1]["validation_accuracy"] is not None
@@ -365,26 +358,26 @@ def test_a_teacher_of_the_validation_split_has_epochs_of_its_own(quick):
 
 def test_a_teacher_with_augmentation_of_its_own(quick, tmp_path):
     plain = teach(quick)
-    config = dataclasses.replace(quick, teacher_augment=True, out=str(tmp_path / "augmented"))
+    config = quick.replace(teacher_augment=True, out=str(tmp_path / "augmented"))
     assert not same(teach(config), plain)
     dataset = load_dataset(quick)
-    both = dataclasses.replace(quick, augment=True)
+    both = quick.replace(augment=True)
     assert augmentation_of(both, dataset, teacher=True) is not None
-    only_students = dataclasses.replace(both, teacher_augment=False)
+    only_students = both.replace(teacher_augment=False)
     assert augmentation_of(only_students, dataset, teacher=True) is None
     assert augmentation_of(only_students, dataset) is not None
 
 
 def test_an_assistant_is_distilled_from_the_teacher(quick, tmp_path):
-    config = dataclasses.replace(quick, assistant="mlp12x1", alpha=0.5)
-    plain, assisted = teach(quick), teach(dataclasses.replace(config, out=str(tmp_path / "b")))
+    config = quick.replace(assistant="mlp12x1", alpha=0.5)
+    plain, assisted = teach(quick), teach(config.replace(out=str(tmp_path / "b")))
     assert assisted.trainer.name == "mlp12x1"
     assert assisted.teacher.steps == (4, 8, 12, 16)
     for row in assisted.rows:
         assert row["teacher_test_accuracy"] == plain.rows[-1]["test_accuracy"]
         assert row["teacher_train_accuracy"] == plain.rows[-1]["train_accuracy"]
     # A teacher that was disturbed gives another assistant.
-    noisy = dataclasses.replace(config, teacher_perturbation=1.0, out=str(tmp_path / "c"))
+    noisy = config.replace(teacher_perturbation=1.0, out=str(tmp_path / "c"))
     assert not same(teach(noisy), assisted)
 
 
@@ -404,12 +397,12 @@ def test_an_assistant_is_distilled_from_the_teacher(quick, tmp_path):
 )
 def test_what_does_not_fit_is_one_line_and_nothing_is_trained(quick, trained, changes, message):
     with pytest.raises(InputError, match=message) as caught:
-        run_study(dataclasses.replace(quick, **changes), quiet=True)
+        run_study(quick.replace(**changes), quiet=True)
     assert "\n" not in str(caught.value)
     assert not trained
-    assert not (Path(quick.out) / "seeds").exists()
+    assert not (Path(quick.output.out) / "seeds").exists()
 
 
 def test_an_assistant_needs_a_temperature():
     with pytest.raises(InputError, match="an assistant needs at least one temperature"):
-        RunConfig(assistant="resnet8", arms=("labels",), temperatures=())
+        RunConfig.of(assistant="resnet8", arms=("labels",), temperatures=())

@@ -32,8 +32,7 @@ def same_rows(found, expected, rtol):
 
 @pytest.fixture
 def two_seeds(tiny):
-    return dataclasses.replace(
-        tiny, seeds=2, arms=("labels", "online", "self"), epochs=2, points=2, ntk_size=8,
+    return tiny.replace(seeds=2, arms=("labels", "online", "self"), epochs=2, points=2, ntk_size=8,
         teacher_checkpoints=2,
     )  # fmt: skip
 
@@ -41,7 +40,7 @@ def two_seeds(tiny):
 @pytest.mark.parametrize("together", [pytest.param("seeds", marks=pytest.mark.slow), "arms"])
 def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
     alone = run_study(two_seeds, quiet=True)
-    config = dataclasses.replace(two_seeds, together=together, out=str(tmp_path / together))
+    config = two_seeds.replace(together=together, out=str(tmp_path / together))
     same_rows(run_study(config, quiet=True), alone, rtol=2e-3)
     assert not list((tmp_path / together / "together").iterdir())
     assert alone[0]["settings"] != run_study(config, quiet=True)[0]["settings"]
@@ -49,12 +48,12 @@ def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
 
 @pytest.mark.slow
 def test_interleaved_students_are_those_alone_bit_for_bit(tiny, tmp_path):
-    config = dataclasses.replace(
-        tiny, seeds=2, arms=("labels", "offline"), temperatures=(4.0,), epochs=1, points=2,
+    config = tiny.replace(
+        seeds=2, arms=("labels", "offline"), temperatures=(4.0,), epochs=1, points=2,
         student="lenet5x1", ntk_size=8,
     )  # fmt: skip
     alone = run_study(config, quiet=True)
-    config = dataclasses.replace(config, together="seeds", out=str(tmp_path / "together"))
+    config = config.replace(together="seeds", out=str(tmp_path / "together"))
     same_rows(run_study(config, quiet=True), alone, rtol=0)
 
 
@@ -64,14 +63,13 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("at", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, monkeypatch, at):
-    config = dataclasses.replace(
-        two_seeds,
+    config = two_seeds.replace(
         together="seeds",
         save_seconds=0.0,
         arms=("labels", "online"),
         temperatures=(4.0,),
     )
-    unbroken = run_study(dataclasses.replace(config, out=str(tmp_path / "unbroken")), quiet=True)
+    unbroken = run_study(config.replace(out=str(tmp_path / "unbroken")), quiet=True)
     show = RunProgress.network
 
     def stopping(self, name, steps, *, folder, together=1):
@@ -89,16 +87,16 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, 
             run_study(config, quiet=True)
         patched.undo()
     monkeypatch.undo()
-    assert list(Path(config.out, "together").iterdir())
+    assert list(Path(config.output.out, "together").iterdir())
     assert run_study(config, quiet=True) == unbroken
 
 
 @pytest.mark.slow
 def test_more_seeds_and_arms_extend_a_run(two_seeds):
-    config = dataclasses.replace(two_seeds, together="seeds")
+    config = two_seeds.replace(together="seeds")
     first = run_study(config, quiet=True)
     longer = run_study(
-        dataclasses.replace(config, seeds=4, arms=("labels", "offline", "online", "self")),
+        config.replace(seeds=4, arms=("labels", "offline", "online", "self")),
         quiet=True,
     )
     kept = [r for r in longer if r["seed"] < 2 and r.get("arm") != "offline"]
@@ -108,10 +106,10 @@ def test_more_seeds_and_arms_extend_a_run(two_seeds):
 
 @pytest.mark.slow
 def test_a_student_that_began_alone_goes_on_alone(two_seeds, tmp_path):
-    config = dataclasses.replace(two_seeds, together="seeds")
-    expected = run_study(dataclasses.replace(config, seeds=1), quiet=True)  # one: alone
-    shutil.rmtree(Path(config.out, "seeds", "0", "self-tau1"))
-    Path(config.out, "seeds", "0", "labels", "rows-00000000.jsonl").unlink()
+    config = two_seeds.replace(together="seeds")
+    expected = run_study(config.replace(seeds=1), quiet=True)  # one: alone
+    shutil.rmtree(Path(config.output.out, "seeds", "0", "self-tau1"))
+    Path(config.output.out, "seeds", "0", "labels", "rows-00000000.jsonl").unlink()
     rows = run_study(config, quiet=True)
     assert [row for row in rows if row["seed"] == 0 and row.get("arm") != "self"] == [
         row for row in expected if row.get("arm") != "self"
@@ -119,29 +117,27 @@ def test_a_student_that_began_alone_goes_on_alone(two_seeds, tmp_path):
 
 
 def test_a_diverging_student_is_named(two_seeds):
-    optimizer = dataclasses.replace(two_seeds.student_optimizer, learning_rate=1e30)
-    config = dataclasses.replace(
-        two_seeds, together="seeds", arms=("labels",), student_optimizer=optimizer
-    )
+    optimizer = dataclasses.replace(two_seeds.training.student_optimizer, learning_rate=1e30)
+    config = two_seeds.replace(together="seeds", arms=("labels",), student_optimizer=optimizer)
     with pytest.raises(RunError, match=r"student on labels, seed \d: the loss is .*last good"):
         run_study(config, quiet=True)
 
 
 def test_damaged_members(two_seeds):
-    path = Path(two_seeds.out, "together", "0-labels-and-1-more", "members.json")
-    config = dataclasses.replace(two_seeds, together="seeds", seeds=1)
+    path = Path(two_seeds.output.out, "together", "0-labels-and-1-more", "members.json")
+    config = two_seeds.replace(together="seeds", seeds=1)
     run_study(config, quiet=True)
     path.parent.mkdir(parents=True)
     path.write_text("no")
     with pytest.raises(RunError, match=r"remove .* to train its students again"):
-        run_study(dataclasses.replace(config, seeds=2), quiet=True)
+        run_study(config.replace(seeds=2), quiet=True)
 
 
 @pytest.mark.slow
 def test_fresh_deletes_a_group_that_was_begun(two_seeds):
-    config = dataclasses.replace(two_seeds, together="seeds", arms=("labels",))
+    config = two_seeds.replace(together="seeds", arms=("labels",))
     run_study(config, quiet=True)
-    left = Path(config.out, "together", "left")
+    left = Path(config.output.out, "together", "left")
     left.mkdir(parents=True)
     run_study(config, quiet=True, fresh=True)
     assert not left.exists()

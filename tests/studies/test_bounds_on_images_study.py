@@ -116,13 +116,15 @@ def test_a_run_without_bounds_is_refused(rows_of):
 @pytest.mark.parametrize("size", ["smoke", "small", "full"])
 def test_cases(size):
     configs = cases(size)
-    assert all(isinstance(config, RunConfig) and config.bounds for config in configs.values())
+    assert all(
+        isinstance(config, RunConfig) and config.measuring.bounds for config in configs.values()
+    )
     for config in configs.values():
-        assert config.ntk_size <= (config.train_size or 50_000)
+        assert config.measuring.ntk_size <= (config.data.train_size or 50_000)
     by_task = {}
     for config in configs.values():
-        by_task.setdefault(config.dataset, []).append(config)
+        by_task.setdefault(config.data.dataset, []).append(config)
     for task in by_task.values():
-        assert len({config.ntk_size for config in task}) == len(task) >= 3
+        assert len({config.measuring.ntk_size for config in task}) == len(task) >= 3
         assert "offline" in task[0].arms
     assert len(cases("smoke")) <= 3

@@ -107,9 +107,11 @@ def test_families_grow_under_one_teacher():
 def test_parameters_are_those_for_the_runs_images():
     for size in ("smoke", "small"):
         config = next(iter(cases(size).values()))
-        loaded = load(config.dataset, task=config.task)
-        counted = summarize(config.student, num_outputs=1, image_shape=loaded.image_shape)
-        assert parameters(config.student, config.dataset) == counted.num_params
+        loaded = load(config.data.dataset, task=config.data.task)
+        counted = summarize(
+            config.distillation.student, num_outputs=1, image_shape=loaded.image_shape
+        )
+        assert parameters(config.distillation.student, config.data.dataset) == counted.num_params
 
 
 @pytest.mark.parametrize("size", ["smoke", "small", "full"])
@@ -118,8 +120,12 @@ def test_runs_are_named_after_their_networks(size):
     found = cases(size)
     for name, config in found.items():
         assert isinstance(config, RunConfig)
-        assert Pair.of(name) == (config.teacher, config.assistant, config.student)
-        assert parameters(config.student, config.dataset) > 0
+        assert Pair.of(name) == (
+            config.distillation.teacher,
+            config.distillation.assistant,
+            config.distillation.student,
+        )
+        assert parameters(config.distillation.student, config.data.dataset) > 0
     # The assistant's pair is compared with the same pair without it.
     assisted = [Pair.of(name) for name in found if Pair.of(name).assistant]
     assert len(assisted) == 1

@@ -90,9 +90,9 @@ def test_rows_that_break_the_theory_contradict_it(rows_of):
 def test_a_run_on_training_examples_and_one_on_unseen_ones(size):
     found = cases(size)
     assert all(isinstance(config, RunConfig) for config in found.values())
-    assert [config.ntk_split for config in found.values()] == ["train", "test"]
+    assert [config.measuring.ntk_split for config in found.values()] == ["train", "test"]
     # One teacher for both: what they train it on is the same.
-    assert len({(c.teacher, c.epochs, c.train_size, c.data_seed) for c in found.values()}) == 1
+    assert len({(c.distillation.teacher, c.training, c.data) for c in found.values()}) == 1
 
 
 def test_the_paper_sizes():

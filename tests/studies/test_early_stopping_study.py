@@ -135,7 +135,12 @@ def test_the_smallest_checkpoint_is_found_seed_by_seed():
 @pytest.mark.parametrize("size", ["smoke", "small", "full"])
 def test_a_run_for_each_stopping_time_and_one_teacher_training(size):
     found = cases(size)
-    assert [f"stop-{config.teacher_stop:g}" for config in found.values()] == list(found)
-    assert len({(c.teacher, c.epochs, c.teacher_checkpoints) for c in found.values()}) == 1
-    assert [name for name, config in found.items() if "labels" in config.arms] == ["stop-1"]
-    assert all(config.bounds for config in found.values())
+    assert [f"stop-{config.teaching.teacher_stop:g}" for config in found.values()] == list(found)
+    same = {
+        (c.distillation.teacher, c.training, c.teaching.teacher_checkpoints) for c in found.values()
+    }
+    assert len(same) == 1
+    assert [name for name, config in found.items() if "labels" in config.distillation.arms] == [
+        "stop-1"
+    ]
+    assert all(config.measuring.bounds for config in found.values())

@@ -90,13 +90,18 @@ def test_rows_without_bounds_are_refused(rows_of):
 def test_cases(size):
     configs = cases(size)
     assert CLEAN in configs
-    assert all(isinstance(config, RunConfig) and config.bounds for config in configs.values())
+    assert all(
+        isinstance(config, RunConfig) and config.measuring.bounds for config in configs.values()
+    )
     # Students, data and seeds are the same in all: only the teacher differs.
     students = {
-        (c.dataset, c.task, c.train_size, c.validation_size, c.student, c.epochs, c.ntk_size)
+        (c.data, c.distillation.student, c.training.epochs, c.measuring.ntk_size)
         for c in configs.values()
     }
     assert len(students) == 1
-    teachers = {(c.teacher_data, c.teacher_noise, c.teacher_perturbation) for c in configs.values()}
+    teachers = {
+        (c.teaching.teacher_data, c.teaching.teacher_noise, c.teaching.teacher_perturbation)
+        for c in configs.values()
+    }
     assert len(teachers) == len(configs)
     assert len(cases("smoke")) <= 3

@@ -149,10 +149,13 @@ def test_runs_are_named_after_their_teacher(size):
     for name, config in cases(size).items():
         schedule, count = name.rsplit("-", 1)
         assert isinstance(config, RunConfig)
-        assert config.teacher_optimizer.schedule == schedule
-        assert int(count) == config.online_checkpoints or config.online_checkpoints is None
-        assert int(count) <= config.teacher_checkpoints
-        assert config.bounds
+        assert config.teaching.teacher_optimizer.schedule == schedule
+        assert (
+            int(count) == config.teaching.online_checkpoints
+            or config.teaching.online_checkpoints is None
+        )
+        assert int(count) <= config.teaching.teacher_checkpoints
+        assert config.measuring.bounds
     first = next(iter(cases(size).values()))
     assert {"offline", "online", "matched"} <= set(first.arms)
     assert len(cases("smoke")) <= 3

@@ -108,4 +108,4 @@ def test_it_has_the_runs_of_accuracy():
         assert cases == accuracy.cases(size)
         assert all(isinstance(config, RunConfig) for config in cases.values())
         # Test similarity is measured in all of them.
-        assert all(config.similarity_size > 0 for config in cases.values())
+        assert all(config.measuring.similarity_size > 0 for config in cases.values())

@@ -108,9 +108,9 @@ def test_the_table_takes_the_best_checkpoint_of_the_online_teacher(rows_of):
 @pytest.mark.parametrize("size", ["smoke", "small", "full"])
 def test_one_run_with_bounds_and_several_temperatures(size):
     (config,) = cases(size).values()
-    assert config.bounds
-    assert len(config.temperatures) >= 3
-    assert config.arms[:2] == ("labels", "offline")
+    assert config.measuring.bounds
+    assert len(config.distillation.temperatures) >= 3
+    assert config.distillation.arms[:2] == ("labels", "offline")
 
 
 def test_a_run_without_online_students_is_analysed_by_its_offline_ones(rows_of):

@@ -1,0 +1,153 @@
+"""Nested settings with one flat name each: on the command line, in files and in sweeps.
+
+A configuration is a dataclass of groups, each a dataclass of settings; no two settings of a
+configuration have one name. Python code reads `config.training.epochs`; flags (`--epochs`),
+config.json (`"epochs"`) and `replace` know the setting by its name alone. This file is the one
+place that maps one to the other.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
+
+import dacite
+import numpy as np
+import tyro
+
+from kdtheory.errors import InputError, unknown_name
+
+Group = TypeVar("Group")
+Config = TypeVar("Config", bound="Groups")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def settings_group(cls: type[Group]) -> type[Group]:
+    """Make a class a group of settings: a frozen dataclass whose flags have no prefix.
+
+    Paths and NumPy's scalars become Python's own values, so that every setting can be written to
+    JSON; `check`, where a group has one, then judges them.
+    """
+    cls.__annotations__ = {
+        name: Annotated[kind, tyro.conf.arg(prefix_name=False)]
+        for name, kind in cls.__annotations__.items()
+    }
+    check = getattr(cls, "check", None)
+
+    def finish(self: Any) -> None:
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, entry.name, value.item())
+            elif isinstance(value, os.PathLike):
+                object.__setattr__(self, entry.name, os.fspath(value))
+            elif isinstance(value, list):
+                object.__setattr__(self, entry.name, tuple(value))
+        if check is not None:
+            check(self)
+
+    cls.__post_init__ = finish  # type: ignore[attr-defined]
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+class Groups:
+    """Base of a configuration: a frozen dataclass whose fields are groups of settings."""
+
+    @classmethod
+    def of(cls: type[Config], **settings: Any) -> Config:
+        """Return the configuration with these settings, by their own names, and the defaults.
+
+        Raises:
+          InputError: a setting that does not exist, or a value that does not fit.
+        """
+        return cls().replace(**settings)
+
+    def replace(self: Config, **settings: Any) -> Config:
+        """Return the configuration with some settings changed, by their own names.
+
+        Raises:
+          InputError: as `of`.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        groups = group_of(type(self))
+        for name, value in settings.items():
+            if name not in groups:
+                raise unknown_name("setting", name, groups)
+            changes.setdefault(groups[name], {})[name] = value
+        changed = {
+            group: dataclasses.replace(getattr(self, group), **values)
+            for group, values in changes.items()
+        }
+        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+
+
+def group_of(kind: type[Groups]) -> dict[str, str]:
+    """Return the name of each setting's group, by the setting's name."""
+    return {
+        setting.name: group.name
+        for group in dataclasses.fields(kind)  # type: ignore[arg-type]
+        for setting in dataclasses.fields(group.type)  # type: ignore[arg-type]
+    }
+
+
+def flat(config: Groups) -> dict[str, Any]:
+    """Return all settings by name, as JSON's types."""
+    values = {
+        name: value
+        for group in dataclasses.asdict(config).values()  # type: ignore[call-overload]
+        for name, value in group.items()
+    }
+    return dict(json.loads(json.dumps(values)))
+
+
+def nested(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
+    """Return the configuration that `flat` described; settings not named keep their defaults.
+
+    Args:
+      kind: the configuration's class.
+      values: settings by name.
+      source: where they come from, for error messages.
+
+    Raises:
+      InputError: a setting that does not exist, or a value of the wrong type or out of range.
+    """
+    groups = group_of(kind)
+    for name in values:
+        if name not in groups:
+            raise unknown_name(f"setting in {source}:", name, groups)
+    made = {}
+    for group in dataclasses.fields(kind):  # type: ignore[arg-type]
+        own = {name: value for name, value in values.items() if groups[name] == group.name}
+        made[group.name] = _group(group.type, own, source)
+    return kind(**made)
+
+
+def _group(kind: Any, values: dict[str, Any], source: str) -> Any:
+    try:
+        return dacite.from_dict(kind, values, dacite.Config(cast=[tuple, float], strict=True))
+    except dacite.WrongTypeError as error:
+        choices = get_args(error.field_type)
+        if all(isinstance(choice, str) for choice in choices) and choices:
+            name = f"{error.field_path} in {source}:"
+            raise unknown_name(name, str(error.value), choices) from error
+        raise InputError(f"{source}: {error}") from error
+    except InputError:
+        raise
+    except (dacite.DaciteError, ValueError, TypeError) as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def check_choices(group: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise InputError if a setting of a group has none of its choices."""
+    for name, known in choices.items():
+        if getattr(group, name) not in known:
+            raise unknown_name(name, str(getattr(group, name)), known)
+
+
+def check_minimum(group: Any, **least: int) -> None:
+    """Raise InputError if a setting of a group is below its least value; None always passes."""
+    for name, bound in least.items():
+        value = getattr(group, name)
+        if value is not None and not value >= bound:
+            raise InputError(f"{name} must be at least {bound}, got {value}")
