@@ -8,7 +8,7 @@ import pytest
 
 from kdtheory.errors import InputError, RunError
 from kdtheory.report import read_rows
-from kdtheory.runs import network, run_study, runner
+from kdtheory.runs import network, run_study
 from kdtheory.runs.demo import run_demo
 from kdtheory.runs.store import open_store
 from kdtheory.training import Checkpoints, OptimizerConfig
