@@ -4,7 +4,6 @@ One setting, so that the studies share their teachers: runs that differ in the s
 temperature, the teacher's stopping time or its perturbation train one teacher a seed.
 """
 
-import dataclasses
 from typing import Any
 
 from kdtheory.runs.config import RunConfig
@@ -98,4 +97,5 @@ def many_teachers_setting(size: Size, **changes: Any) -> RunConfig:
     >>> many_teachers_setting("small").dataset, many_teachers_setting("full").dataset
     ('digits', 'cifar100')
     """
-    return dataclasses.replace(DIGITS if size == "small" else _SETTINGS[size], **changes)
+    shared = DIGITS if size == "small" else _SETTINGS[size]
+    return shared.replace(**changes)

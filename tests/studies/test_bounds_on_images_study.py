@@ -126,5 +126,5 @@ def test_cases(size):
         by_task.setdefault(config.data.dataset, []).append(config)
     for task in by_task.values():
         assert len({config.measuring.ntk_size for config in task}) == len(task) >= 3
-        assert "offline" in task[0].arms
+        assert "offline" in task[0].distillation.arms
     assert len(cases("smoke")) <= 3

@@ -157,5 +157,5 @@ def test_runs_are_named_after_their_teacher(size):
         assert int(count) <= config.teaching.teacher_checkpoints
         assert config.measuring.bounds
     first = next(iter(cases(size).values()))
-    assert {"offline", "online", "matched"} <= set(first.arms)
+    assert {"offline", "online", "matched"} <= set(first.distillation.arms)
     assert len(cases("smoke")) <= 3
