@@ -204,7 +204,9 @@ def check_class_indices(labels: ArrayLike, num_outputs: int) -> None:
             f" of shape {shape}"
         )
     if not isinstance(labels, jax.core.Tracer) and len(labels):
-        low, high, last = int(np.min(labels)), int(np.max(labels)), max(num_outputs - 1, 1)
+        # NumPy's own: inside of compiled code JAX traces operations on known arrays too.
+        values, last = np.asarray(labels), max(num_outputs - 1, 1)
+        low, high = int(values.min()), int(values.max())
         if low < 0 or high > last:
             remedy = "; class 0 stands for -1 and class 1 for +1" if num_outputs == 1 else ""
             raise InputError(

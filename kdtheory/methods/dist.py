@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from kdtheory.methods.taught import Taught, check_teacher, check_weight
+from kdtheory.targets.arguments import check_temperature
 from kdtheory.targets.losses import class_logits, cross_entropy
-from kdtheory.targets.providers import check_temperature
 from kdtheory.typing import ArrayLike
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 
 from kdtheory.errors import InputError
 from kdtheory.methods.taught import Taught, check_teacher, check_weight
+from kdtheory.targets.arguments import check_temperature
 from kdtheory.targets.losses import class_logits, cross_entropy
-from kdtheory.targets.providers import check_temperature
 from kdtheory.typing import ArrayLike
 
 

@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from kdtheory.errors import InputError
 from kdtheory.methods.taught import Taught, check_teacher, check_weight
+from kdtheory.targets.arguments import check_temperature
 from kdtheory.targets.losses import cross_entropy, distillation_divergence
-from kdtheory.targets.providers import check_temperature
 from kdtheory.typing import ArrayLike
 
 #: Added to the deviation, as in the authors' code: logits that are all equal become zeros.

@@ -20,7 +20,7 @@ import numpy as np
 from kdtheory import models
 from kdtheory.datasets import NO_AUGMENTATION, ImageDataset, default_augmentation
 from kdtheory.errors import InputError, RunError, unknown_name
-from kdtheory.targets.providers import Labels, check_alpha, check_temperature, offline, online
+from kdtheory.targets import Labels, check_alpha, check_temperature, offline, online
 from kdtheory.targets.trajectory import Trajectory, stack
 from kdtheory.training import (
     OptimizerConfig,

@@ -1,5 +1,6 @@
 """Distillation: losses, target providers and a teacher's trajectory of checkpoints."""
 
+from kdtheory.targets.arguments import check_alpha, check_temperature
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.losses import (
     class_logits,
@@ -15,8 +16,6 @@ from kdtheory.targets.providers import (
     TargetProvider,
     Teacher,
     centre,
-    check_alpha,
-    check_temperature,
     mixture_targets,
     offline,
     online,
@@ -24,7 +23,7 @@ from kdtheory.targets.providers import (
     self_distillation,
     soft_targets,
 )
-from kdtheory.targets.tabulated import TabulatedTeacher, tabulate, tabulated
+from kdtheory.targets.tabulated import TabulatedTeacher, check_tables, tabulate, tabulated
 from kdtheory.targets.trajectory import Trajectory, stack
 
 __all__ = [
@@ -38,6 +37,7 @@ __all__ = [
     "Trajectory",
     "centre",
     "check_alpha",
+    "check_tables",
     "check_temperature",
     "class_logits",
     "cross_entropy",

@@ -9,7 +9,7 @@ other libraries also call online distillation.
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,15 @@ from flax import struct
 from jaxtyping import Float, Int
 
 from kdtheory.datasets import encode_labels
-from kdtheory.errors import InputError
+from kdtheory.errors import unknown_name
+from kdtheory.targets.arguments import (
+    check_alike,
+    check_alpha,
+    check_logits,
+    check_outputs,
+    check_temperature,
+    check_variables,
+)
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.losses import cross_entropy, distillation_loss
 from kdtheory.targets.trajectory import Trajectory, stack
@@ -51,11 +59,14 @@ def soft_targets(
     softmax(z / tau) for d > 1, in [0, 1]; 2 sigmoid(z / tau) - 1 = tanh(z / (2 tau)) for one logit,
     in [-1, 1]. Source: Harutyunyan et al., ICLR 2023, section 2.
 
+    Raises:
+      InputError: where it is known, a temperature that is not above 0 and finite.
+
     >>> soft_targets(jnp.array([[0.0]])).tolist(), soft_targets(jnp.zeros((1, 2)), 4.0).tolist()
     ([[0.0]], [[0.5, 0.5]])
     """
     logits = jnp.asarray(logits)
-    scaled = logits / jnp.asarray(temperature, logits.dtype)
+    scaled = logits / jnp.asarray(check_temperature(temperature), logits.dtype)
     if logits.shape[-1] == 1:
         return jnp.tanh(scaled / jnp.asarray(2, logits.dtype))
     return jax.nn.softmax(scaled, axis=-1)
@@ -78,40 +89,24 @@ def mixture_targets(
       alpha: weight of the teacher, in [0, 1].
       form: "probabilities" (`soft_targets`), or "logits" for g / tau in their place.
 
+    Raises:
+      InputError: another form, labels without a class or, where they are known, a temperature or an
+        alpha out of range.
+
     >>> mixture_targets(jnp.array([[0.0]]), jnp.array([1]), alpha=0.5).tolist()
     [[0.5]]
     """
+    if form not in get_args(Form):
+        raise unknown_name("form", form, get_args(Form))
     logits = jnp.asarray(logits)
     teacher = (
         soft_targets(logits, temperature)
         if form == "probabilities"
-        else logits / jnp.asarray(temperature, logits.dtype)
+        else logits / jnp.asarray(check_temperature(temperature), logits.dtype)
     )
     encoded = encode_labels(labels, logits.shape[-1]).astype(logits.dtype)
-    alpha = jnp.asarray(alpha, logits.dtype)
+    alpha = jnp.asarray(check_alpha(alpha), logits.dtype)
     return alpha * teacher + (jnp.ones_like(alpha) - alpha) * encoded
-
-
-def check_temperature(temperature: float) -> float:
-    """Return the temperature, or raise InputError unless it is above zero and finite.
-
-    >>> check_temperature(4.0)
-    4.0
-    """
-    if not 0 < temperature < float("inf"):
-        raise InputError(f"the temperature tau must be above 0 and finite, got {temperature}")
-    return float(temperature)
-
-
-def check_alpha(alpha: float) -> float:
-    """Return the teacher's weight, or raise InputError unless it lies in [0, 1].
-
-    >>> check_alpha(0.5)
-    0.5
-    """
-    if not 0 <= alpha <= 1:
-        raise InputError(f"the teacher's weight alpha must lie in [0, 1], got {alpha}")
-    return float(alpha)
 
 
 @struct.dataclass
@@ -132,6 +127,7 @@ class Labels:
     ) -> Float[jax.Array, " n"]:
         """Return the cross-entropy of the labels."""
         del step
+        check_outputs(logits, self.num_outputs)
         return cross_entropy(logits, examples.labels)
 
 
@@ -163,6 +159,7 @@ class RandomLabels:
     ) -> Float[jax.Array, " n"]:
         """Return the cross-entropy of the random labels."""
         del step
+        check_outputs(logits, self.num_outputs)
         return cross_entropy(logits, self.labels(examples.indices))
 
 
@@ -225,12 +222,14 @@ class Teacher(TeacherLogits):
 
     def logits(self, step: Int[ArrayLike, ""] | int, examples: Examples) -> Float[jax.Array, "n d"]:
         """Return the teacher's logits g (n, d), before the temperature."""
-        return self.apply_fn(self.trajectory.at(step), examples.images)
+        given = self.apply_fn(self.trajectory.at(step), examples.images)
+        return check_logits(given, "a teacher's apply function")
 
 
 def _teacher(
     apply_fn: ApplyFn, trajectory: Trajectory, temperature: float, alpha: float
 ) -> Teacher:
+    check_variables(trajectory.variables, apply_fn)
     return Teacher(
         trajectory,
         jnp.asarray(check_temperature(temperature), jnp.float32),
@@ -253,7 +252,7 @@ def online(
       alpha: weight of the teacher beside the labels, in [0, 1].
 
     Raises:
-      InputError: a temperature or a weight out of range.
+      InputError: a temperature or a weight out of range, or variables that are none or not finite.
 
     >>> line = stack([{"params": jnp.ones((1, 1))}], [5])
     >>> teacher = online(lambda variables, x: x @ variables["params"], line, temperature=4.0)
@@ -276,8 +275,9 @@ def offline(
       alpha: weight of the teacher beside the labels, in [0, 1].
 
     Raises:
-      InputError: a temperature or a weight out of range.
+      InputError: a temperature or a weight out of range, or variables that are none or not finite.
     """
+    check_variables(variables, apply_fn)
     return _teacher(apply_fn, stack([variables], [0]), temperature, alpha)
 
 
@@ -293,7 +293,7 @@ def self_distillation(
       alpha: weight of the teacher beside the labels, in [0, 1].
 
     Raises:
-      InputError: a temperature or a weight out of range.
+      InputError: a temperature or a weight out of range, or variables that are none or not finite.
     """
     return offline(apply_fn, variables, temperature=temperature, alpha=alpha)
 
@@ -309,11 +309,12 @@ def centre(targets: Float[ArrayLike, "n d"]) -> Float[jax.Array, "n d"]:
 
 
 def residual(
-    targets: Float[ArrayLike, "n d"], initial_logits: Float[ArrayLike, "n d"]
+    targets: Float[ArrayLike, "n d"], initial_logits: Float[ArrayLike, "..."]
 ) -> Float[jax.Array, "n d"]:
     """Return Y - f(x; w0): what the linearised student has to add to its initial predictions.
 
     >>> residual(jnp.array([[1.0]]), jnp.array([[0.25]])).tolist()
     [[0.75]]
     """
+    check_alike("targets and initial logits", targets, initial_logits)
     return jnp.asarray(targets) - jnp.asarray(initial_logits)
