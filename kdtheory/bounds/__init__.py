@@ -7,6 +7,7 @@ A result carries its `premises`, and so says whether it is a "certificate" (they
 
 from kdtheory.bounds.arora import AroraBound, arora_bound
 from kdtheory.bounds.conditional_risk import ConditionalRisk, bound_conditional_risk
+from kdtheory.bounds.gaussian_process import GaussianProcessBound, gaussian_process_bound
 from kdtheory.bounds.held_out import held_out_bound
 from kdtheory.bounds.margin import MarginBound, margin_bound, multiclass_margin_bound
 from kdtheory.bounds.pac_bayes import (
@@ -27,6 +28,7 @@ from kdtheory.bounds.validity import Premises, Validity
 __all__ = [
     "AroraBound",
     "ConditionalRisk",
+    "GaussianProcessBound",
     "MarginBound",
     "PacBayesBound",
     "Premises",
@@ -36,6 +38,7 @@ __all__ = [
     "Validity",
     "arora_bound",
     "bound_conditional_risk",
+    "gaussian_process_bound",
     "held_out_bound",
     "leave_one_out_predictions",
     "margin_bound",

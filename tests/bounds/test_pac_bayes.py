@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import gammaln, xlogy
+from scipy.special import gammaln, ndtr, xlogy
 
 from kdtheory.bounds import (
     margin_bound,
@@ -34,15 +34,33 @@ def test_inverse_kl_is_the_largest_probability_within_the_budget(error, budget):
 def test_terms_by_hand():
     margins, diagonal = np.array([1.0, -0.5]), np.array([1.0, 0.25])
     terms = pac_bayes_bound(
-        margins, diagonal, squared_norm=2.0, scales=0.5, delta=0.1, kernel_depends_on_sample=True
-    )
+        margins, diagonal, squared_norm=2.0, scales=0.5, offsets=(0.0,), delta=0.1,
+        kernel_depends_on_sample=True,
+    )  # fmt: skip
     # Phi(-2) and Phi(2)
     assert terms.gibbs_error == pytest.approx(0.5)
     assert terms.kl == pytest.approx(4)
     budget = (4 + np.log(2 * np.sqrt(2) / 0.1)) / 2
     assert terms.gibbs_bound == pytest.approx(one_inverse(0.5, budget))
     assert terms.bound == 2 * terms.gibbs_bound
+    assert terms.offset == 0
     assert terms.validity == "diagnostic"
+
+
+def test_an_offset_takes_the_place_of_the_factor_2_and_is_paid_for():
+    margins, diagonal = np.full(500, 3.0), np.ones(500)
+    options = {"squared_norm": 4.0, "scales": 1.0, "delta": 0.1, "kernel_depends_on_sample": False}
+    terms = pac_bayes_bound(margins, diagonal, offsets=(0.0, 1.0), **options)
+    budget = (2 + np.log(2 * 2 * np.sqrt(500) / 0.1)) / 500
+    assert terms.bound == pytest.approx(one_inverse(ndtr(1 - 3.0), budget) / ndtr(1.0))
+    assert terms.gibbs_bound == pytest.approx(one_inverse(ndtr(-3.0), budget))
+    assert terms.bound < 2 * terms.gibbs_bound
+    assert terms.offset == 1
+    # The randomised predictor's own offset, 0, is paid for where it is not in the grid too.
+    alone = pac_bayes_bound(margins, diagonal, offsets=(1.0,), **options)
+    assert alone.bound == terms.bound
+    with pytest.raises(InputError, match="offsets must be one or several finite numbers >= 0"):
+        pac_bayes_bound(margins, diagonal, offsets=(-1.0,), **options)
 
 
 def test_gibbs_error_is_the_error_of_draws_from_the_posterior():
