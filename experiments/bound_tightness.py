@@ -47,10 +47,12 @@ GRID = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 
 COLUMNS = {
     "two classes": (
-        "risk", "margin", "PAC-Bayes", "certificate", "teacher-student", "held-out half", "leave-one-out"
+        "risk", "margin", "PAC-Bayes", "certificate", "teacher-student", "held-out half",
+        "leave-one-out",
     ),
     "three classes": (
-        "risk", "classical margin", "margin", "PAC-Bayes", "certificate", "held-out half", "leave-one-out"
+        "risk", "classical margin", "margin", "PAC-Bayes", "certificate", "held-out half",
+        "leave-one-out",
     ),
     "interpolated function": ("expected loss", "Arora et al., leading term", "all constants"),
 }  # fmt: skip
@@ -59,7 +61,7 @@ COLUMNS = {
 COLORS = {
     name: {"color": f"C{i}"}
     for i, name in enumerate(
-        ("margin", "PAC-Bayes", "certificate", "teacher-student", "held-out half", "leave-one-out",
+        ("margin", "PAC-Bayes", "teacher-student", "held-out half", "leave-one-out",
          "classical margin", "Arora et al., leading term", "all constants", "certificate")
     )
 }  # fmt: skip

@@ -48,12 +48,12 @@ def test_terms_by_hand():
 
 
 def test_an_offset_takes_the_place_of_the_factor_2_and_is_paid_for():
-    margins, diagonal = np.full(500, 3.0), np.ones(500)
+    margins, diagonal = np.full(500, 6.0), np.ones(500)
     options = {"squared_norm": 4.0, "scales": 1.0, "delta": 0.1, "kernel_depends_on_sample": False}
     terms = pac_bayes_bound(margins, diagonal, offsets=(0.0, 1.0), **options)
     budget = (2 + np.log(2 * 2 * np.sqrt(500) / 0.1)) / 500
-    assert terms.bound == pytest.approx(one_inverse(ndtr(1 - 3.0), budget) / ndtr(1.0))
-    assert terms.gibbs_bound == pytest.approx(one_inverse(ndtr(-3.0), budget))
+    assert terms.bound == pytest.approx(one_inverse(ndtr(1 - 6.0), budget) / ndtr(1.0))
+    assert terms.gibbs_bound == pytest.approx(one_inverse(ndtr(-6.0), budget))
     assert terms.bound < 2 * terms.gibbs_bound
     assert terms.offset == 1
     # The randomised predictor's own offset, 0, is paid for where it is not in the grid too.
