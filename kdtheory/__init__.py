@@ -2,6 +2,8 @@
 
 Subpackages: `datasets`, `models`, `targets`, `training`, `ntk`, `complexity`, `measure`, `bounds`,
 `analysis`, `claims`, `methods`, `runs`, `studies`, `report`. They are imported when first used.
+
+`supervision_complexity` is what to call first: how complex targets are for a network.
 """
 
 import importlib
@@ -27,10 +29,12 @@ _SUBPACKAGES = (
     "training",
 )
 
-__all__ = ["__version__", *_SUBPACKAGES]
+__all__ = ["__version__", "supervision_complexity", *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "supervision_complexity":
+        return importlib.import_module("kdtheory.measure").supervision_complexity
     if name in _SUBPACKAGES:
         return importlib.import_module(f"kdtheory.{name}")
     raise AttributeError(f"module 'kdtheory' has no attribute {name!r}")

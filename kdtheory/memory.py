@@ -140,12 +140,16 @@ def factorising_bytes(rows: int) -> int:
     return 3 * 8 * rows**2
 
 
-def check_fits(what: str, needed: int, remedy: str) -> None:
-    """Raise InputError, naming the remedy, for what takes more memory than is free.
+def check_fits(what: str, needed: int, remedy: str, *, budget: str | None = None) -> None:
+    """Raise InputError, naming the remedy, for what takes more memory than is free, or a budget.
 
     >>> check_fits("a kernel of 10 rows", 2400, "lower --ntk-size")
     """
     free = available()
+    if budget is not None and parse_bytes(budget) < min(needed, free):
+        raise InputError(
+            f"{what} needs {format_bytes(needed)}, the memory budget is {budget}; {remedy}"
+        )
     if needed > free:
         raise InputError(
             f"{what} needs {format_bytes(needed)}, {format_bytes(free)} are free; {remedy}"

@@ -63,10 +63,10 @@ _FILES = ("gram", "targets", "ridge", "num_outputs", "plot", "json")
 def complexity(options: ComplexityOf) -> None:
     """Run `kdtheory complexity`."""
     from kdtheory.errors import InputError
-    from kdtheory.measure.complexity_figure import check_plot, save_spectrum
     from kdtheory.measure.complexity_files import values_of_files
     from kdtheory.measure.complexity_of_network import values_of_network
     from kdtheory.measure.kernel_files import tile_bar
+    from kdtheory.measure.spectrum_figure import check_plot, save_spectrum
 
     if options.plot is not None:
         check_plot(options.plot)

@@ -247,11 +247,22 @@ def _round_up(value: float) -> str:
     return f"{float(text):g}"
 
 
+def relative_ridge(fraction: float, *, trace: float, rows: int) -> float:
+    """Return lambda = fraction * Tr K / N: the one formula of a relative ridge.
+
+    >>> relative_ridge(0.01, trace=4.0, rows=2)
+    0.02
+    """
+    return fraction * trace / rows
+
+
 def ridge_from_trace(gram: Real[ArrayLike, "N N"], fraction: float) -> float:
     """Return fraction * Tr K / N: a ridge relative to the mean diagonal entry.
 
-    Complexity with such a ridge scales as 1/c when K is scaled by c, as it does without a ridge, so
-    that values along training, while the kernel grows, stay comparable.
+    `ridge` is lambda itself throughout `kdtheory.complexity`; this makes one from a fraction, which
+    is what `kdtheory.measure` and the command line call `ridge`. Complexity with such a ridge
+    scales as 1/c when K is scaled by c, as it does without a ridge, so that values along training,
+    while the kernel grows, stay comparable.
 
     Args:
       gram: kernel, shape (N, N).
@@ -269,7 +280,7 @@ def ridge_from_trace(gram: Real[ArrayLike, "N N"], fraction: float) -> float:
     """
     if not (math.isfinite(fraction) and fraction > 0):
         raise InputError(f"fraction of the mean diagonal must be finite and > 0, got {fraction}")
-    mean = float(np.asarray(gram).diagonal().mean(dtype=np.float64))
-    if not math.isfinite(mean):
+    trace = float(np.trace(np.asarray(gram), dtype=np.float64))
+    if not math.isfinite(trace):
         raise KernelError("kernel has NaN or infinite entries on its diagonal; compute it again")
-    return fraction * mean
+    return relative_ridge(fraction, trace=trace, rows=len(gram))

@@ -74,6 +74,12 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "ridge": "number",
         "condition": "any_number",
         "residual": "any_number",
+        "target_rms": "optional_number",
+        # Where only an interval is known, the two complexities are null and these are its ends.
+        "complexity_lower": "optional_number",
+        "complexity_upper": "optional_number",
+        "adjusted_complexity_lower": "optional_number",
+        "adjusted_complexity_upper": "optional_number",
     },
     # The kernel is the student's before training, the same for every arm: such a row has no arm.
     "bound": {

@@ -7,11 +7,18 @@ from jaxtyping import Float
 
 from kdtheory.analysis import decisions, margins
 from kdtheory.bounds import margin_bound, ridge_fit, teacher_student_bound
+from kdtheory.errors import InputError
+from kdtheory.measure.exact_kernel import ExactKernel
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.store import Row
 
 #: The margins gamma that the bound holds for at once, fixed before any sample.
 GAMMAS = 2.0 ** np.arange(-7, 1)
+
+BOUNDS_NEED_A_FACTOR = (
+    "the terms of the teacher-student bound need a kernel that is factorised, and this one does "
+    "not fit in memory; lower --ntk-size, or leave out --bounds"
+)
 
 #: Spacing of the ball's radii, in the unit of ||h||_H.
 RADIUS_UNIT = 2.0**-4
@@ -65,7 +72,10 @@ def bound_rows(context: SeedContext) -> list[Row]:
     (ntk_split="train") the rows therefore say "diagnostic"; on test examples they are certificates.
     """
     config = context.config
-    factor = context.kernel_at_init().factor
+    kernel = context.kernel_at_init()
+    if not isinstance(kernel, ExactKernel):
+        raise InputError(BOUNDS_NEED_A_FACTOR)
+    factor = kernel.factor
     initial = context.initial_logits[:, 0].astype(np.float64)
     labels = np.asarray(context.ntk_examples.labels)
     on_train = config.measuring.ntk_split == "train"

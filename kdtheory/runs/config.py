@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from kdtheory.datasets import DataConfig, TeacherData
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.measure import KernelSpec
+from kdtheory.measure.spec import DEFAULT_RIDGE
 from kdtheory.runs.identity import known_before
 from kdtheory.settings import (
     Groups,
@@ -155,8 +157,16 @@ class MeasuringConfig:
     ntk_split: NtkSplit = "train"
     """Which examples the kernel is measured on; test for examples that no network was trained
     on."""
-    ridge: float = 1e-3
+    ridge: float = DEFAULT_RIDGE
     """lambda of (K + lambda I)^-1, as a multiple of the kernel's mean diagonal entry."""
+    ridge_absolute: float | None = None
+    """lambda itself, in the kernel's unit, instead of --ridge."""
+    relative_gap: float = 1e-3
+    """Where the kernel does not fit in memory, complexity is an interval that is certain to hold
+    the value: how narrow, as (upper - lower) / lower."""
+    memory_budget: str | None = None
+    """Memory that a kernel, its factor and what they are made with may take, such as 4GiB (default:
+    what is free)."""
     ntk_method: str = "auto"
     """How the kernel is computed; neural_tangents is the reference."""
     ntk_batch_size: int | None = None
@@ -194,10 +204,28 @@ class MeasuringConfig:
         )
         if not 0 <= self.ridge < float("inf"):
             raise InputError(f"ridge must be at least 0 and finite, got {self.ridge}")
+        if self.ridge_absolute is not None and self.ridge != DEFAULT_RIDGE:
+            raise InputError("give --ridge (relative) or --ridge-absolute, not both")
+        if self.kernel != "none":
+            self.kernel_spec()
         if self.kernel == "none":
             for name in ("similarity_size", "bounds"):
                 if getattr(self, name):
                     raise InputError(f"{name} needs a kernel; choose --kernel full or trace")
+
+    def kernel_spec(self) -> KernelSpec:
+        """Return which kernel of a student is measured, with which ridge, and what it may take."""
+        assert self.kernel != "none"
+        return KernelSpec(
+            outputs=self.kernel,
+            ridge=self.ridge if self.ridge_absolute is None else None,
+            ridge_absolute=self.ridge_absolute,
+            relative_gap=self.relative_gap,
+            memory_budget=self.memory_budget,
+            method=self.ntk_method,
+            batch_size=self.ntk_batch_size,
+            dtype=self.ntk_dtype,
+        )
 
 
 @settings_group
@@ -265,11 +293,12 @@ class OutputConfig:
         check_minimum(self, save_seconds=0)
 
 
-#: Settings that a stored measurement does not depend on: more seeds or arms extend a run, and where
-#: it lies and where the data lies do not matter (the store compares the data themselves).
+#: Settings that a stored measurement does not depend on, but for rounding: more seeds or arms extend
+#: a run, and where it lies and where the data lies do not matter (the store compares the data
+#: themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
-    "teachers",
+    "teachers", "memory_budget",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What all students of one seed share: data, teacher, and what is computed once for all of them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.datasets import ImageDataset, Split, normalize
-from kdtheory.measure.student_kernel import StudentKernel, student_kernel
+from kdtheory.measure import MeasuredKernel, SupervisionComplexity, measured_kernel
+from kdtheory.measure.network_kernel import with_margins
 from kdtheory.ntk import gram
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.network import Trainer
@@ -21,7 +22,9 @@ from kdtheory.targets import (
     RandomLabels,
     TargetProvider,
     Trajectory,
+    centre,
     mixture_targets,
+    residual,
     tabulate,
 )
 from kdtheory.targets.examples import Examples
@@ -48,7 +51,7 @@ class SeedContext:
     key: jax.Array
     row: Row
     """What every row of this seed says besides the measurement."""
-    kernels_at_init: dict[str, StudentKernel] = field(default_factory=dict)
+    kernels_at_init: dict[str, MeasuredKernel] = field(default_factory=dict)
     """Where `kernel_at_init` keeps what it computed."""
 
     @property
@@ -95,22 +98,45 @@ class SeedContext:
             std=self.dataset.std,
         )
 
-    def kernel_at_init(self, on_tile: Callable[[int, int], None] | None = None) -> StudentKernel:
+    def kernel_at_init(self, on_tile: Callable[[int, int], None] | None = None) -> MeasuredKernel:
         """Return the kernel of the untrained student, the same for every arm, computed once.
 
         Args:
           on_tile: called with (done, total) after each tile, where it has to be computed.
         """
         if "kernel" not in self.kernels_at_init:
-            self.kernels_at_init["kernel"] = student_kernel(
-                self.student_trainer.model.apply,
-                self.initial_variables,
-                np.asarray(self.ntk_examples.images),
-                self.config,
-                self.dataset.num_outputs,
-                on_tile,
-            )
+            self.kernels_at_init["kernel"] = self.student_kernel(self.initial_variables, on_tile)
         return self.kernels_at_init["kernel"]
+
+    def student_kernel(
+        self, variables: Variables, on_tile: Callable[[int, int], None] | None = None
+    ) -> MeasuredKernel:
+        """Return a student's kernel on the measuring examples: factorised, or its products."""
+        return measured_kernel(
+            self.student_trainer.model.apply,
+            variables,
+            np.asarray(self.ntk_examples.images),
+            self.config.measuring.kernel_spec(),
+            on_tile=on_tile,
+        )
+
+    def complexities(
+        self, kernel: MeasuredKernel, targets: Sequence[Float[np.ndarray, "n d"]]
+    ) -> list[SupervisionComplexity]:
+        """Return the complexity of every supervision's targets, and their margins on the labels.
+
+        Complexity is that of the targets centred, or relative to the initial predictions, as
+        configured; the margins are those of the targets as they are.
+        """
+        used = [self._relative(one) for one in targets]
+        return with_margins(kernel.complexities(used), targets, self.ntk_examples.labels)
+
+    def _relative(self, targets: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        if self.config.measuring.residual_targets:
+            targets = np.asarray(residual(targets, self.initial_logits))
+        if self.config.measuring.centre_targets:
+            targets = np.asarray(centre(targets))
+        return targets
 
     @functools.cached_property
     def teacher_table(self) -> Trajectory | None:

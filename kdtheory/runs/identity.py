@@ -48,6 +48,8 @@ BEFORE: Mapping[str, Any] = {
     "ntk_size": 512,
     "ntk_split": "train",
     "ridge": 0.001,
+    "ridge_absolute": None,
+    "relative_gap": 1e-3,
     "ntk_method": "auto",
     "ntk_batch_size": None,
     "ntk_dtype": "float64",

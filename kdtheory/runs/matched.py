@@ -29,7 +29,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.measure.student_kernel import measure_supervisions
 from kdtheory.runs.context import SeedContext
 
 
@@ -75,17 +74,15 @@ def matched_schedules(
     schedules: dict[float, tuple[int, ...]] = {}
     checkpoints = [context.measured(logits) for logits in context.teacher.online.logits]
     for temperature in context.config.distillation.temperatures:
-        measured = measure_supervisions(
+        measured = context.complexities(
             kernel,
             [
                 context.targets_of(logits, temperature)
                 for logits in (*checkpoints, *learned.values())
             ],
-            np.asarray(context.ntk_examples.labels),
-            context.initial_logits,
-            context.config,
         )
-        values = [each.complexity for each in measured]
+        # Where only intervals are known, their middles set the pace.
+        values = [each.complexity.middle for each in measured]
         m = len(checkpoints)
         schedules[temperature] = matched_steps(values[:m], list(learned), values[m:])
     return schedules

@@ -9,8 +9,8 @@ from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
-from kdtheory.runs.bound_terms import bound_rows
-from kdtheory.runs.config import Arm, RunConfig, to_json
+from kdtheory.runs.bound_terms import BOUNDS_NEED_A_FACTOR, bound_rows
+from kdtheory.runs.config import Arm, MeasuringConfig, RunConfig, to_json
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.network import Trainer, augmentation_of
 from kdtheory.runs.progress import RunProgress
@@ -61,21 +61,33 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
             "the terms of the teacher-student bound are for binary tasks (--task first_half, ...); "
             f"{config.data.task} has {dataset.num_outputs} outputs"
         )
-    if config.measuring.kernel == "full":
-        check_memory(config.measuring.ntk_size * dataset.num_outputs)
+    if config.measuring.kernel != "none":
+        check_kernel(config.measuring, dataset.num_outputs)
     return dataset
 
 
-def check_memory(kernel_rows: int) -> None:
-    """Raise InputError if a kernel of so many rows cannot be factorised in this machine's memory.
+def check_kernel(config: MeasuringConfig, num_outputs: int) -> None:
+    """Raise InputError, before anything is trained, for a kernel that cannot be measured.
 
-    >>> check_memory(5_120)
+    One that does not fit in memory is bounded from its products, if it is that of all outputs and
+    has a ridge, and if only complexity is asked for.
+
+    >>> check_kernel(MeasuringConfig(ntk_size=512), 10)
     """
-    check_fits(
-        f"the full kernel of {kernel_rows:,} rows",
-        factorising_bytes(kernel_rows),
-        "lower --ntk-size, or use --kernel trace",
-    )
+    spec = config.kernel_spec()
+    rows = spec.rows(config.ntk_size, num_outputs)
+    if spec.is_exact(rows):
+        return
+    if config.bounds:
+        raise InputError(BOUNDS_NEED_A_FACTOR)
+    if config.kernel == "trace" or 0 in (config.ridge, config.ridge_absolute):
+        check_fits(
+            f"the {config.kernel} kernel of {rows:,} rows",
+            factorising_bytes(rows),
+            "lower --ntk-size, or use --kernel full with a --ridge above 0, whose complexity is "
+            "bounded where the kernel does not fit",
+            budget=spec.memory_budget,
+        )
 
 
 def trained_arms(config: RunConfig) -> tuple[Arm, ...]:

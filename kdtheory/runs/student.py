@@ -9,7 +9,6 @@ from jaxtyping import Float
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
 from kdtheory.errors import KernelError
-from kdtheory.measure.student_kernel import measure_supervisions, student_kernel
 from kdtheory.runs.config import Arm
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.matched import matched_schedules
@@ -70,6 +69,20 @@ def _centred_similarity(student: np.ndarray, teacher: np.ndarray) -> float | Non
         return None
 
 
+def _train_similarities(kernel: Float[np.ndarray, "n n"] | None, context: SeedContext) -> Row:
+    """Return the similarity of student's and teacher's kernels on the measuring examples.
+
+    As fields; None where not even the (n, n) kernels fit in memory.
+    """
+    if kernel is None:
+        return {"ntk_similarity": None, "ntk_similarity_centred": None}
+    teacher = context.teacher_kernel
+    return {
+        "ntk_similarity": ntk_similarity(kernel, teacher),
+        "ntk_similarity_centred": _centred_similarity(kernel, teacher),
+    }
+
+
 def _test_similarities(
     variables: Variables, context: SeedContext, on_tile: Callable[[int, int], None] | None
 ) -> Row:
@@ -106,22 +119,9 @@ def measure(
     if step == 0:
         kernel = context.kernel_at_init(on_tile)
     else:
-        kernel = student_kernel(
-            trainer.model.apply,
-            variables,
-            np.asarray(context.ntk_examples.images),
-            config,
-            dataset.num_outputs,
-            on_tile,
-        )
+        kernel = context.student_kernel(variables, on_tile)
     named = supervisions(arm, step, context, earlier)
-    complexities = measure_supervisions(
-        kernel,
-        [targets for _, _, targets in named],
-        np.asarray(context.ntk_examples.labels),
-        context.initial_logits,
-        config,
-    )
+    complexities = context.complexities(kernel, [targets for _, _, targets in named])
     reference = context.teacher.logits[-1]
     on_train = fidelity(logits["train"], reference["train"])
     on_test = fidelity(logits["test"], reference["test"])
@@ -133,10 +133,7 @@ def measure(
         **accuracies(logits, dataset),
         "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
         "train_kl": float(on_train.kl), "test_kl": float(on_test.kl),
-        "ntk_similarity": ntk_similarity(kernel.trace_kernel, context.teacher_kernel),
-        "ntk_similarity_centred": _centred_similarity(
-            kernel.trace_kernel, context.teacher_kernel
-        ),
+        **_train_similarities(kernel.trace_kernel, context),
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip
     if arm.name == "matched":
@@ -148,7 +145,7 @@ def measure(
         *(
             {
                 **common, "kind": "complexity", "supervision": name,
-                "supervision_temperature": temperature, **values._asdict(),
+                "supervision_temperature": temperature, **values.row(),
             }
             for (name, temperature, _), values in zip(named, complexities, strict=True)
         ),

@@ -109,7 +109,7 @@ def test_the_spectrum_drawn_is_the_kernels(saved, capsys, tmp_path, monkeypatch)
     kernel, targets, folder = saved
     drawn = []
     monkeypatch.setattr(
-        "kdtheory.measure.complexity_figure.save_spectrum",
+        "kdtheory.measure.spectrum_figure.save_spectrum",
         lambda path, lines, ridge: drawn.append((lines, ridge)),
     )
     run(

@@ -222,11 +222,43 @@ def test_ntk_size_above_the_data(tiny):
     assert not Path(tiny.output.out).exists()
 
 
-def test_a_kernel_beyond_the_memory_is_refused_before_anything_is_trained(tiny, monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernel": "trace"}, "the trace kernel of 16 rows needs 6KiB.* --kernel full"),
+        ({"ridge": 0.0}, "the full kernel of .* with a --ridge above 0"),
+        ({"task": "first_half", "bounds": True}, "leave out --bounds"),
+    ],
+)
+def test_what_needs_a_factor_is_refused_before_anything_is_trained(
+    tiny, monkeypatch, changes, message
+):
+    monkeypatch.setattr("kdtheory.measure.spec.available", lambda: 1000)
     monkeypatch.setattr("kdtheory.memory.available", lambda: 1000)
-    with pytest.raises(InputError, match="--kernel trace"):
-        run_study(tiny, quiet=True)
+    with pytest.raises(InputError, match=message):
+        run_study(tiny.replace(**changes), quiet=True)
     assert not Path(tiny.output.out).exists()
+
+
+def test_a_kernel_beyond_the_memory_is_bounded(tiny, monkeypatch):
+    """Every complexity is an interval that holds the value, and no row shows a number for it."""
+    short = tiny.replace(arms=("labels",), temperatures=(1.0,), epochs=2, points=2)
+    out = f"{short.output.out}-bounded"
+    exact = run_study(short, quiet=True)
+    monkeypatch.setattr("kdtheory.measure.spec.available", lambda: 1000)
+    bounded = run_study(short.replace(out=out), quiet=True)
+    assert read_rows(out).rows
+    pairs = [pair for pair in zip(exact, bounded, strict=True) if pair[0]["kind"] == "complexity"]
+    assert pairs
+    for one, other in pairs:
+        assert other["complexity"] is other["adjusted_complexity"] is None
+        for name in ("complexity", "adjusted_complexity"):
+            assert other[f"{name}_lower"] <= one[name] * (1 + 1e-9)
+            assert other[f"{name}_upper"] >= one[name] * (1 - 1e-9)
+        for name in ("margin", "ridge", "trace", "target_rms"):
+            assert other[name] == pytest.approx(one[name])
+    # Not even the (n, n) kernels that are compared fit.
+    assert {row["ntk_similarity"] for row in bounded if row["kind"] == "student"} == {None}
 
 
 def test_a_damaged_row_file_is_named(finished):
