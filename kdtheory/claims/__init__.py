@@ -2,21 +2,30 @@
 
 from kdtheory.claims import (
     bayes_teacher,
+    certificate_coverage,
+    chain_rule,
     data_inefficiency,
+    early_stopped_student,
     early_stopping,
     imperfect_teacher,
     infinite_width,
     linear_distillation,
     linearised_training,
     margin_bounds,
+    mistake_bound,
     norm_identity,
     online_teacher,
     parameter_displacement,
     random_labels,
+    repeated_self_distillation,
     self_distillation,
+    self_distillation_weight,
+    surrogate_targets,
     temperature,
+    top_directions,
     transfer_risk,
     true_labels,
+    weak_to_strong,
 )
 from kdtheory.claims.claim import Claim, Outcome
 from kdtheory.claims.page import write_page
@@ -40,6 +49,15 @@ CLAIMS: tuple[Claim, ...] = (
     infinite_width.CLAIM,
     linearised_training.CLAIM,
     true_labels.CLAIM,
+    chain_rule.CLAIM,
+    mistake_bound.CLAIM,
+    certificate_coverage.CLAIM,
+    self_distillation_weight.CLAIM,
+    repeated_self_distillation.CLAIM,
+    surrogate_targets.CLAIM,
+    top_directions.CLAIM,
+    weak_to_strong.CLAIM,
+    early_stopped_student.CLAIM,
 )
 
 __all__ = ["CLAIMS", "Claim", "Outcome", "Validation", "run_claims", "select_claims", "write_page"]

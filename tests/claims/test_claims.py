@@ -24,6 +24,15 @@ BROKEN_PREMISES = {
     "parameter_displacement": {"teacher_noise": 1.0},
     "data_inefficiency": {"teacher_noise": 2.0},
     "imperfect_teacher": {"teacher_bias": 0.0},
+    "chain_rule": {"refit_factor": 1.1},
+    "mistake_bound": {"diagonal": 100.0},
+    "certificate_coverage": {"kernel_depends_on_sample": True},
+    "self_distillation_weight": {"student_factor": 3.0},
+    "repeated_self_distillation": {"distinct": False},
+    "surrogate_targets": {"exponent": 0.0},
+    "top_directions": {"teacher_time": 1e12},
+    "weak_to_strong": {"hidden_overlap": 5},
+    "early_stopped_student": {"exponent": 0.0},
 }
 
 
