@@ -26,7 +26,8 @@ def check(*, quick: bool = False, seed: int = 0, exponent: float = 2.0) -> Outco
     target[:3] = (1.0, 0.7, 0.5)
     times = np.concatenate([np.geomspace(0.3, 1e7, 120), [np.inf]])
     learnt = 1 - np.exp(-np.outer(times, values))
-    gains, least, ends, shown = [], [], [], None
+    gains, least, ends = [], [], []
+    shown = np.ones(times.size)
     for _ in range(teachers):
         # Features of the student's kernel's own covariance, and the best teacher that they allow.
         features = rng.normal(size=(p, 30)) * np.sqrt(np.arange(1.0, p + 1) ** -1.0)[:, None]
@@ -34,10 +35,10 @@ def check(*, quick: bool = False, seed: int = 0, exponent: float = 2.0) -> Outco
         teacher = basis @ (basis.T @ target)
         error = float(((target - teacher) ** 2).sum())
         errors = ((target - learnt * teacher) ** 2).sum(axis=1)
-        gains.append(1 - errors.min() / error)
-        least.append(errors.min())
+        gains.append(1 - np.min(errors) / error)
+        least.append(np.min(errors))
         ends.append(abs(errors[-1] / error - 1))
-        shown = errors / error if shown is None else shown
+        shown = errors / error
     return decided(
         min(min(gains) - 0.01, min(least), 1e-9 - max(ends)),
         f"stopped at its best the student's error is {min(gains):.0%} to {max(gains):.0%} below "

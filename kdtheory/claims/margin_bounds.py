@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DELTA = 0.1
 _GAMMAS = 2.0 ** np.arange(-5, 1)
 _SCALES = 2.0 ** np.arange(-8, 4)
+_OFFSETS = (0.0, 1.0)
 _NAMES = (
     "margin_bound",
     "pac_bayes_bound",
@@ -104,13 +105,15 @@ def _bounds(
     margins = own - rivals.max(axis=1)
     if classes > 2:
         terms = multiclass_margin_bound(margins, trace=trace, gamma=_GAMMAS, **shared)
-        other = multiclass_pac_bayes_bound(logits, y, blocks, scales=_SCALES, **shared)
+        other = multiclass_pac_bayes_bound(
+            logits, y, blocks, scales=_SCALES, offsets=_OFFSETS, **shared
+        )
     else:
         # g = f_1 - f_0 with f = (-g, g) / 2: ||g||^2 = 2 ||f||^2 in the space of one copy of k.
         shared["squared_norm"] *= 2
         diagonal = np.ones(size)
         terms = margin_bound(margins, trace=float(size), gamma=_GAMMAS, **shared)
-        other = pac_bayes_bound(margins, diagonal, scales=_SCALES, **shared)
+        other = pac_bayes_bound(margins, diagonal, scales=_SCALES, offsets=_OFFSETS, **shared)
     return (np.asarray(terms.bound), np.asarray(other.bound)), risk
 
 

@@ -18,7 +18,7 @@ def check(*, quick: bool = False, seed: int = 0, distinct: bool = True) -> Outco
       seed: of the signals.
       distinct: False breaks the premise that the eigenvalues differ.
     """
-    rank, rounds = 5, np.arange(6)
+    rank, rounds = 5, range(6)
     problems = 3 if quick else 20
     rng = np.random.default_rng(seed)
     ridges = np.geomspace(1e-2, 1e2, 60)
@@ -37,13 +37,13 @@ def check(*, quick: bool = False, seed: int = 0, distinct: bool = True) -> Outco
         gain.append(best[0] / best[-1])
     curve = np.array(excess)
     # The last step before the oracle's risk may be as small as numbers allow.
-    falls = float((curve[:, :-2] - curve[:, 1:-1]).min())
+    falls = float(np.min(curve[:, :-2] - curve[:, 1:-1]))
     return decided(
-        min(falls, 1e-3 - float(curve[:, -1].max()), min(gain) - 2),
+        min(falls, 1e-3 - float(np.max(curve[:, -1])), min(gain) - 2),
         f"best risk falls in every round (least fall {falls:.1e}), is the best linear filter's to "
-        f"{curve[:, -1].max():.1e} after {rank} rounds, {min(gain):.1f} to {max(gain):.1f} times "
+        f"{np.max(curve[:, -1]):.1e} after {rank} rounds, {min(gain):.1f} to {max(gain):.1f} times "
         "below the best ridge",
-        rounds=rounds,
+        rounds=list(rounds),
         excess=curve.mean(axis=0),
     )
 

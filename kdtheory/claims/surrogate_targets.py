@@ -28,9 +28,9 @@ def check(*, quick: bool = False, seed: int = 0, exponent: float = 1.0) -> Outco
         diagonal += np.diag(projection)
         energy += values @ projection**2
     gain = values * diagonal / energy
-    top, tail = float(gain[:5].min()), float(gain[-20:].max())
+    top, tail = float(np.min(gain[:5])), float(np.max(gain[-20:]))
     means = gain.reshape(6, -1).mean(axis=1)
-    falls = float(-np.diff(means).max())
+    falls = float(-np.max(np.diff(means)))
     return decided(
         min(top - 1.02, 0.98 - tail, falls),
         f"gain {gain[0]:.2f} in the first direction, at least {top:.2f} in the first five, at most "

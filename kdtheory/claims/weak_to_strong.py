@@ -41,7 +41,7 @@ def check(*, quick: bool = False, seed: int = 0, hidden_overlap: int = 0) -> Out
     error = np.abs(measured / predicted - 1)
     allowed = 5 * np.sqrt(2 / draws)
     return decided(
-        float(min(allowed - error.max(), np.diff(measured).min())),
+        float(min(allowed - error.max(), np.min(np.diff(measured)))),
         f"variance within {error.max():.1%} of the formula, allowed {allowed:.1%}; "
         f"{measured[0] / teacher[0]:.2f} of the teacher's without overlap, "
         f"{measured[-1] / teacher[-1]:.2f} with all",

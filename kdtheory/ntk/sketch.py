@@ -100,13 +100,15 @@ def sketch_features(
     outputs: str = "full",
     batch_size: int | None = None,
     dtype: Any = None,
+    pilot: ArrayLike | None = None,
 ) -> SketchedFeatures:
     r"""Return random features Phi = J S, in time and memory linear in the number of examples.
 
     S is drawn once, layer by layer: see `kdtheory.ntk.projection` for the maps and their variances.
     The columns are divided among the layers in proportion to their part of Tr K on 64 evenly spaced
-    examples, which does not depend on S, so that E[Phi Phi^T] = K. A layer that is due as many
-    columns as it has parameters is kept whole.
+    examples of x, or on `pilot`, which does not depend on S, so that E[Phi Phi^T] = K. For a
+    certificate (`kdtheory.bounds`) the features may not depend on the sample: give a pilot.
+    A layer that is due as many columns as it has parameters is kept whole.
 
     Args:
       apply_fn: (variables, x) -> logits of shape (n, d), each example on its own; the model must
@@ -118,6 +120,7 @@ def sketch_features(
       outputs: "full" for n d rows, example-major, or "sum" for n, as in `gram`.
       batch_size: examples in a block; None chooses.
       dtype: "float32" or "float64"; None keeps the parameters'.
+      pilot: examples that the shares of the layers are measured on, in place of some of x.
 
     Raises:
       InputError: as `gram`; a dimension below 1 or too small for the number of layers.
@@ -145,7 +148,14 @@ def sketch_features(
         variables = jax.device_put(variables)
         size = engine.block_size(len(x), batch_size)
         # Evenly spaced, since data sets may be sorted by class.
-        pilot = x[np.linspace(0, len(x) - 1, min(len(x), _PILOT)).round().astype(int)]
+        if pilot is None:
+            pilot = x[np.linspace(0, len(x) - 1, min(len(x), _PILOT)).round().astype(int)]
+        else:
+            pilot = as_inputs("pilot", pilot, result_dtype)
+            if pilot.shape[1:] != x.shape[1:]:
+                raise InputError(
+                    f"pilot must have examples of shape {x.shape[1:]}, got {pilot.shape[1:]}"
+                )
         found = []
         for part in blocks(len(pilot), size):
             shares = engine.features(variables, pilot[part], size)

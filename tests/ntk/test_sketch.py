@@ -184,3 +184,20 @@ def test_gradients_that_are_not_finite_are_refused(problem):
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.inf), variables)
     with pytest.raises(KernelError, match="gradients are not finite"):
         sketch(apply_fn, broken, x.astype(np.float32), dimension=90, key=jax.random.key(0))
+
+
+def test_a_pilot_makes_the_features_of_an_example_its_own(problem):
+    """Without one they change with the examples beside it; with one they are a fixed kernel's."""
+    apply_fn, variables, x = problem
+    options = {"dimension": 40, "key": jax.random.key(2), "dtype": "float64"}
+    pilot = np.random.default_rng(9).normal(size=(6, 4, 4, 2))
+    whole = sketch_features(apply_fn, variables, x, pilot=pilot, **options)
+    part = sketch_features(apply_fn, variables, x[3:], pilot=pilot, **options)
+    np.testing.assert_allclose(part.features, whole.features[6:], rtol=1e-9, atol=1e-12)
+    scaled = np.concatenate([x[:3] * 30, x[3:]])
+    own = sketch_features(apply_fn, variables, scaled, **options)
+    assert own.features.shape != whole.features.shape or not np.allclose(
+        own.features[6:], sketch_features(apply_fn, variables, x, **options).features[6:]
+    )
+    with pytest.raises(InputError, match="pilot must have examples of shape"):
+        sketch_features(apply_fn, variables, x, pilot=pilot[:, :2], **options)
