@@ -18,10 +18,12 @@ from kdtheory.models import (  # isort: skip
 from kdtheory.models.catalogue import ModelSummary, summarize
 from kdtheory.models.initialize import abstract_variables, init, num_params
 from kdtheory.models.registry import create, known_models, register
+from kdtheory.models.requirements import check_model
 
 __all__ = [
     "ModelSummary",
     "abstract_variables",
+    "check_model",
     "create",
     "densenet",
     "init",

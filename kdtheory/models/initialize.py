@@ -7,10 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kdtheory.errors import InputError
+from kdtheory.models.requirements import first_line, require_linen
 from kdtheory.typing import Variables
 
 
-def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, Any]:
+def init(model: Any, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, Any]:
     """Initialise a model's variables for images of one shape.
 
     Args:
@@ -21,12 +23,26 @@ def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dict
     Returns:
       {"params": ...} and, for models with BatchNorm, {"batch_stats": ...}; float32.
 
+    Raises:
+      InputError: no Flax linen module, or one that takes more than images.
+
     >>> from kdtheory.models import create
     >>> variables = init(create("mlp4x1", 2), jax.random.key(0), (2, 2, 1))
     >>> num_params(variables)
     30
     """
-    return _init(model, key, image_shape)
+    require_linen(model)
+    try:
+        return _init(model, key, image_shape)
+    except TypeError as error:
+        raise _no_model(model, error) from error
+
+
+def _no_model(model: nn.Module, error: TypeError) -> InputError:
+    return InputError(
+        f"{type(model).__name__} cannot be called as model(images), which it is in inference mode: "
+        f"{first_line(error)}"
+    )
 
 
 # One compiled program instead of hundreds of small dispatches for a deep model.
@@ -35,7 +51,7 @@ def _init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dic
     return dict(model.init(key, jnp.zeros((1, *image_shape))))
 
 
-def abstract_variables(model: nn.Module, image_shape: tuple[int, ...]) -> Variables:
+def abstract_variables(model: Any, image_shape: tuple[int, ...]) -> Variables:
     """Return the shapes and dtypes of a model's variables, without computing or compiling anything.
 
     Args:
@@ -51,7 +67,11 @@ def abstract_variables(model: nn.Module, image_shape: tuple[int, ...]) -> Variab
     """
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     key = jax.eval_shape(jax.random.key, 0)
-    return dict(jax.eval_shape(model.init, key, images))
+    require_linen(model)
+    try:
+        return dict(jax.eval_shape(model.init, key, images))
+    except TypeError as error:
+        raise _no_model(model, error) from error
 
 
 def num_params(variables: Variables) -> int:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import flax.linen as nn
 
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.models.requirements import require_linen
 
 #: Builds a module: (num_outputs, *groups of the family's pattern) -> nn.Module.
 Builder = Callable[..., nn.Module]
@@ -105,7 +106,7 @@ def create(name: str, num_outputs: int) -> nn.Module:
 
     Raises:
       InputError: an unknown name (the known ones are listed), a size that the family does not
-        have, or num_outputs < 1.
+        have, num_outputs < 1, or a registered builder that makes no linen module.
 
     >>> create("resnet20", 10).blocks_per_stage
     3
@@ -115,4 +116,6 @@ def create(name: str, num_outputs: int) -> nn.Module:
     family = family_of(name)
     match = family.pattern.fullmatch(name)
     assert match is not None
-    return family.build(num_outputs, *match.groups())
+    model = family.build(num_outputs, *match.groups())
+    require_linen(model)
+    return model

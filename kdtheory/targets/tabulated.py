@@ -60,7 +60,7 @@ def check_tables(
     Args:
       provider: any target provider; one without a table always passes.
       examples: size of the training split.
-      labels: its labels, and the last checkpoint is compared with them: decisions that are right no
+      labels: its labels. The last checkpoint is compared with them: decisions that are right no
         more often than always guessing the most frequent class are warned of, because rows in
         another order look like that. (So does a teacher that is meant to be bad.)
       augmentation: of the training; a table knows the images as they are.
@@ -83,11 +83,12 @@ def check_tables(
                 "cutout and mixup give the teacher itself (targets.offline or online)"
             )
         if labels is not None:
+            check_tables(table, examples=len(labels))
             _warn_at_chance(table.accuracy(labels), np.asarray(labels))
 
 
 def _warn_at_chance(accuracy: float, labels: np.ndarray) -> None:
-    chance = int(np.bincount(labels).max()) / len(labels)
+    chance = int(np.max(np.bincount(labels))) / len(labels)
     # Three standard deviations of a guess; all right is no guess, however few there are.
     guess = chance + 3 * np.sqrt(chance * (1 - chance) / len(labels))
     if accuracy < 1 and accuracy <= guess:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -11,9 +12,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, mix_losses, train_view
 from kdtheory.errors import InputError
+from kdtheory.models.requirements import require_train_argument
 from kdtheory.targets.examples import Examples
 from kdtheory.training.batches import batch_indices, epoch_order
 from kdtheory.training.kept_inputs import kept_convolution_inputs
+from kdtheory.training.optimizers import update_of
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import in_precision
 from kdtheory.training.stacking import Stacked
@@ -106,8 +109,11 @@ def make_train_chunk(
       The compiled program, for `run`, `run_many` and `run_streamed`.
 
     Raises:
-      InputError: an unknown compute_dtype, or a batch that the mesh's devices cannot share evenly.
+      InputError: a module without the argument `train`, an unknown compute_dtype, or a batch that
+        the mesh's devices cannot share evenly.
     """
+    if isinstance(model, nn.Module):
+        require_train_argument(model)
     on_cpu = jax.default_backend() == "cpu"
     if unroll is None:
         unroll = on_cpu
@@ -181,7 +187,9 @@ def make_train_chunk(
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         # optax mixes integer step counts and floats: its own business, whatever JAX's strictness.
         with jax.numpy_dtype_promotion("standard"):
-            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            updates, opt_state = update_of(
+                optimizer, gradient, state.opt_state, state.params, loss=loss
+            )
             params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, model_state, opt_state), loss
 

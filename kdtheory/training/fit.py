@@ -17,6 +17,7 @@ from jaxtyping import Float
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset, stream
 from kdtheory.errors import InputError
+from kdtheory.targets import check_tables
 from kdtheory.targets.examples import Examples
 from kdtheory.training.batches import steps_per_epoch
 from kdtheory.training.chunk import default_steps_per_dispatch, make_train_chunk
@@ -124,7 +125,8 @@ def fit(
       on_epoch: called after each epoch.
 
     Raises:
-      InputError: epochs below 1, a batch larger than the training split, an unknown name.
+      InputError: epochs below 1, a batch larger than the training split, an unknown name, a model
+        that is none of this task, a table of logits of other examples.
       NonFiniteLossError: the training diverged.
 
     >>> from kdtheory.datasets import load
@@ -155,7 +157,10 @@ def fit(
         mesh=mesh,
     )
     init_key, train_key = jax.random.split(key)
-    state = init_state(models.init(module, init_key, dataset.image_shape), optimizer)
+    variables = models.init(module, init_key, dataset.image_shape)
+    models.check_model(module, variables, dataset.image_shape, dataset.num_outputs)
+    check_tables(targets, labels=dataset.train.labels, augmentation=augmentation)
+    state = init_state(variables, optimizer)
     apply_fn = in_precision(module.apply, compute_dtype)
     losses: list[float] = []
     history: list[EpochRecord] = []

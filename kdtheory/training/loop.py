@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kdtheory.errors import InputError, RunError, unknown_name
+from kdtheory.targets import check_tables
 from kdtheory.training.chunk import Together, TrainChunk
 from kdtheory.training.epoch_orders import EpochOrders
 from kdtheory.training.sharding import replicate
@@ -129,6 +130,7 @@ def run(
       InputError: stops that do not increase or are not multiples of the chunk's length.
       NonFiniteLossError: a loss that is not finite, with the step and the likely cause.
     """
+    check_tables(supervision, examples=data.images.shape[0])
     supervision = aligned(supervision, chunk.length)
     if chunk.mesh is not None:
         state, supervision, data, key = replicate((state, supervision, data, key), chunk.mesh)
@@ -218,6 +220,8 @@ def run_many(
             "every network needs a state, a supervision and a key, got "
             f"{len(states)} states, {len(supervisions)} supervisions, {len(keys)} keys"
         )
+    for supervision in supervisions:
+        check_tables(supervision, examples=data.images.shape[0])
     supervisions = [aligned(supervision, chunk.length) for supervision in supervisions]
     together = together or default_together(states[0].params, supervisions)
     stacked = stack_states(states)  # checks that they are at one step

@@ -1,8 +1,9 @@
 """Optimisers and learning-rate schedules by name, from optax."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import jax
 import optax
 
 from kdtheory.errors import InputError, unknown_name
@@ -82,3 +83,37 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
         optax.add_decayed_weights(config.weight_decay),
         optax.sgd(schedule, momentum=0.9, nesterov=True),
     )
+
+
+def update_of(
+    optimizer: optax.GradientTransformation,
+    gradient: Any,
+    opt_state: Any,
+    params: Any,
+    *,
+    loss: jax.Array,
+) -> tuple[Any, Any]:
+    """Return an optimiser's update and next state; it may ask for the batch's loss and gradient.
+
+    Transformations such as `optax.contrib.reduce_on_plateau` and `optax.polyak_sgd` do.
+
+    Raises:
+      InputError: it asks for more, such as the loss as a function (a line search).
+
+    >>> import jax.numpy as jnp
+    >>> optimizer, params = optax.polyak_sgd(), jnp.float32(2.0)
+    >>> state = optimizer.init(params)
+    >>> update, _ = update_of(optimizer, jnp.float32(4.0), state, params, loss=jnp.float32(4.0))
+    >>> float(update)  # -loss / gradient^2 * gradient
+    -1.0
+    """
+    with_loss = optax.with_extra_args_support(optimizer)
+    try:
+        return with_loss.update(gradient, opt_state, params, value=loss, grad=gradient)
+    except TypeError as error:
+        if "required" not in str(error):
+            raise
+        raise InputError(
+            f"this optax transformation asks for more than gradient, parameters and the loss's "
+            f"value, which is all that training has: {error}"
+        ) from error
