@@ -24,8 +24,9 @@ def options_of(command: Any) -> list[str]:
     """
     text = io.StringIO()
     columns = os.environ.get("COLUMNS")
-    # So wide that no option is broken over two lines.
-    os.environ["COLUMNS"] = "1000"
+    # So wide that no option is broken over two lines, and not so wide that groups of options stand
+    # side by side.
+    os.environ["COLUMNS"] = "100"
     try:
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
             tyro.cli(command, args=["--help"])
