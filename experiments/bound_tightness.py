@@ -36,7 +36,7 @@ from kdtheory.bounds import (
 from kdtheory.claims.circle import FLIP, centres, draw_circle, ridge_weights, risk_on_circle
 from kdtheory.complexity import Factor, factorize
 from kdtheory.errors import InputError, KernelError
-from kdtheory.report.writing import write_atomically
+from kdtheory.files import write_whole
 from kdtheory.runs.provenance import provenance
 
 RIDGE = 0.03  # times n
@@ -257,7 +257,7 @@ def figure(rows: list[dict], path: Path) -> None:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, fontsize="small")
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", dpi=90)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def main(options: Options) -> list[dict]:
@@ -280,9 +280,9 @@ def main(options: Options) -> list[dict]:
             print(rows[-1], flush=True)
     text = table(rows)
     print(text)
-    write_atomically(options.out / "table.md", text)
-    write_atomically(options.out / "rows.json", json.dumps(rows, indent=1) + "\n")
-    write_atomically(options.out / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
+    write_whole(options.out / "table.md", text)
+    write_whole(options.out / "rows.json", json.dumps(rows, indent=1) + "\n")
+    write_whole(options.out / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
     figure(rows, options.out / "tightness.png")
     return rows
 

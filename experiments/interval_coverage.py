@@ -23,7 +23,7 @@ import tyro
 
 from kdtheory.complexity import certify, factored
 from kdtheory.errors import KernelError
-from kdtheory.report.writing import write_atomically
+from kdtheory.files import write_whole
 from kdtheory.runs.provenance import provenance
 
 CONDITIONS = (1e2, 1e4, 1e6, 1e8, 1e10)
@@ -230,9 +230,9 @@ def main(options: Options) -> list[dict]:
     ]
     text = table(rows)
     print(text, end="")
-    write_atomically(options.out / "table.md", text)
-    write_atomically(options.out / "rows.json", json.dumps(rows, indent=1) + "\n")
-    write_atomically(options.out / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
+    write_whole(options.out / "table.md", text)
+    write_whole(options.out / "rows.json", json.dumps(rows, indent=1) + "\n")
+    write_whole(options.out / "provenance.json", json.dumps(provenance(), indent=1) + "\n")
     return rows
 
 

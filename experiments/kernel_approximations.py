@@ -22,8 +22,8 @@ import tyro
 from matplotlib.figure import Figure
 
 from kdtheory import datasets, models, ntk, training
+from kdtheory.files import write_whole
 from kdtheory.report.figures import render
-from kdtheory.report.writing import write_atomically
 from kdtheory.runs.provenance import provenance
 from kdtheory.targets import Labels
 from kdtheory.typing import ApplyFn
@@ -121,15 +121,15 @@ def run(out: Path, config: ApproximationsConfig) -> dict[str, list[Row]]:
     }
     for name, figure in figures.items():
         for form in ("png", "svg"):
-            write_atomically(out / f"{name}.{form}", render(figure, form))
-        write_atomically(out / f"{name}.csv", frames[name].write_csv())
-    write_atomically(out / "table.md", tables(frames))
+            write_whole(out / f"{name}.{form}", render(figure, form))
+        write_whole(out / f"{name}.csv", frames[name].write_csv())
+    write_whole(out / "table.md", tables(frames))
     record = {
         "config": dataclasses.asdict(config),
         "seconds": round(time.perf_counter() - started, 1),
         "provenance": provenance(),
     }
-    write_atomically(out / "run.json", json.dumps(record, indent=2) + "\n")
+    write_whole(out / "run.json", json.dumps(record, indent=2) + "\n")
     return rows
 
 

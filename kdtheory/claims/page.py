@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kdtheory.claims.claim import Claim
 from kdtheory.errors import InputError
-from kdtheory.report.writing import write_atomically
+from kdtheory.files import write_whole
 
 
 def write_page(folder: Path, claims: Sequence[Claim]) -> Path:
@@ -26,7 +26,7 @@ def write_page(folder: Path, claims: Sequence[Claim]) -> Path:
     ran = [(claim, record) for claim, record in known if record is not None]
     if not ran:
         raise InputError(f"no claim's file in {folder}: run kdtheory validate --out {folder}")
-    return write_atomically(folder / "README.md", "\n".join(_lines(ran)) + "\n")
+    return write_whole(folder / "README.md", "\n".join(_lines(ran)) + "\n")
 
 
 def _record(path: Path) -> dict | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kdtheory.claims.claim import Claim, Outcome
 from kdtheory.errors import unknown_name
-from kdtheory.report.writing import write_atomically
+from kdtheory.files import write_whole
 
 
 class Validation(NamedTuple):
@@ -96,9 +96,9 @@ def _write(result: Validation, folder: Path, *, quick: bool, seed: int) -> None:
         "versions": {"jax": jax.__version__, "numpy": np.__version__},
         "series": {name: values.tolist() for name, values in outcome.series.items()},
     }
-    write_atomically(folder / f"{claim.name}.json", json.dumps(record, indent=1) + "\n")
+    write_whole(folder / f"{claim.name}.json", json.dumps(record, indent=1) + "\n")
     figure = Figure(figsize=(6, 4), layout="constrained")
     claim.draw(outcome, figure.subplots())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    write_atomically(folder / f"{claim.name}.png", buffer.getvalue())
+    write_whole(folder / f"{claim.name}.png", buffer.getvalue())

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,7 +13,8 @@ import numpy as np
 from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import Route, State
 from kdtheory.complexity.lanczos import LanczosState
-from kdtheory.errors import InputError, RunError
+from kdtheory.errors import InputError
+from kdtheory.files import write_arrays
 
 _KINDS: dict[str, type[LanczosState] | type[GolubKahanState]] = {
     "primal": LanczosState,
@@ -60,20 +59,7 @@ class Checkpoint:
             if state is not None:
                 for name, value in state._asdict().items():
                     arrays[f"{index}/{name}"] = np.asarray(value)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.savez(file, **arrays)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(name, self._path)
-            except BaseException:
-                os.unlink(name)
-                raise
-        except OSError as error:
-            raise RunError(f"cannot write {self._path}: {error.strerror or error}") from error
+        write_arrays(self._path, arrays)
         self._saved = time.monotonic()
 
     def load(self, count: int) -> list[State]:

@@ -25,12 +25,12 @@ from rich.progress import (
 from kdtheory import models
 from kdtheory.datasets import ImageDataset, encode_labels, load, normalize
 from kdtheory.errors import InputError, RunError
+from kdtheory.files import write_whole
 from kdtheory.memory import check_fits, making_bytes
 from kdtheory.ntk import gram
 from kdtheory.ntk.blockwise import Progress as GramProgress
 from kdtheory.ntk.engines import kernel_shape
 from kdtheory.runs.provenance import provenance
-from kdtheory.runs.store import write_atomic, write_file
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -39,7 +39,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
     Raises:
       RunError: the file cannot be written.
     """
-    write_file(path, lambda file: np.save(file, array, allow_pickle=False))
+    write_whole(path, lambda file: np.save(file, array, allow_pickle=False))
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -224,7 +224,7 @@ def save_gram(
         "seed": seed, "seconds": seconds, "data": dict(data.provenance),
         "provenance": provenance(),
     }  # fmt: skip
-    write_atomic(settings_path, json.dumps(settings, indent=2) + "\n")
+    write_whole(settings_path, json.dumps(settings, indent=2) + "\n")
     return kernel.shape, seconds
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdtheory.errors import InputError
+from kdtheory.files import write_whole
 from kdtheory.measure.kernel_values import SpectrumLines
-from kdtheory.runs.store import write_file
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -72,7 +72,7 @@ def save_spectrum(path: Path, lines: SpectrumLines, *, ridge: float) -> None:
     """
     figure = spectrum_figure(lines, ridge=ridge)
     kind = path.suffix[1:]
-    write_file(path, lambda file: figure.savefig(file, format=kind, dpi=150))
+    write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))
 
 
 def check_plot(path: Path) -> None:

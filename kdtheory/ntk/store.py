@@ -11,7 +11,6 @@ only; and what a disk damages later is noticed when it is read.
 import contextlib
 import io
 import json
-import os
 import pathlib
 import struct
 import time
@@ -19,12 +18,13 @@ import uuid
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from kdtheory.errors import InputError, RunError
+from kdtheory.files import write_arrays, write_whole
 from kdtheory.ntk.schedule import Tile
 
 FORMAT = 1
@@ -116,7 +116,7 @@ class TileStore:
         if self._pending:
             path = self.folder / f"tiles-{uuid.uuid4().hex}.npz"
             tiles = self._pending
-            _write_whole(path, lambda file: np.savez(file, **tiles))  # type: ignore[arg-type]
+            write_arrays(path, tiles)
             self._read.add(path.name)
         self._pending = {}
         self._since = time.monotonic()
@@ -134,8 +134,7 @@ def _open(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
             raise InputError(
                 f"store {folder} holds files but no manifest.json ({min(others)}); choose another"
             )
-        text = json.dumps(manifest, indent=2) + "\n"
-        _write_whole(path, lambda file: file.write(text.encode()), if_missing=True)
+        write_whole(path, json.dumps(manifest, indent=2) + "\n", if_missing=True)
     try:
         stored = json.loads(path.read_text("utf-8"))
         differing = [name for name in manifest if stored.get(name) != manifest[name]]
@@ -185,27 +184,6 @@ def _read_file(path: pathlib.Path) -> tuple[dict[Tile, np.ndarray], str | None]:
     except _DAMAGE as error:
         damaged = str(error) or type(error).__name__
     return tiles, damaged
-
-
-def _write_whole(
-    path: pathlib.Path, write: Callable[[IO[bytes]], object], *, if_missing: bool = False
-) -> None:
-    """Write a file whole or not at all, and not before its content is on the disk."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with _reported(path):
-        try:
-            with temporary.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            if if_missing:
-                # Of several processes that start together the first one's stands.
-                with contextlib.suppress(FileExistsError):
-                    os.link(temporary, path)
-            else:
-                temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

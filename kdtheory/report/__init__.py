@@ -7,17 +7,18 @@
 from kdtheory.report.figures import accuracy_figure, complexity_figure, render
 from kdtheory.report.findings import Finding, against_theory, findings
 from kdtheory.report.html import write_report
-from kdtheory.report.rows import RowsRead, check_row, read_rows
+from kdtheory.report.rows import RowsRead, read_rows
 from kdtheory.report.run_folder import write_all
 from kdtheory.report.tables import summarize, write_tables
 from kdtheory.report.terminal import print_table, stdout_console
+from kdtheory.rows import checked_row
 
 __all__ = [
     "Finding",
     "RowsRead",
     "accuracy_figure",
     "against_theory",
-    "check_row",
+    "checked_row",
     "complexity_figure",
     "findings",
     "print_table",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdtheory.errors import InputError
-from kdtheory.report.rows import GROUP_FIELDS, SUPERVISIONS, Row
+from kdtheory.rows import Row, Supervision, arm_of
 
 
 class RunGroup(NamedTuple):
@@ -24,34 +24,6 @@ class RunGroup(NamedTuple):
     title: str
 
 
-class Supervision(NamedTuple):
-    """One kind of targets: a student is trained on it (an arm), or its complexity is measured.
-
-    - `name`: one of `kdtheory.report.rows.SUPERVISIONS`.
-    - `temperature`: of the teacher's softmax; None where there is none.
-    """
-
-    name: str
-    temperature: float | int | None
-
-    @property
-    def label(self) -> str:
-        """The supervision in words.
-
-        >>> Supervision("online", 4.0).label, Supervision("random_labels", None).label
-        ('online, τ = 4', 'random labels')
-        """
-        name = self.name.replace("_", " ")
-        return name if self.temperature is None else f"{name}, τ = {self.temperature:g}"
-
-    @property
-    def order(self) -> tuple[int, float]:
-        """Sort key: the order of `SUPERVISIONS`; each kind by rising temperature."""
-        return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else float(
-            self.temperature
-        )
-
-
 def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
     """Return the rows of each run group, in the order in which the groups first appear.
 
@@ -66,7 +38,9 @@ def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
     groups: dict[RunGroup, list[Row]] = {}
     for row in rows:
         title = f"{row['dataset']}, {row['task']}: {row['teacher']} → {row['student']}"
-        group = RunGroup(**{field: row[field] for field in GROUP_FIELDS}, title=title)
+        group = RunGroup(
+            row["dataset"], row["task"], row["teacher"], row["student"], row["settings"], title
+        )
         groups.setdefault(group, []).append(row)
     shared = Counter(group.title for group in groups)
     return {
@@ -75,16 +49,6 @@ def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
         else group._replace(title=f"{group.title} (settings {group.settings})"): members
         for group, members in groups.items()
     }
-
-
-def arm_of(row: Row) -> Supervision:
-    """Return the supervision on which the student of a row is trained."""
-    return Supervision(row["arm"], row["temperature"])
-
-
-def supervision_of(row: Row) -> Supervision:
-    """Return the supervision whose complexity a row holds."""
-    return Supervision(row["supervision"], row["supervision_temperature"])
 
 
 def arms_in(rows: Sequence[Row]) -> list[Supervision]:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdtheory.report.arms import Supervision, supervision_of
-from kdtheory.report.rows import Row
+from kdtheory.rows import Row, Supervision, number, supervision_of
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -55,10 +54,12 @@ def bound_values(rows: Sequence[Row], supervision: Supervision, name: str) -> di
     """
     last: dict[int, tuple[float, float]] = {}
     for row in rows:
-        if row["kind"] == "bound" and supervision_of(row) == supervision and row[name] is not None:
+        if row["kind"] != "bound" or supervision_of(row) != supervision:
+            continue
+        if (value := number(row, name)) is not None:
             step = row.get("checkpoint_step") or 0.0
             if row["seed"] not in last or step >= last[row["seed"]][0]:
-                last[row["seed"]] = (step, float(row[name]))
+                last[row["seed"]] = (step, value)
     return {seed: value for seed, (_, value) in last.items()}
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
-from kdtheory.report.rows import Row
+from kdtheory.report.arms import RunGroup, arms_in, group_rows
 from kdtheory.report.seeds import (
     MeanSd,
     complexity_points,
@@ -21,6 +20,7 @@ from kdtheory.report.seeds import (
     reference_student,
 )
 from kdtheory.report.styles import TEACHER_COLOR, line_style
+from kdtheory.rows import Row, Supervision
 
 if TYPE_CHECKING:
     import matplotlib.axes

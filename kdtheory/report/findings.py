@@ -11,8 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
-from kdtheory.report.rows import Row
+from kdtheory.report.arms import RunGroup, arms_in, group_rows
 from kdtheory.report.seeds import (
     complexity_points,
     final_values,
@@ -21,6 +20,7 @@ from kdtheory.report.seeds import (
     own_complexity,
     reference_student,
 )
+from kdtheory.rows import Row, Supervision
 
 Verdict: TypeAlias = Literal["seen", "not seen", "undecided"]
 

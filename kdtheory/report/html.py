@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdtheory.files import write_whole
 from kdtheory.report.findings import RULE, Finding, findings
 from kdtheory.report.page import details, embedded, page
-from kdtheory.report.rows import Row
 from kdtheory.report.tables import text_table, verdict_line
-from kdtheory.report.writing import write_atomically
+from kdtheory.rows import Row
 
 REPORT_FILE = "report.html"
 
@@ -112,7 +112,7 @@ def write_report(
         InputError: there are no rows, or one arm has several alphas.
     """
     page = report_page(rows, config=config, provenance=provenance, title=title, notes=notes)
-    return write_atomically(Path(out_dir) / REPORT_FILE, page)
+    return write_whole(Path(out_dir) / REPORT_FILE, page)
 
 
 def report_page(

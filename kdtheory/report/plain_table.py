@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from kdtheory.errors import InputError
+from kdtheory.files import write_whole
 from kdtheory.report.columns import MISSING
 from kdtheory.report.latex import escape_latex
 from kdtheory.report.seeds import MeanSd
-from kdtheory.report.writing import write_atomically
 
 if TYPE_CHECKING:
     import great_tables
@@ -157,8 +157,8 @@ def write_plain_table(table: PlainTable, out: Path) -> list[Path]:
         InputError: columns of different lengths, or a file cannot be written.
     """
     return [
-        write_atomically(out / f"{table.name}.md", markdown(table)),
-        write_atomically(out / f"{table.name}.csv", csv(table)),
-        write_atomically(out / f"{table.name}.tex", latex(table)),
-        write_atomically(out / f"{table.name}.html", great(table).as_raw_html(make_page=True)),
+        write_whole(out / f"{table.name}.md", markdown(table)),
+        write_whole(out / f"{table.name}.csv", csv(table)),
+        write_whole(out / f"{table.name}.tex", latex(table)),
+        write_whole(out / f"{table.name}.html", great(table).as_raw_html(make_page=True)),
     ]

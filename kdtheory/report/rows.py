@@ -5,124 +5,19 @@ made out of several runs, without the runs' checkpoints.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, cast
 
 from kdtheory.errors import InputError, RunError
-
-#: One measurement: a JSON object with the fields that `FIELDS` lists for its kind.
-Row: TypeAlias = Mapping[str, Any]
+from kdtheory.rows import GROUP_FIELDS, Row, checked_row
 
 #: Name of the rows' file in a run folder.
 ROWS_FILE = "rows.jsonl"
 
-ARMS = ("labels", "offline", "online", "matched", "self")
-SUPERVISIONS = ("random_labels", *ARMS)
-
-# What a field may hold: "text"; "count", an integer of at least 0; "position", a number of at least
-# 0; "flag"; "number", finite or null; "rate", a number in [0, 1] or null; "any_number", also NaN
-# and infinite (a singular kernel has an infinite condition number, and the rows keep it);
-# "optional_number", a number that a row may also leave out.
-# `settings` is a short hash of everything that a measurement depends on except seed and arm.
-_GROUP = {
-    "dataset": "text",
-    "task": "text",
-    "teacher": "text",
-    "student": "text",
-    "settings": "text",
-}
-_POINT = {"seed": "count", "step": "count", "epoch": "position", "final": "flag"}
-_TRAINING = {
-    "train_loss": "number",
-    "train_accuracy": "rate",
-    "validation_accuracy": "rate",
-    "test_accuracy": "rate",
-}
-_STUDENT = {"arm": "arm", "temperature": "number"}
-
-#: kind of row -> its fields and what each may hold.
-FIELDS: Mapping[str, Mapping[str, str]] = {
-    "teacher": {**_GROUP, **_POINT, **_TRAINING},
-    "student": {
-        **_GROUP,
-        **_STUDENT,
-        "alpha": "number",
-        **_POINT,
-        **_TRAINING,
-        "train_fidelity": "rate",
-        "test_fidelity": "rate",
-        "train_kl": "number",
-        "test_kl": "number",
-        "ntk_similarity": "number",
-        "ntk_similarity_centred": "optional_number",
-        "test_ntk_similarity": "optional_number",
-        "test_ntk_similarity_centred": "optional_number",
-        "margin": "number",
-    },
-    "complexity": {
-        **_GROUP,
-        **_STUDENT,
-        **_POINT,
-        "supervision": "supervision",
-        "supervision_temperature": "number",
-        "complexity": "number",
-        "adjusted_complexity": "number",
-        "margin": "number",
-        "trace": "number",
-        "ridge": "number",
-        "condition": "any_number",
-        "residual": "any_number",
-        "target_rms": "optional_number",
-        # Where only an interval is known, the two complexities are null and these are its ends.
-        "complexity_lower": "optional_number",
-        "complexity_upper": "optional_number",
-        "adjusted_complexity_lower": "optional_number",
-        "adjusted_complexity_upper": "optional_number",
-    },
-    # The kernel is the student's before training, the same for every arm: such a row has no arm.
-    "bound": {
-        **_GROUP,
-        **_POINT,
-        "supervision": "supervision",
-        "supervision_temperature": "number",
-        "checkpoint_step": "optional_number",
-        "n": "count",
-        "teacher_error": "rate",
-        "teacher_test_error": "rate",
-        "gamma": "number",
-        "margin_loss": "rate",
-        "complexity_term": "number",
-        "confidence_term": "number",
-        "radius": "number",
-        "bound": "number",
-        "delta": "rate",
-        "validity": "text",
-        "squared_norm": "number",
-        "trace": "number",
-    },
-}
-
-#: The fields that name a run group: rows that differ in one of them are never averaged.
-GROUP_FIELDS = tuple(_GROUP)
-
 # What tells one training from another, and one measurement in it from another.
-_TRAINING_KEY = (*_GROUP, "kind", "seed", "arm", "temperature")
+_TRAINING_KEY = (*GROUP_FIELDS, "kind", "seed", "arm", "temperature")
 _POINT_KEY = ("step", "alpha", "supervision", "supervision_temperature", "checkpoint_step")
-
-_ALLOWED = {
-    "text": "a text",
-    "count": "an integer of at least 0",
-    "position": "a number of at least 0",
-    "flag": "true or false",
-    "number": "a finite number or null",
-    "any_number": "a number or null",
-    "optional_number": "a finite number or null, or the field left out",
-    "rate": "a number from 0 to 1 or null",
-    "arm": "one of " + ", ".join(ARMS),
-    "supervision": "one of " + ", ".join(SUPERVISIONS),
-}
 
 
 class RowsRead(NamedTuple):
@@ -132,7 +27,7 @@ class RowsRead(NamedTuple):
     - `notes`: one line for each thing that a reader should know (a dropped line, repeated rows).
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     notes: list[str]
 
 
@@ -165,7 +60,7 @@ def read_rows(*sources: Path | str) -> RowsRead:
     if not sources:
         raise InputError("no run given; name at least one run folder or rows.jsonl file")
     notes: list[str] = []
-    merged: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    merged: dict[tuple[Any, ...], list[Row]] = {}
     origin: dict[tuple[Any, ...], Path] = {}
     for source in sources:
         path = Path(source) / ROWS_FILE if Path(source).is_dir() else Path(source)
@@ -180,40 +75,15 @@ def read_rows(*sources: Path | str) -> RowsRead:
     return RowsRead(rows=[row for rows in merged.values() for row in rows], notes=notes)
 
 
-def check_row(row: Any) -> None:
-    """Check that one row has every field of its kind, each with a value that is allowed there.
-
-    Raises:
-        InputError: naming the first field that is missing or wrong, and what is allowed. Fields
-            that are not in `FIELDS` are left alone.
-
-    Example:
-        >>> check_row({"kind": "student", "dataset": 3})
-        Traceback (most recent call last):
-        kdtheory.errors.InputError: field 'dataset' is 3; allowed: a text
-    """
-    if not isinstance(row, Mapping):
-        raise InputError("not a JSON object")
-    kind = row.get("kind")
-    if not isinstance(kind, str) or kind not in FIELDS:
-        raise InputError(f"field 'kind' is {kind!r}; allowed: {', '.join(FIELDS)}")
-    for field, holds in FIELDS[kind].items():
-        if field not in row:
-            if holds == "optional_number":
-                continue
-            raise InputError(f"a {kind} row without the field {field!r}")
-        if not _is_allowed(row[field], holds):
-            raise InputError(f"field {field!r} is {row[field]!r}; allowed: {_ALLOWED[holds]}")
-
-
 def _trainings(
-    path: Path, rows: Sequence[dict[str, Any]], notes: list[str]
-) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    path: Path, rows: Sequence[Row], notes: list[str]
+) -> dict[tuple[Any, ...], list[Row]]:
     """Return one file's rows by the training that they measure, each measurement once."""
-    measured: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]] = {}
+    measured: dict[tuple[Any, ...], dict[tuple[Any, ...], Row]] = {}
     for row in rows:
-        training = tuple(row.get(field) for field in _TRAINING_KEY)
-        point = tuple(row.get(field) for field in _POINT_KEY)
+        fields = cast("Mapping[str, Any]", row)
+        training = tuple(fields.get(field) for field in _TRAINING_KEY)
+        point = tuple(fields.get(field) for field in _POINT_KEY)
         measured.setdefault(training, {})[point] = row
     again = len(rows) - sum(len(points) for points in measured.values())
     if again:
@@ -228,7 +98,7 @@ def _trainings(
     return {training: list(points.values()) for training, points in measured.items()}
 
 
-def _read_file(path: Path, notes: list[str]) -> Sequence[dict[str, Any]]:
+def _read_file(path: Path, notes: list[str]) -> Sequence[Row]:
     """Return the rows of one file; add a note when its last line is cut off."""
     try:
         lines = path.read_bytes().split(b"\n")
@@ -247,7 +117,7 @@ def _read_file(path: Path, notes: list[str]) -> Sequence[dict[str, Any]]:
                 continue
             raise RunError(f"{path}, line {number}: damaged, not a JSON object") from None
         try:
-            check_row(row)
+            row = checked_row(row)
         except InputError as error:
             raise RunError(f"{path}, line {number}: {error}") from None
         rows.append(row)
@@ -256,34 +126,8 @@ def _read_file(path: Path, notes: list[str]) -> Sequence[dict[str, Any]]:
     return rows
 
 
-def _is_allowed(value: Any, holds: str) -> bool:
-    """Whether a value may stand in a field of that description."""
-    if holds == "text":
-        return isinstance(value, str) and bool(value)
-    if holds == "arm":
-        return value in ARMS
-    if holds == "supervision":
-        return value in SUPERVISIONS
-    if holds == "flag":
-        return isinstance(value, bool)
-    if value is None:
-        return holds in ("number", "optional_number", "any_number", "rate")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    if holds == "count":
-        return isinstance(value, int) and value >= 0
-    if holds == "any_number":
-        return True
-    if not math.isfinite(value):
-        return False
-    if holds == "position":
-        return value >= 0
-    if holds == "rate":
-        return 0 <= value <= 1
-    return True  # "number", "optional_number"
-
-
 def _describe(row: Row) -> str:
     """Name the training that a row measures, in a message."""
-    fields = (field for field in _TRAINING_KEY if row.get(field) is not None)
-    return ", ".join(f"{field} {row[field]}" for field in fields)
+    fields = cast("Mapping[str, Any]", row)
+    named = (field for field in _TRAINING_KEY if fields.get(field) is not None)
+    return ", ".join(f"{field} {fields[field]}" for field in named)

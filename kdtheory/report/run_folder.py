@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.errors import InputError
+from kdtheory.files import write_whole
 from kdtheory.report.figures import accuracy_figure, complexity_figure, render
 from kdtheory.report.html import write_report
-from kdtheory.report.rows import Row
 from kdtheory.report.tables import write_tables
-from kdtheory.report.writing import write_atomically
+from kdtheory.rows import Row
 
 
 def write_all(
@@ -49,8 +49,7 @@ def write_all(
                 (out / f"{name}.{form}").unlink(missing_ok=True)
             continue
         written += [
-            write_atomically(out / f"{name}.{form}", render(figure, form))
-            for form in ("png", "svg")
+            write_whole(out / f"{name}.{form}", render(figure, form)) for form in ("png", "svg")
         ]
     report = write_report(rows, out, config=config, provenance=provenance, title=title, notes=notes)
     return [*written, report]

@@ -4,8 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from kdtheory.report.arms import Supervision, arm_of, supervision_of
-from kdtheory.report.rows import Row
+from kdtheory.rows import Row, Supervision, arm_of, number, supervision_of
 
 
 class MeanSd(NamedTuple):
@@ -43,9 +42,9 @@ def final_values(rows: Sequence[Row], arm: Supervision | None, name: str) -> dic
     Seeds whose row has null there, or leaves an optional field out, are not in it.
     """
     return {
-        row["seed"]: float(row[name])
+        row["seed"]: value
         for row in rows
-        if row["final"] and _is_run(row, arm) and row.get(name) is not None
+        if row["final"] and _is_run(row, arm) and (value := number(row, name)) is not None
     }
 
 
@@ -75,11 +74,11 @@ def complexity_points(
         if (
             row["kind"] == "complexity"
             and row["seed"] in finished
-            and row[name] is not None
+            and (value := number(row, name)) is not None
             and arm_of(row) == student
             and supervision_of(row) == supervision
         ):
-            points.setdefault(row["seed"], {})[row["step"]] = float(row[name])
+            points.setdefault(row["seed"], {})[row["step"]] = value
     return points
 
 

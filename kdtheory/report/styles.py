@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdtheory.report.arms import Supervision
+from kdtheory.rows import Supervision
 
 # Colours of Okabe and Ito (2008), told apart under the common forms of colour blindness. The marker
 # tells the kind of supervision without colour, line style and marker filling the temperature.

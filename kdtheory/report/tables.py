@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import RunGroup, Supervision, arms_in, group_rows
+from kdtheory.files import write_whole
+from kdtheory.report.arms import RunGroup, arms_in, group_rows
 from kdtheory.report.columns import (
     COLUMNS,
     CSV_ONLY,
@@ -14,7 +15,6 @@ from kdtheory.report.columns import (
     format_column,
 )
 from kdtheory.report.findings import RULE, Finding, against_theory, findings
-from kdtheory.report.rows import GROUP_FIELDS, Row
 from kdtheory.report.seeds import (
     MeanSd,
     final_values,
@@ -23,7 +23,7 @@ from kdtheory.report.seeds import (
     own_complexity,
     unfinished_notes,
 )
-from kdtheory.report.writing import write_atomically
+from kdtheory.rows import GROUP_FIELDS, Row, Supervision
 
 if TYPE_CHECKING:
     import polars
@@ -156,10 +156,10 @@ def write_tables(rows: Sequence[Row], out_dir: Path | str) -> list[Path]:
     table = text_table(rows)
     found = findings(rows)
     return [
-        write_atomically(out / "table.md", markdown_table(table, found)),
-        write_atomically(out / "table.csv", summarize(rows).write_csv()),
-        write_atomically(out / "table.tex", latex_table(table)),
-        write_atomically(out / "table.html", great_table(table, found).as_raw_html(make_page=True)),
+        write_whole(out / "table.md", markdown_table(table, found)),
+        write_whole(out / "table.csv", summarize(rows).write_csv()),
+        write_whole(out / "table.tex", latex_table(table)),
+        write_whole(out / "table.html", great_table(table, found).as_raw_html(make_page=True)),
     ]
 
 

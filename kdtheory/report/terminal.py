@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kdtheory.report.findings import Finding, findings
-from kdtheory.report.rows import Row
 from kdtheory.report.tables import TextTable, text_table
+from kdtheory.rows import Row
 
 if TYPE_CHECKING:
     import rich.console

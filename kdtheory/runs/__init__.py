@@ -1,12 +1,13 @@
 """Runs: configurations, their stores, and the runner that fills them."""
 
-from kdtheory.runs.config import Arm, RunConfig, from_json, read_config, to_json
+from kdtheory.rows import Supervision
+from kdtheory.runs.config import RunConfig, from_json, read_config, to_json
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.runner import run_study
 
 __all__ = [
-    "Arm",
     "RunConfig",
+    "Supervision",
     "from_json",
     "provenance",
     "read_config",

@@ -9,8 +9,8 @@ from kdtheory.analysis import decisions, margins
 from kdtheory.bounds import margin_bound, ridge_fit, teacher_student_bound
 from kdtheory.errors import InputError
 from kdtheory.measure.exact_kernel import ExactKernel
+from kdtheory.rows import BoundRow, SupervisionName
 from kdtheory.runs.context import SeedContext
-from kdtheory.runs.store import Row
 
 #: The margins gamma that the bound holds for at once, fixed before any sample.
 GAMMAS = 2.0 ** np.arange(-7, 1)
@@ -30,7 +30,7 @@ DELTA = 0.05
 class BoundedSupervision(NamedTuple):
     """A supervision whose bound is computed."""
 
-    name: str
+    name: SupervisionName
     temperature: float | None
     checkpoint_step: int | None
     """The teacher's step; None without a teacher."""
@@ -47,7 +47,8 @@ def bounded_supervisions(context: SeedContext) -> list[BoundedSupervision]:
         for name, targets in context.fixed_targets.items()
     ]
     last = len(teacher.steps) - 1
-    named = [("offline", last), *(("online", i) for i in range(last + 1))]
+    named: list[tuple[SupervisionName, int]] = [("offline", last)]
+    named += [("online", i) for i in range(last + 1)]
     for name, i in named:
         logits = teacher.logits[i]
         error = float(np.mean(decisions(logits["test"]) != dataset.test.labels))
@@ -57,7 +58,7 @@ def bounded_supervisions(context: SeedContext) -> list[BoundedSupervision]:
     return found
 
 
-def bound_rows(context: SeedContext) -> list[Row]:
+def bound_rows(context: SeedContext) -> list[BoundRow]:
     """Return the terms of the teacher-student bound, one row a supervision.
 
     The student is the linearised one, f = f_0 + h with f_0 the untrained network and h the ridge
@@ -83,7 +84,7 @@ def bound_rows(context: SeedContext) -> list[Row]:
     # One factorisation serves all targets at once.
     targets = np.stack([each.targets[:, 0] for each in supervisions]).astype(np.float64)
     fits = ridge_fit(factor, targets - initial)
-    rows: list[Row] = []
+    rows: list[BoundRow] = []
     for each, increments, norm in zip(
         supervisions, fits.predictions, np.atleast_1d(fits.squared_norm), strict=True
     ):
@@ -108,9 +109,10 @@ def bound_rows(context: SeedContext) -> list[Row]:
             "supervision": each.name, "supervision_temperature": each.temperature,
             "checkpoint_step": each.checkpoint_step, "n": len(labels),
             "teacher_error": terms.teacher_error, "teacher_test_error": each.test_error,
-            "gamma": terms.gamma, "margin_loss": terms.margin_loss,
-            "complexity_term": terms.complexity_term, "confidence_term": terms.confidence_term,
-            "radius": terms.radius, "bound": terms.bound, "delta": terms.delta,
+            "gamma": float(terms.gamma), "margin_loss": float(terms.margin_loss),
+            "complexity_term": float(terms.complexity_term),
+            "confidence_term": terms.confidence_term,
+            "radius": terms.radius, "bound": float(terms.bound), "delta": terms.delta,
             "validity": terms.validity, "squared_norm": float(norm), "trace": float(factor.trace),
         })  # fmt: skip
     return rows

@@ -7,12 +7,13 @@ names: see `kdtheory.settings`.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from kdtheory.datasets import DataConfig, TeacherData
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
+from kdtheory.rows import ArmName, Supervision
 from kdtheory.runs.identity import known_before
 from kdtheory.settings import (
     Groups,
@@ -25,7 +26,6 @@ from kdtheory.settings import (
 from kdtheory.targets import Form, check_alpha, check_temperature
 from kdtheory.training import ComputeDtype, OptimizerConfig
 
-ArmName = Literal["labels", "offline", "online", "matched", "self"]
 Kernel = Literal["full", "trace", "none"]
 NtkSplit = Literal["train", "test"]
 Together = Literal["none", "seeds", "arms"]
@@ -34,25 +34,7 @@ Together = Literal["none", "seeds", "arms"]
 SELF_TEMPERATURE = 1.0
 
 
-class Arm(NamedTuple):
-    """One way to supervise a student."""
-
-    name: ArmName
-    temperature: float | None
-    """tau of the teacher's targets; None for labels."""
-
-    @property
-    def slug(self) -> str:
-        """The arm's name in paths and messages, such as "online-tau4"."""
-        if self.temperature is None:
-            return self.name
-        short = f"{self.temperature:g}"
-        # Two temperatures never share a folder, however close they are.
-        exact = short if float(short) == self.temperature else repr(self.temperature)
-        return f"{self.name}-tau{exact}"
-
-
-LABELS = Arm("labels", None)
+LABELS = Supervision("labels", None)
 
 
 @settings_group
@@ -293,8 +275,8 @@ class OutputConfig:
         check_minimum(self, save_seconds=0)
 
 
-#: Settings that a stored measurement does not depend on, but for rounding: more seeds or arms extend
-#: a run, and where it lies and where the data lies do not matter (the store compares the data
+#: Settings that a stored measurement does not depend on, but for rounding: more seeds or arms
+#: extend a run, and where it lies and where the data lies do not matter (the store compares the data
 #: themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
@@ -323,21 +305,21 @@ class RunConfig(Groups):
         networks = self.distillation
         return f"{self.data.dataset}, {self.data.task}: {networks.teacher} to {networks.student}"
 
-    def arm_list(self) -> tuple[Arm, ...]:
+    def arm_list(self) -> tuple[Supervision, ...]:
         """Return every arm with its temperature, labels first.
 
         >>> [arm.slug for arm in RunConfig.of(temperatures=(1.0,)).arm_list()]
         ['labels', 'offline-tau1', 'online-tau1', 'self-tau1']
         """
-        arms: list[Arm] = []
+        arms: list[Supervision] = []
         for name in get_args(ArmName):
             if name in self.distillation.arms:
                 if name == "labels":
                     arms.append(LABELS)
                 elif name == "self":
-                    arms.append(Arm(name, SELF_TEMPERATURE))
+                    arms.append(Supervision(name, SELF_TEMPERATURE))
                 else:
-                    arms.extend(Arm(name, tau) for tau in self.distillation.temperatures)
+                    arms.extend(Supervision(name, tau) for tau in self.distillation.temperatures)
         return tuple(arms)
 
     def identity(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from kdtheory.datasets import ImageDataset, Split, normalize
 from kdtheory.measure import MeasuredKernel, SupervisionComplexity, measured_kernel
 from kdtheory.measure.network_kernel import with_margins
 from kdtheory.ntk import gram
+from kdtheory.rows import SeedFields, SupervisionName
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.network import Trainer
-from kdtheory.runs.store import Row
 from kdtheory.runs.teacher import SplitLogits, TrainedTeacher
 from kdtheory.targets import (
     Labels,
@@ -49,7 +49,7 @@ class SeedContext:
     teacher: TrainedTeacher
     student_trainer: Trainer
     key: jax.Array
-    row: Row
+    row: SeedFields
     """What every row of this seed says besides the measurement."""
     kernels_at_init: dict[str, MeasuredKernel] = field(default_factory=dict)
     """Where `kernel_at_init` keeps what it computed."""
@@ -173,10 +173,10 @@ class SeedContext:
         return logits[self.config.measuring.ntk_split][: self.config.measuring.ntk_size]
 
     @functools.cached_property
-    def fixed_targets(self) -> dict[str, Float[np.ndarray, "n d"]]:
+    def fixed_targets(self) -> dict[SupervisionName, Float[np.ndarray, "n d"]]:
         """The supervisions that no teacher gives: the control and the labels."""
         num_outputs = self.dataset.num_outputs
-        providers: dict[str, TargetProvider] = {
+        providers: dict[SupervisionName, TargetProvider] = {
             "random_labels": RandomLabels(jax.random.fold_in(self.key, 3), num_outputs),
             "labels": Labels(num_outputs),
         }

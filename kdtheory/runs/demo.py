@@ -5,17 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdtheory.errors import InputError
+from kdtheory.files import locked_folder, write_json, write_whole
 from kdtheory.report import print_table, stdout_console, write_all
+from kdtheory.rows import Row, json_lines
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.runner import run_study
-from kdtheory.runs.store import (
-    Row,
-    delete_run,
-    json_lines,
-    locked_folder,
-    read_provenance,
-    write_atomic,
-)
+from kdtheory.runs.store import delete_run, read_provenance
 
 #: The setting of the demo; why it is what it is stands in NOTES.
 DEMO = RunConfig.of(
@@ -89,9 +84,9 @@ def run_demo(
             rows += run_study(task_config, notes=notes, quiet=quiet)
         settings = {task: json.loads((out / task / "config.json").read_text()) for task in TASKS}
         provenance = {task: read_provenance(out / task) for task in TASKS}
-        write_atomic(out / "rows.jsonl", json_lines(rows))
-        write_atomic(config_path, json.dumps(settings, indent=2) + "\n")
-        write_atomic(out / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+        write_whole(out / "rows.jsonl", json_lines(rows))
+        write_json(config_path, settings)
+        write_json(out / "provenance.json", provenance)
         write_all(
             rows,
             out,

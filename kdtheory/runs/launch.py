@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.errors import InputError, KdtheoryError, unknown_name
+from kdtheory.files import FolderBusyError
 from kdtheory.runs.config import RunConfig, from_json, to_json
 from kdtheory.runs.runner import run_study
-from kdtheory.runs.store import FolderBusyError
 from kdtheory.runs.sweep import Case, Outcome
 
 LAUNCHERS = ("inline", "local", "slurm")

@@ -9,13 +9,14 @@ from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
+from kdtheory.rows import Row, SeedFields, Supervision
 from kdtheory.runs.bound_terms import BOUNDS_NEED_A_FACTOR, bound_rows
-from kdtheory.runs.config import Arm, MeasuringConfig, RunConfig, to_json
+from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.network import Trainer, augmentation_of
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed_teacher import seen_points, teacher_of_seed, teacher_trainers
-from kdtheory.runs.store import Row, RunStore, open_store, read_provenance
+from kdtheory.runs.store import RunStore, open_store, read_provenance
 from kdtheory.runs.student import (
     earlier_round,
     student_points,
@@ -30,7 +31,7 @@ from kdtheory.training import (
     training_data,
 )
 
-LABELS = Arm("labels", None)
+LABELS = Supervision("labels", None)
 
 
 def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> ImageDataset:
@@ -90,7 +91,7 @@ def check_kernel(config: MeasuringConfig, num_outputs: int) -> None:
         )
 
 
-def trained_arms(config: RunConfig) -> tuple[Arm, ...]:
+def trained_arms(config: RunConfig) -> tuple[Supervision, ...]:
     """Return the arms whose students are trained.
 
     Self-distillation's earlier round and the matched arm's pilot are the student trained on labels,
@@ -146,7 +147,7 @@ def seed_context(
     All randomness of a seed comes from `jax.random.key(seed)`.
     """
     key = jax.random.key(seed)
-    common: Row = {
+    common: SeedFields = {
         "dataset": config.data.dataset, "task": config.data.task,
         "teacher": config.distillation.teacher, "student": config.distillation.student,
         "settings": store.settings, "seed": seed,
@@ -160,7 +161,7 @@ def seed_context(
         config, dataset, data, taught_by.trainer, taught_by.teacher, trainers["student"], key,
         common,
     )  # fmt: skip
-    rows = list(taught_by.rows)
+    rows: list[Row] = list(taught_by.rows)
     if config.measuring.bounds:
         bounds = store.unit(seed, "bounds")
         if not bounds.has_rows(0):

@@ -1,16 +1,16 @@
 """Find runs in folders, and say how far each is and what it found."""
 
 import datetime
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kdtheory.errors import InputError, KdtheoryError
+from kdtheory.files import is_locked
 from kdtheory.report import read_rows
-from kdtheory.report.arms import arm_of
 from kdtheory.report.rows import ROWS_FILE
+from kdtheory.rows import arm_of
 from kdtheory.runs.config import read_config
 
 State = Literal["running", "complete", "interrupted", "damaged"]
@@ -64,7 +64,7 @@ def summarise(folder: Path) -> RunSummary:
         return RunSummary(folder, "damaged", message, "", changed, ())
     done = {row["seed"] for row in rows}
     state: State = "complete" if len(done) >= config.distillation.seeds else "interrupted"
-    if _is_locked(folder):
+    if is_locked(folder):
         state = "running"
     accuracies: dict[str, list[float]] = {}
     for row in rows:
@@ -91,16 +91,3 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 yield from _run_folders(Path(entry.path), depth - 1)
-
-
-def _is_locked(folder: Path) -> bool:
-    """Return whether a process holds the run's lock; the look itself keeps nobody out for long."""
-    try:
-        with (folder / ".lock").open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(lock, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

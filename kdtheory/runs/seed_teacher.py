@@ -10,12 +10,13 @@ import jax.numpy as jnp
 
 from kdtheory.datasets import ImageDataset, Split, teacher_split
 from kdtheory.errors import InputError
+from kdtheory.rows import SeedFields, TeacherRow
 from kdtheory.runs.assistant import assistant_settings, assistant_supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.network import Trainer, augmentation_of
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.shared_teachers import shared_unit, training_settings
-from kdtheory.runs.store import Row, RunStore, Unit
+from kdtheory.runs.store import RunStore, Unit
 from kdtheory.runs.teacher import (
     Perturbation,
     TrainedTeacher,
@@ -37,7 +38,7 @@ class SeedTeacher(NamedTuple):
 
     trainer: Trainer
     teacher: TrainedTeacher
-    rows: list[Row]
+    rows: list[TeacherRow]
 
 
 def teacher_examples(config: RunConfig, dataset: ImageDataset) -> Split:
@@ -108,7 +109,7 @@ def teacher_of_seed(
     progress: RunProgress,
     *,
     key: jax.Array,
-    context: Row,
+    context: SeedFields,
 ) -> SeedTeacher:
     """Train a seed's teacher, or read what an earlier call or another run stored.
 
@@ -176,7 +177,12 @@ def teacher_of_seed(
         )
     progress.network_done()
     of_teacher = accuracies(teacher.logits[-1], dataset)
-    context = {**context, **{f"teacher_{name}": value for name, value in of_teacher.items()}}
+    context = {
+        **context,
+        "teacher_train_accuracy": of_teacher["train_accuracy"],
+        "teacher_validation_accuracy": of_teacher["validation_accuracy"],
+        "teacher_test_accuracy": of_teacher["test_accuracy"],
+    }
     rows = teacher_rows(assistant, assistant_trainer, own, dataset, context)
     return SeedTeacher(assistant_trainer, assistant, rows)
 

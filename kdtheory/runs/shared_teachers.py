@@ -18,11 +18,12 @@ from typing import Any
 
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, RunError
+from kdtheory.files import FolderBusyError, locked_folder, write_json
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.identity import BEFORE, first_settings
 from kdtheory.runs.network import Trainer
 from kdtheory.runs.provenance import provenance
-from kdtheory.runs.store import FolderBusyError, Unit, locked_folder, write_atomic
+from kdtheory.runs.store import Unit
 from kdtheory.runs.teacher import teacher_points
 
 #: Seconds between two looks at a teacher that another process trains.
@@ -124,8 +125,7 @@ def shared_unit(
 def _describe(path: Path, settings: Mapping[str, Any]) -> None:
     """Write what a shared teacher is beside it, or check that it is what was written."""
     if not path.exists():
-        text = json.dumps({"settings": settings, "begun": provenance()}, indent=2)
-        write_atomic(path, text + "\n")
+        write_json(path, {"settings": settings, "begun": provenance()})
         return
     try:
         stored = json.loads(path.read_text("utf-8"))["settings"]

@@ -12,69 +12,18 @@ killed run leaves nothing torn and continues where it was.
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import Any
 
 from kdtheory.errors import InputError, RunError
+from kdtheory.files import locked_folder, write_json, write_whole
+from kdtheory.rows import Row, json_lines
 from kdtheory.runs.config import RunConfig, extended, read_config, to_json
 from kdtheory.runs.identity import settings_hash
 from kdtheory.runs.provenance import provenance
-
-Row = dict[str, Any]
-
-
-class FolderBusyError(RunError):
-    """Another process works in the folder."""
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
-
-    Raises:
-      RunError: the file cannot be written (a full disk, no permission).
-    """
-    write_file(path, lambda file: file.write(text.encode()))
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an .npz file whole or not at all.
-
-    Raises:
-      RunError: the file cannot be written (a full disk, no permission).
-    """
-    write_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
-
-
-def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let a function write a file whole or not at all, in a folder that is made if missing.
-
-    Raises:
-      RunError: the file cannot be written (a full disk, no permission).
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
-
-
-def json_lines(rows: Sequence[Row]) -> str:
-    """Return rows as JSON lines."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
 
 
 class Unit:
@@ -92,7 +41,7 @@ class Unit:
 
     def write_rows(self, step: int, rows: Sequence[Row]) -> None:
         """Store a point's rows."""
-        write_atomic(self._rows_path(step), json_lines(rows))
+        write_whole(self._rows_path(step), json_lines(rows))
 
     def read_rows(self, steps: Sequence[int]) -> list[Row]:
         """Return the rows of the points that are stored, in the order of the steps."""
@@ -126,7 +75,7 @@ class RunStore:
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Gather rows into out/rows.jsonl."""
-        write_atomic(self.out / "rows.jsonl", json_lines(rows))
+        write_whole(self.out / "rows.jsonl", json_lines(rows))
 
 
 #: What a run writes into its folder: all that `fresh` ever deletes.
@@ -149,37 +98,6 @@ def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -
             f"{out} holds a run of another configuration ({which}); "
             "choose another --out, or --fresh to delete it"
         )
-
-
-@contextlib.contextmanager
-def locked_folder(out: Path) -> Iterator[None]:
-    """Make a folder if it is missing, and lock it against other processes.
-
-    Raises:
-      InputError: it is a file.
-      FolderBusyError: another process works there.
-      RunError: it cannot be written.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out must name a folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror}") from error
-    with lock:
-        for last in (False, False, True):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if last:
-                    raise FolderBusyError(
-                        f"another process is working in {out}; wait for it to end"
-                    ) from error
-                # `kdtheory runs` holds a lock for an instant, to see whether there is one.
-                time.sleep(0.05)
-        yield
 
 
 def delete_run(out: Path) -> None:
@@ -231,8 +149,8 @@ def open_store(
         fingerprint = {"data": str(data["sha256"])}
         if data_path.exists():
             check_same({"data": _stored_fingerprint(data_path)}, fingerprint, out)
-        write_atomic(config_path, json.dumps(to_json(config), indent=2) + "\n")
-        write_atomic(data_path, json.dumps(dict(data), indent=2) + "\n")
+        write_json(config_path, to_json(config))
+        write_json(data_path, dict(data))
         _add_provenance(out)
         settings = settings_hash(config.identity(), fingerprint["data"])
         yield RunStore(out, config, settings)
@@ -274,4 +192,4 @@ def read_provenance(out: Path) -> dict[str, Any]:
 
 def _add_provenance(out: Path) -> None:
     sessions = [*read_provenance(out)["sessions"], provenance()]
-    write_atomic(out / "provenance.json", json.dumps({"sessions": sessions}, indent=2) + "\n")
+    write_json(out / "provenance.json", {"sessions": sessions})

@@ -1,7 +1,7 @@
 """A student on one arm: trained, and measured at evenly spaced points of its training."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,11 +9,11 @@ from jaxtyping import Float
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
 from kdtheory.errors import KernelError
-from kdtheory.runs.config import Arm
+from kdtheory.rows import Row, Supervision, checked_row
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.matched import matched_schedules
 from kdtheory.runs.network import Trainer, evenly_spaced_epochs
-from kdtheory.runs.store import Row, Unit
+from kdtheory.runs.store import Unit
 from kdtheory.runs.supervisors import (
     EarlierRound,
     online_steps,
@@ -42,7 +42,7 @@ class TrainedStudent(NamedTuple):
 
 
 def _train_loss(
-    arm: Arm, logits: SplitLogits, teacher_logits: SplitLogits | None, context: SeedContext
+    arm: Supervision, logits: SplitLogits, teacher_logits: SplitLogits | None, context: SeedContext
 ) -> float:
     labels = context.dataset.train.labels
     if teacher_logits is None:
@@ -69,7 +69,9 @@ def _centred_similarity(student: np.ndarray, teacher: np.ndarray) -> float | Non
         return None
 
 
-def _train_similarities(kernel: Float[np.ndarray, "n n"] | None, context: SeedContext) -> Row:
+def _train_similarities(
+    kernel: Float[np.ndarray, "n n"] | None, context: SeedContext
+) -> dict[str, Any]:
     """Return the similarity of student's and teacher's kernels on the measuring examples.
 
     As fields; None where not even the (n, n) kernels fit in memory.
@@ -85,7 +87,7 @@ def _train_similarities(kernel: Float[np.ndarray, "n n"] | None, context: SeedCo
 
 def _test_similarities(
     variables: Variables, context: SeedContext, on_tile: Callable[[int, int], None] | None
-) -> Row:
+) -> dict[str, Any]:
     """Return the similarity of student's and teacher's kernels on test examples, as fields."""
     kernel = context.kernel_to_compare(
         context.student_trainer, variables, context.similarity_images, on_tile
@@ -98,7 +100,7 @@ def _test_similarities(
 
 
 def measure(
-    arm: Arm,
+    arm: Supervision,
     step: int,
     variables: Variables,
     context: SeedContext,
@@ -109,7 +111,7 @@ def measure(
 ) -> list[Row]:
     """Return the rows of one point: the student's own, and one for each supervision."""
     config, trainer, dataset = context.config, context.student_trainer, context.dataset
-    common: Row = {
+    common: dict[str, Any] = {
         **context.row, "arm": arm.name, "temperature": arm.temperature, "step": step,
         "epoch": step // trainer.epoch_steps, "final": final,
     }  # fmt: skip
@@ -141,18 +143,18 @@ def measure(
     if final and config.measuring.similarity_size:
         student_row |= _test_similarities(variables, context, on_tile)
     return [
-        student_row,
+        checked_row(student_row),
         *(
-            {
+            checked_row({
                 **common, "kind": "complexity", "supervision": name,
                 "supervision_temperature": temperature, **values.row(),
-            }
+            })
             for (name, temperature, _), values in zip(named, complexities, strict=True)
         ),
     ]  # fmt: skip
 
 
-def student_label(arm: Arm, context: SeedContext) -> str:
+def student_label(arm: Supervision, context: SeedContext) -> str:
     """Return a student's name for messages, such as "student on online-tau4, seed 0"."""
     return f"student on {arm.slug}, seed {context.row['seed']}"
 
@@ -163,7 +165,7 @@ def student_points(trainer: Trainer, count: int) -> list[int]:
 
 
 def train_student(
-    arm: Arm,
+    arm: Supervision,
     unit: Unit,
     context: SeedContext,
     earlier: EarlierRound | None,
@@ -216,7 +218,7 @@ def earlier_round(student: TrainedStudent, context: SeedContext) -> EarlierRound
         context.student_trainer,
         student.variables,
         context.dataset,
-        label=student_label(Arm("labels", None), context),
+        label=student_label(Supervision("labels", None), context),
     )
     matched = "matched" in context.config.distillation.arms
     schedules = matched_schedules(context, student.learned) if matched else {}

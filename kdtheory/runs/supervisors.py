@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.runs.config import Arm
+from kdtheory.rows import Supervision
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.teacher import SplitLogits
 from kdtheory.targets import (
@@ -33,7 +33,9 @@ class EarlierRound:
     """The online teacher's steps on the matched arm, by temperature; see `studies.matched`."""
 
 
-def provider_of(arm: Arm, context: SeedContext, earlier: EarlierRound | None) -> TargetProvider:
+def provider_of(
+    arm: Supervision, context: SeedContext, earlier: EarlierRound | None
+) -> TargetProvider:
     """Return the target provider that trains an arm's student.
 
     Without augmentation a student sees the training examples as they are, on which the teacher's
@@ -63,7 +65,9 @@ def provider_of(arm: Arm, context: SeedContext, earlier: EarlierRound | None) ->
     return online(apply_teacher, context.teacher.online.trajectory.rescheduled(steps), **mixture)
 
 
-def online_steps(arm: Arm, context: SeedContext, earlier: EarlierRound | None) -> tuple[int, ...]:
+def online_steps(
+    arm: Supervision, context: SeedContext, earlier: EarlierRound | None
+) -> tuple[int, ...]:
     """Return the last student step of each checkpoint of the online teacher, on such an arm."""
     if arm.name == "online":
         return context.teacher.online.steps
@@ -73,7 +77,7 @@ def online_steps(arm: Arm, context: SeedContext, earlier: EarlierRound | None) -
 
 
 def teacher_logits_at(
-    arm: Arm, step: int, context: SeedContext, earlier: EarlierRound | None
+    arm: Supervision, step: int, context: SeedContext, earlier: EarlierRound | None
 ) -> SplitLogits | None:
     """Return the logits that supervise an arm at a step, read off the stored checkpoints."""
     if arm.name == "offline":
@@ -89,7 +93,7 @@ def teacher_logits_at(
 
 
 def supervisions(
-    arm: Arm, step: int, context: SeedContext, earlier: EarlierRound | None
+    arm: Supervision, step: int, context: SeedContext, earlier: EarlierRound | None
 ) -> list[tuple[str, float | None, Float[np.ndarray, "n d"]]]:
     """Return (name, temperature, targets) of what is measured on an arm's student at a step.
 
@@ -100,7 +104,7 @@ def supervisions(
         (name, None, targets) for name, targets in context.fixed_targets.items()
     ]
     arms = [
-        Arm(name, temperature)
+        Supervision(name, temperature)
         for name in ("offline", "online")
         for temperature in context.config.distillation.temperatures
     ]

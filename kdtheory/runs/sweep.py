@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.files import write_json
 from kdtheory.runs.config import RunConfig, from_json, to_json
-from kdtheory.runs.store import write_atomic
 
 _SECTIONS = ("base", "grid", "cases")
 
@@ -165,7 +165,7 @@ def write_sweep(cases: Sequence[Case], out: Path) -> None:
         except ValueError as error:
             raise InputError(f"{path} is damaged ({error}); remove it") from error
     known.update({case.name: to_json(case.config) for case in cases})
-    write_atomic(path, json.dumps(known, indent=2) + "\n")
+    write_json(path, known)
 
 
 def write_failures(failed: Sequence[Outcome], out: Path) -> None:
@@ -179,4 +179,4 @@ def write_failures(failed: Sequence[Outcome], out: Path) -> None:
         path.unlink(missing_ok=True)
         return
     values = {outcome.name: {"error": outcome.error, "log": outcome.log} for outcome in failed}
-    write_atomic(path, json.dumps(values, indent=2) + "\n")
+    write_json(path, values)

@@ -2,10 +2,10 @@
 
 import functools
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,10 @@ from jaxtyping import Float
 from kdtheory.analysis import decisions
 from kdtheory.datasets import ImageDataset, Split
 from kdtheory.errors import RunError
+from kdtheory.files import write_arrays
+from kdtheory.rows import Accuracies, SeedFields, TeacherRow
 from kdtheory.runs.network import Trainer
-from kdtheory.runs.store import Row, Unit, write_arrays
+from kdtheory.runs.store import Unit
 from kdtheory.runs.teacher_changes import perturbed, thinned
 from kdtheory.targets import TargetProvider, Trajectory, cross_entropy, stack
 from kdtheory.training import TrainingData, predict_logits
@@ -53,20 +55,23 @@ def split_logits(
     return logits
 
 
-def accuracies(logits: SplitLogits, dataset: ImageDataset) -> dict[str, float | None]:
+def accuracies(logits: SplitLogits, dataset: ImageDataset) -> Accuracies:
     """Return "train_accuracy", "validation_accuracy" (None without that split), "test_accuracy".
 
     Training accuracy is against the labels that were trained on, label noise included; validation
     and test labels have no noise.
     """
     splits = splits_of(dataset)
+
+    def accuracy(name: str) -> float | None:
+        if name not in logits:
+            return None
+        return float(np.mean(decisions(logits[name]) == splits[name].labels))
+
     return {
-        f"{name}_accuracy": (
-            float(np.mean(decisions(logits[name]) == splits[name].labels))
-            if name in logits
-            else None
-        )
-        for name in ("train", "validation", "test")
+        "train_accuracy": accuracy("train"),
+        "validation_accuracy": accuracy("validation"),
+        "test_accuracy": accuracy("test"),
     }
 
 
@@ -159,7 +164,7 @@ def train_teacher(
     label: str,
     perturbation: Perturbation | None = None,
     on_step: Callable[[int, float], None] | None = None,
-    on_rows: Callable[[int, Sequence[Row]], None] | None = None,
+    on_rows: Callable[[int, Sequence[Mapping[str, Any]]], None] | None = None,
 ) -> TrainedTeacher:
     """Train a teacher, or read what an earlier call stored.
 
@@ -206,8 +211,12 @@ def train_teacher(
 
 
 def teacher_rows(
-    teacher: TrainedTeacher, trainer: Trainer, unit: Unit, dataset: ImageDataset, context: Row
-) -> list[Row]:
+    teacher: TrainedTeacher,
+    trainer: Trainer,
+    unit: Unit,
+    dataset: ImageDataset,
+    context: SeedFields,
+) -> list[TeacherRow]:
     """Return a teacher's rows, one a checkpoint, and store them.
 
     Loss and accuracies are those on the students' splits, with the labels that students have,
@@ -220,7 +229,7 @@ def teacher_rows(
       dataset: the splits.
       context: what every row says besides the measurement.
     """
-    rows: list[Row] = []
+    rows: list[TeacherRow] = []
     for step, logits in zip(teacher.steps, teacher.logits, strict=True):
         loss = np.mean(cross_entropy(logits["train"], dataset.train.labels))
         epoch, rest = divmod(step, trainer.epoch_steps)

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import jax
 
 from kdtheory.errors import RunError
-from kdtheory.runs.config import Arm, Together
+from kdtheory.files import write_whole
+from kdtheory.rows import Supervision
+from kdtheory.runs.config import Together
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.network import Trainer
-from kdtheory.runs.store import RunStore, Unit, write_atomic
+from kdtheory.runs.store import RunStore, Unit
 from kdtheory.runs.supervisors import EarlierRound, provider_of
 from kdtheory.training import Checkpoints
 
@@ -27,7 +29,7 @@ class Student(NamedTuple):
     """One student of a run."""
 
     seed: int
-    arm: Arm
+    arm: Supervision
     unit: Unit
     context: SeedContext
     earlier: EarlierRound | None
@@ -39,14 +41,14 @@ class Student(NamedTuple):
         return f"{self.seed}-{self.arm.slug}"
 
 
-def arms_together(arms: Sequence[Arm], together: Together) -> list[list[Arm]]:
+def arms_together(arms: Sequence[Supervision], together: Together) -> list[list[Supervision]]:
     """Return the arms in their order, those side by side that train together.
 
-    >>> arms = [Arm("labels", None), Arm("online", 1.0), Arm("online", 4.0)]
+    >>> arms = [Supervision("labels", None), Supervision("online", 1.0), Supervision("online", 4.0)]
     >>> [[arm.slug for arm in group] for group in arms_together(arms, "arms")]
     [['labels'], ['online-tau1', 'online-tau4']]
     """
-    groups: list[list[Arm]] = []
+    groups: list[list[Supervision]] = []
     for arm in arms:
         if together == "arms" and groups and groups[-1][0].name == arm.name:
             groups[-1].append(arm)
@@ -111,7 +113,7 @@ def train_together(
         names = [student.name for student in group]
         if on_group is not None:
             on_group(folder.name, len(group))
-        write_atomic(folder / MEMBERS, json.dumps(names) + "\n")
+        write_whole(folder / MEMBERS, json.dumps(names) + "\n")
         kept = [Checkpoints(student.unit.folder) for student in group]
         try:
             for step, variables in trainer.train_many(

@@ -1,10 +1,10 @@
 """The main table: what each kind of supervision costs a student, and what it gains."""
 
-from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.arms import arms_in
 from kdtheory.report.figures import accuracy_figure
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd, own_complexity
+from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.network_pairs import differences, percent
 from kdtheory.studies.setting import setting

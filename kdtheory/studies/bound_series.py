@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from kdtheory.bounds import held_out_bound
 from kdtheory.errors import InputError
-from kdtheory.report.arms import Supervision
 from kdtheory.report.bound_terms import bound_supervisions, bound_values
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values
+from kdtheory.rows import Row, Supervision
 from kdtheory.studies.study import CaseRows
 
 

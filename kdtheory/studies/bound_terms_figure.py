@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.report.bound_terms import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import MeanSd, mean_sd
 from kdtheory.report.styles import line_style
+from kdtheory.rows import BoundRow, number
 from kdtheory.studies.bound_terms_table import (
     Place,
     accuracy_of,
@@ -33,7 +33,7 @@ _TARGETS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 #: Bounds along what is varied: its value, and the bound's row of each seed there.
-BoundsAlong = Sequence[tuple[float, Sequence[Row]]]
+BoundsAlong = Sequence[tuple[float, Sequence[BoundRow]]]
 
 
 class Line(NamedTuple):
@@ -111,9 +111,12 @@ def _draw_bounds(axes: "matplotlib.axes.Axes", line: Line) -> float | None:
     """Draw the terms and the bound; return where the mean bound is smallest."""
     x = [value for value, _ in line.bounds]
     for name, term in BOUND_TERMS.items():
-        values = [mean_sd([float(row[name]) for row in rows]) for _, rows in line.bounds]
+        values = [
+            mean_sd([value for row in rows if (value := number(row, name)) is not None])
+            for _, rows in line.bounds
+        ]
         _draw_band(axes, x, values, label=term.label, color=term.color, marker=term.marker)
-    bounds = [mean_sd([float(row["bound"]) for row in rows]) for _, rows in line.bounds]
+    bounds = [mean_sd([row["bound"] for row in rows]) for _, rows in line.bounds]
     _draw_band(axes, x, bounds, label="bound", color=BOUND_COLOR, marker="D", linestyle="-.")
     axes.axhline(1, color="black", linestyle="--", linewidth=1)
     errors = [

@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from kdtheory.report.arms import Supervision, supervision_of
 from kdtheory.report.bound_terms import BOUND_TERMS
 from kdtheory.report.findings import judge, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd
+from kdtheory.rows import BoundRow, Row, Supervision, number, supervision_of
 from kdtheory.studies.study import StudyFinding, finding
 
 
@@ -33,7 +32,7 @@ class Place(NamedTuple):
 Measure: TypeAlias = Callable[[Place], Mapping[int, float]]
 
 
-def smallest_bounds(rows: Sequence[Row], supervision: Supervision) -> dict[int, Row]:
+def smallest_bounds(rows: Sequence[Row], supervision: Supervision) -> dict[int, BoundRow]:
     """Return {seed: row} of the smallest bound of a supervision.
 
     The online teacher has a bound for each checkpoint; the others have one.
@@ -43,7 +42,7 @@ def smallest_bounds(rows: Sequence[Row], supervision: Supervision) -> dict[int, 
     ...                 Supervision("online", 4.0))[0]["bound"]
     1.5
     """
-    found: dict[int, Row] = {}
+    found: dict[int, BoundRow] = {}
     for row in rows:
         if row["kind"] == "bound" and supervision_of(row) == supervision:
             best = found.get(row["seed"])
@@ -73,7 +72,9 @@ def of_bound(name: str) -> Measure:
 
     def measure(place: Place) -> dict[int, float]:
         rows = smallest_bounds(place.rows, place.arm)
-        return {seed: float(row[name]) for seed, row in rows.items()}
+        return {
+            seed: value for seed, row in rows.items() if (value := number(row, name)) is not None
+        }
 
     return measure
 
@@ -154,8 +155,8 @@ def minima_table(
     """
     columns: dict[str, list[Cell]] = {"students": list(groups)}
     lines = [minima_line(places) for places in groups.values()]
-    for number, header in enumerate(_EXTREMES):
-        columns[f"{varied} of {header}"] = [line[number] for line in lines]
+    for place, header in enumerate(_EXTREMES):
+        columns[f"{varied} of {header}"] = [line[place] for line in lines]
     columns.update({header: list(cells) for header, cells in (more or {}).items()})
     caption = (
         f"The {varied} at which each quantity is best, seed by seed; mean ± standard deviation "

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdtheory.report.arms import Supervision, supervision_of
 from kdtheory.report.bound_terms import (
     BOUND_COLOR,
     BOUND_TERMS,
@@ -13,9 +12,9 @@ from kdtheory.report.bound_terms import (
     draw_stacked_terms,
 )
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import MeanSd, mean_sd
 from kdtheory.report.styles import line_style
+from kdtheory.rows import Row, Supervision, supervision_of
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.bound_series import (
     Series,

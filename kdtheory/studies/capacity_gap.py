@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.report.findings import rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import mean_sd
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.network_pairs import (
     LABELS,

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.errors import RunError
-from kdtheory.report.rows import Row, read_rows
+from kdtheory.files import locked_folder
+from kdtheory.report.rows import read_rows
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.launch import launch
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.runner import run_study
-from kdtheory.runs.store import locked_folder, read_provenance
+from kdtheory.runs.store import read_provenance
 from kdtheory.runs.sweep import Case, Outcome, write_failures
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Analysis, Size, Study

@@ -3,17 +3,17 @@
 import math
 from collections.abc import Mapping
 
-from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.arms import arms_in
 from kdtheory.report.figures import complexity_figure
 from kdtheory.report.findings import findings as general_findings
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import (
     complexity_points,
     mean_sd,
     measured_supervisions,
     reference_student,
 )
+from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.setting import setting
 from kdtheory.studies.study import (

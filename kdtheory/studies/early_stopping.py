@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 
-from kdtheory.report.arms import Supervision, supervision_of
 from kdtheory.report.plain_table import Cell
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd
+from kdtheory.rows import (
+    BoundRow,
+    Row,
+    Supervision,
+    bounds,
+    complexities,
+    number,
+    supervision_of,
+)
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.bound_terms_figure import Line, draw_terms_and_accuracy
 from kdtheory.studies.bound_terms_table import (
@@ -127,7 +134,7 @@ def places_of(case_rows: CaseRows, arm: Supervision) -> list[Place]:
     ]
 
 
-def checkpoint_bounds(rows: Sequence[Row], arm: Supervision) -> list[tuple[float, list[Row]]]:
+def checkpoint_bounds(rows: Sequence[Row], arm: Supervision) -> list[tuple[float, list[BoundRow]]]:
     """Return the bounds of every checkpoint of a teacher, by its part of the training.
 
     Args:
@@ -135,15 +142,16 @@ def checkpoint_bounds(rows: Sequence[Row], arm: Supervision) -> list[tuple[float
       arm: whose temperature is meant.
     """
     online = Supervision("online", arm.temperature)
-    bounds = [row for row in rows if row["kind"] == "bound" and supervision_of(row) == online]
-    steps = sorted({row["checkpoint_step"] for row in bounds})
-    return [
-        (step / steps[-1], [row for row in bounds if row["checkpoint_step"] == step])
-        for step in steps
-    ]
+    at_steps: dict[float, list[BoundRow]] = {}
+    for row in bounds(rows):
+        step = row.get("checkpoint_step")
+        if supervision_of(row) == online and step is not None:
+            at_steps.setdefault(step, []).append(row)
+    last = max(at_steps, default=1.0)
+    return [(step / last, at_steps[step]) for step in sorted(at_steps)]
 
 
-def smallest_checkpoint(points: Sequence[tuple[float, Sequence[Row]]]) -> dict[int, float]:
+def smallest_checkpoint(points: Sequence[tuple[float, Sequence[BoundRow]]]) -> dict[int, float]:
     """Return {seed: part of the training} of the checkpoint with the smallest bound."""
     found: dict[int, tuple[float, float]] = {}
     for part, rows in points:
@@ -168,9 +176,11 @@ def _at_initialisation(rows: Sequence[Row], arm: Supervision) -> dict[str, dict[
     """Return the targets' values with the kernel at initialisation, the same for every student."""
     return {
         name: {
-            row["seed"]: float(row[name])
-            for row in rows
-            if row["kind"] == "complexity" and row["step"] == 0 and supervision_of(row) == arm
+            row["seed"]: value
+            for row in complexities(rows)
+            if row["step"] == 0
+            and supervision_of(row) == arm
+            and (value := number(row, name)) is not None
         }
         for name in ("adjusted_complexity", "complexity", "margin")
     }
@@ -181,7 +191,7 @@ def _validation(place: Place) -> dict[int, float]:
 
 
 def _findings(
-    label: str, places: list[Place], points: Sequence[tuple[float, Sequence[Row]]]
+    label: str, places: list[Place], points: Sequence[tuple[float, Sequence[BoundRow]]]
 ) -> list[StudyFinding]:
     bound, final = of_bound("bound"), places[-1]
     found = [

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from kdtheory.models import summarize
-from kdtheory.report.arms import Supervision, arms_in
-from kdtheory.report.rows import Row
+from kdtheory.report.arms import arms_in
 from kdtheory.report.seeds import complexity_points, final_values
+from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import SELF_TEMPERATURE
 from kdtheory.studies.study import CaseRows
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import Supervision
 from kdtheory.report.bound_terms import (
     BOUND_TERMS,
     ERROR_COLOR,
@@ -15,8 +14,8 @@ from kdtheory.report.bound_terms import (
 )
 from kdtheory.report.findings import rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import complexity_points, final_values, mean_sd
+from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.network_pairs import percent
 from kdtheory.studies.setting import many_teachers_setting

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kdtheory.files import write_whole
 from kdtheory.report.figures import render
 from kdtheory.report.findings import RULE
 from kdtheory.report.page import details, embedded, page
 from kdtheory.report.plain_table import PlainTable, great, markdown, write_plain_table
-from kdtheory.report.writing import write_atomically
 from kdtheory.studies.study import Analysis, Size, Study, StudyFinding
 
 SMOKE_NOTE = (
@@ -41,15 +41,15 @@ def write_results(
         written += write_plain_table(table, out)
     for figure in analysis.figures:
         written += [
-            write_atomically(out / f"{figure.name}.{form}", render(figure.figure, form))
+            write_whole(out / f"{figure.name}.{form}", render(figure.figure, form))
             for form in ("png", "svg")
         ]
-    written.append(write_atomically(out / "summary.md", summary(study, analysis, size)))
+    written.append(write_whole(out / "summary.md", summary(study, analysis, size)))
     for name, content in (("config", config), ("provenance", provenance)):
         text = json.dumps(dict(content), indent=2) + "\n"
-        written.append(write_atomically(out / f"{name}.json", text))
+        written.append(write_whole(out / f"{name}.json", text))
     report = report_page(study, analysis, size=size, config=config, provenance=provenance)
-    written.append(write_atomically(out / "report.html", report))
+    written.append(write_whole(out / "report.html", report))
     return written
 
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.arms import arms_in
 from kdtheory.report.findings import rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd, own_complexity
+from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.schedule_figure import schedule_figure
 from kdtheory.studies.setting import many_teachers_setting

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kdtheory.report.arms import Supervision, arms_in
-from kdtheory.report.rows import Row
+from kdtheory.report.arms import arms_in
 from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.report.styles import line_style
+from kdtheory.rows import Row, Supervision
 from kdtheory.studies.teaching_times import Teaching, checkpoint_complexities, teachings
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdtheory.report.arms import Supervision, arms_in
+from kdtheory.report.arms import arms_in
 from kdtheory.report.findings import rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.report.styles import line_style
+from kdtheory.rows import Row, Supervision
 from kdtheory.studies import accuracy
 from kdtheory.studies.study import (
     Analysis,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from kdtheory.report.findings import Verdict, judge
 from kdtheory.report.plain_table import PlainTable
-from kdtheory.report.rows import Row
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 
 if TYPE_CHECKING:

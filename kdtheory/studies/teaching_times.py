@@ -5,9 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import Supervision, supervision_of
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import finished_seeds
+from kdtheory.rows import Row, Supervision, bounds, supervision_of
 from kdtheory.runs.teacher_changes import thinned
 
 
@@ -26,10 +25,11 @@ def checkpoint_complexities(
     {0: {5: 2.0}}
     """
     found: dict[int, dict[int, float]] = {}
-    for row in rows:
-        if row["kind"] == "bound" and supervision_of(row) == Supervision("online", temperature):
+    for row in bounds(rows):
+        step = row.get("checkpoint_step")
+        if supervision_of(row) == Supervision("online", temperature) and step is not None:
             norm = math.sqrt(row["squared_norm"] * row["trace"]) / row["n"]
-            found.setdefault(row["seed"], {})[int(row["checkpoint_step"])] = norm
+            found.setdefault(row["seed"], {})[int(step)] = norm
     return {seed: dict(sorted(along.items())) for seed, along in found.items()}
 
 

@@ -2,10 +2,9 @@
 
 import math
 
-from kdtheory.report.arms import Supervision
 from kdtheory.report.plain_table import PlainTable
-from kdtheory.report.rows import Row
 from kdtheory.report.seeds import complexity_points, final_values
+from kdtheory.rows import ArmName, Row, Supervision, arm_of, students
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.bound_terms_figure import Line, draw_terms_and_accuracy
 from kdtheory.studies.bound_terms_table import (
@@ -36,6 +35,7 @@ from kdtheory.studies.study import (
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 _LABELS = Supervision("labels", None)
+_TAUGHT: tuple[ArmName, ...] = ("offline", "online")
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -54,7 +54,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
 def analyse(case_rows: CaseRows) -> Analysis:
     """Set what the bound says about the temperature beside what it does to accuracy."""
     (rows,) = case_rows.values()
-    groups = {name: places_of(rows, name) for name in ("offline", "online")}
+    groups: dict[str, list[Place]] = {name: places_of(rows, name) for name in _TAUGHT}
     groups = {name: places for name, places in groups.items() if places}
     caption = (
         "Mean ± standard deviation over seeds. Complexity, its adjusted form and the margin are of "
@@ -96,10 +96,12 @@ def analyse(case_rows: CaseRows) -> Analysis:
     return Analysis(tables, [figure], found)
 
 
-def places_of(rows: list[Row], name: str) -> list[Place]:
+def places_of(rows: list[Row], name: ArmName) -> list[Place]:
     """Return the places of one arm, by rising temperature."""
     temperatures = {
-        float(row["temperature"]) for row in rows if row["kind"] == "student" and row["arm"] == name
+        arm.temperature
+        for arm in map(arm_of, students(rows))
+        if arm.name == name and arm.temperature is not None
     }
     return [
         Place(tau, Supervision(name, tau), rows, _targets(rows, Supervision(name, tau)))

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import Supervision
 from kdtheory.report.figures import accuracy_figure, complexity_figure, render
 from kdtheory.report.styles import line_style
+from kdtheory.rows import Supervision
 
 
 def panels(figure):

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from kdtheory.errors import InputError
+from kdtheory.errors import RunError
 from kdtheory.report.findings import findings
 from kdtheory.report.html import report_page
 from kdtheory.report.run_folder import write_all
@@ -95,7 +95,7 @@ def test_all_files_are_written_whole(tmp_path, make_rows):
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, make_rows):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write .*table\.md"):
+    with pytest.raises(RunError, match=r"cannot write .*table\.md"):
         write_all(
             make_rows(seeds=(0,), points=1, complexity=False),
             tmp_path / "file",

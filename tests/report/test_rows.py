@@ -5,8 +5,9 @@ import pytest
 
 from kdtheory.errors import InputError, RunError
 from kdtheory.report.arms import arms_in
-from kdtheory.report.rows import FIELDS, check_row, read_rows
+from kdtheory.report.rows import read_rows
 from kdtheory.report.tables import text_table
+from kdtheory.rows import FIELDS, checked_row
 
 
 def write(path: Path, rows, end="\n") -> Path:
@@ -91,25 +92,25 @@ def test_every_field_is_required_and_an_arm_must_be_known(make_rows):
     rows.append(bound_row(rows[0]))
     for kind, fields in FIELDS.items():
         row = next(row for row in rows if row["kind"] == kind)
-        check_row({**row, "extra": "left alone"})
+        checked_row({**row, "extra": "left alone"})
         for field in (name for name, holds in fields.items() if holds != "optional_number"):
             with pytest.raises(InputError, match=f"{kind} row without the field '{field}'"):
-                check_row({key: value for key, value in row.items() if key != field})
+                checked_row({key: value for key, value in row.items() if key != field})
         if "arm" in fields:
             known = "labels, offline, online, matched, self"
             with pytest.raises(InputError, match=f"allowed: one of {known}"):
-                check_row({**row, "arm": "mutual"})
+                checked_row({**row, "arm": "mutual"})
 
 
 def test_the_centred_similarity_may_be_left_out_or_null_but_not_wrong(make_rows):
     row = next(row for row in make_rows(seeds=(0,), points=1) if row["kind"] == "student")
     row.pop("ntk_similarity_centred", None)
-    check_row(row)
+    checked_row(row)
     for value in (None, -0.25, 0):
-        check_row({**row, "ntk_similarity_centred": value})
+        checked_row({**row, "ntk_similarity_centred": value})
     for value in ("high", float("nan"), True):
         with pytest.raises(InputError, match=r"field 'ntk_similarity_centred' is .* left out"):
-            check_row({**row, "ntk_similarity_centred": value})
+            checked_row({**row, "ntk_similarity_centred": value})
 
 
 def test_a_repeated_measurement_counts_once_and_the_later_one_wins(tmp_path, make_rows):

@@ -10,14 +10,14 @@ import pytest
 
 from kdtheory.analysis import decisions
 from kdtheory.errors import InputError, RunError
-from kdtheory.report.rows import check_row
+from kdtheory.files import FolderBusyError, locked_folder
 from kdtheory.runs import RunConfig, network, run_study, runner
 from kdtheory.runs.network import augmentation_of
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.runner import load_dataset
 from kdtheory.runs.seed_teacher import teacher_examples, teacher_of_seed, teacher_trainers
 from kdtheory.runs.shared_teachers import folder_name, shared_unit, training_settings
-from kdtheory.runs.store import FolderBusyError, locked_folder, open_store
+from kdtheory.runs.store import open_store
 from kdtheory.runs.teacher import split_logits, teacher_points
 from kdtheory.runs.teacher_changes import kept_points, perturbed, thinned
 from kdtheory.training import Checkpoints, OptimizerConfig, training_data

@@ -2,8 +2,6 @@
 
 import pytest
 
-from kdtheory.report.rows import check_row
-
 IDS = {
     "dataset": "cifar100", "task": "first_half", "teacher": "resnet8", "student": "lenet5x1",
     "settings": "3f2a90bc",

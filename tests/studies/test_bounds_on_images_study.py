@@ -5,8 +5,8 @@ import math
 import pytest
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import Supervision
 from kdtheory.report.figures import render
+from kdtheory.rows import Supervision
 from kdtheory.runs import RunConfig
 from kdtheory.studies.bound_series import (
     exponents,

@@ -3,8 +3,8 @@
 import pytest
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import Supervision
 from kdtheory.report.figures import render
+from kdtheory.rows import Supervision
 from kdtheory.runs import RunConfig
 from kdtheory.studies import find_study
 from kdtheory.studies.results import summary

@@ -5,7 +5,6 @@ import math
 import pytest
 
 from kdtheory.report.figures import render
-from kdtheory.report.rows import check_row
 from kdtheory.runs import RunConfig
 from kdtheory.studies import accuracy, find_study
 from kdtheory.studies.results import summary

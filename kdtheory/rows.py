@@ -1,0 +1,355 @@
+"""What a run measures: a row a measurement, and the name of the supervision that it is about.
+
+Whatever is reported is made from rows alone, so that a table can be made again, or made out of
+several runs, without the runs' checkpoints.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    TypeAlias,
+    TypedDict,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from kdtheory.errors import InputError
+
+ArmName = Literal["labels", "offline", "online", "matched", "self"]
+SupervisionName = Literal["random_labels", "labels", "offline", "online", "matched", "self"]
+
+#: Kinds of supervision that a student is trained on.
+ARMS: tuple[ArmName, ...] = get_args(ArmName)
+#: Kinds of supervision whose complexity is measured, in reading order.
+SUPERVISIONS: tuple[SupervisionName, ...] = get_args(SupervisionName)
+
+
+class Supervision(NamedTuple):
+    """One kind of targets: a student is trained on it (an arm), or its complexity is measured."""
+
+    name: SupervisionName
+    temperature: float | None
+    """tau of the teacher's softmax; None where there is none."""
+
+    @property
+    def label(self) -> str:
+        """The supervision in words.
+
+        >>> Supervision("online", 4.0).label, Supervision("random_labels", None).label
+        ('online, τ = 4', 'random labels')
+        """
+        name = self.name.replace("_", " ")
+        return name if self.temperature is None else f"{name}, τ = {self.temperature:g}"
+
+    @property
+    def slug(self) -> str:
+        """The supervision in paths and messages.
+
+        >>> Supervision("online", 4.0).slug, Supervision("labels", None).slug
+        ('online-tau4', 'labels')
+        """
+        if self.temperature is None:
+            return self.name
+        short = f"{self.temperature:g}"
+        # Two temperatures never share a folder, however close they are.
+        exact = short if float(short) == self.temperature else repr(self.temperature)
+        return f"{self.name}-tau{exact}"
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """Sort key: the order of `SUPERVISIONS`; each kind by rising temperature."""
+        return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else float(
+            self.temperature
+        )
+
+
+class Allowed(NamedTuple):
+    """What a field of a row may hold, in words and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
+Text = Annotated[str, Allowed("a text", lambda v: isinstance(v, str) and bool(v))]
+Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool))]
+Count = Annotated[
+    int,
+    Allowed(
+        "an integer of at least 0",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0,
+    ),
+]
+Position = Annotated[float, Allowed("a number of at least 0", lambda v: _is_finite(v) and v >= 0)]
+Finite = Annotated[float, Allowed("a finite number", _is_finite)]
+Number = Annotated[
+    float | None, Allowed("a finite number or null", lambda v: v is None or _is_finite(v))
+]
+#: A singular kernel has an infinite condition number, and rows keep it.
+AnyNumber = Annotated[
+    float | None, Allowed("a number or null", lambda v: v is None or _is_number(v))
+]
+Rate = Annotated[
+    float | None,
+    Allowed("a number from 0 to 1 or null", lambda v: v is None or (_is_finite(v) and 0 <= v <= 1)),
+]
+Steps = Annotated[
+    list[int],
+    Allowed("a list of integers", lambda v: isinstance(v, list) and all(map(_is_number, v))),
+]
+Arm = Annotated[SupervisionName, Allowed("one of " + ", ".join(ARMS), lambda v: v in ARMS)]
+Supervisor = Annotated[
+    SupervisionName, Allowed("one of " + ", ".join(SUPERVISIONS), lambda v: v in SUPERVISIONS)
+]
+
+
+class GroupFields(TypedDict):
+    """The runs that may be averaged over seeds: rows that differ in one of these never are."""
+
+    dataset: Text
+    task: Text
+    teacher: Text
+    student: Text
+    settings: Text
+    """A short hash of all that a measurement depends on except seed and arm."""
+
+
+class SeedFields(GroupFields):
+    """What all rows of a run's seed share."""
+
+    seed: Count
+    assistant: NotRequired[Text]
+    """Of a run with a teacher assistant: its model. Its own teacher's accuracies stand beside."""
+    teacher_train_accuracy: NotRequired[Rate]
+    teacher_validation_accuracy: NotRequired[Rate]
+    teacher_test_accuracy: NotRequired[Rate]
+
+
+class PointFields(SeedFields):
+    """One point of a training."""
+
+    step: Count
+    epoch: Position
+    final: Flag
+    """Whether it is the training's last."""
+
+
+class Accuracies(TypedDict):
+    """How well a network does on the splits and labels of the students."""
+
+    train_accuracy: Rate
+    validation_accuracy: Rate
+    test_accuracy: Rate
+
+
+class NetworkFields(PointFields, Accuracies):
+    """A network at a point of its training."""
+
+    train_loss: Number
+    """Mean of its own loss, in nats."""
+
+
+class TeacherRow(NetworkFields):
+    """A teacher at a checkpoint."""
+
+    kind: Literal["teacher"]
+
+
+class StudentRow(NetworkFields):
+    """A student at a measuring point."""
+
+    kind: Literal["student"]
+    arm: Arm
+    temperature: Number
+    alpha: Number
+    train_fidelity: Rate
+    """Share of the examples on which it and the final teacher decide alike."""
+    test_fidelity: Rate
+    train_kl: Number
+    test_kl: Number
+    ntk_similarity: Number
+    """Cosine between its kernel and the final teacher's, on the measuring examples."""
+    ntk_similarity_centred: NotRequired[Number]
+    test_ntk_similarity: NotRequired[Number]
+    test_ntk_similarity_centred: NotRequired[Number]
+    margin: Number
+    """Mean margin of its logits with respect to the training labels."""
+    schedule: NotRequired[Steps]
+    """Of the matched arm: the student's last step at which each checkpoint teaches."""
+
+
+class ComplexityRow(PointFields):
+    """The complexity of one supervision on one student at a measuring point."""
+
+    kind: Literal["complexity"]
+    arm: Arm
+    """The student's own."""
+    temperature: Number
+    supervision: Supervisor
+    """The targets whose complexity it is."""
+    supervision_temperature: Number
+    complexity: Number
+    """Y^T (K + ridge I)^-1 Y."""
+    adjusted_complexity: Number
+    """(1/n) sqrt(complexity * Tr K)."""
+    margin: Number
+    """Mean margin of the targets with respect to the labels."""
+    trace: Number
+    ridge: Number
+    condition: AnyNumber
+    residual: AnyNumber
+    target_rms: NotRequired[Number]
+    """Root mean square of the targets, to which complexity scales."""
+    complexity_lower: NotRequired[Number]
+    """Where only an interval is known, the two complexities are null and these are its ends."""
+    complexity_upper: NotRequired[Number]
+    adjusted_complexity_lower: NotRequired[Number]
+    adjusted_complexity_upper: NotRequired[Number]
+
+
+class BoundRow(PointFields):
+    """The teacher-student bound's terms for one supervision.
+
+    The kernel is the student's before training, the same for every arm: such a row has no arm.
+    """
+
+    kind: Literal["bound"]
+    supervision: Supervisor
+    supervision_temperature: Number
+    checkpoint_step: NotRequired[Number]
+    """The teacher's step; null without a teacher."""
+    n: Count
+    teacher_error: Rate
+    teacher_test_error: Rate
+    gamma: Finite
+    margin_loss: Finite
+    complexity_term: Finite
+    confidence_term: Finite
+    radius: Finite
+    bound: Finite
+    delta: Finite
+    validity: Text
+    squared_norm: Finite
+    """||h||_H^2 of the ridge fit h of the targets minus the untrained student."""
+    trace: Finite
+
+
+#: One measurement.
+Row: TypeAlias = TeacherRow | StudentRow | ComplexityRow | BoundRow
+
+#: The fields that name a run group.
+GROUP_FIELDS: tuple[str, ...] = tuple(GroupFields.__annotations__)
+
+
+class Field(NamedTuple):
+    """A field of a kind of row."""
+
+    allowed: Allowed
+    required: bool
+
+
+def _fields(kind: type) -> dict[str, Field]:
+    fields = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        required = get_origin(hint) is not NotRequired
+        annotated = hint if required else get_args(hint)[0]
+        if name != "kind":
+            fields[name] = Field(annotated.__metadata__[0], required)
+    return fields
+
+
+#: kind of row -> its fields, the kind aside.
+FIELDS: Mapping[str, Mapping[str, Field]] = {
+    "teacher": _fields(TeacherRow),
+    "student": _fields(StudentRow),
+    "complexity": _fields(ComplexityRow),
+    "bound": _fields(BoundRow),
+}
+
+
+def checked_row(row: Any) -> Row:
+    """Return a row whose every field is one that its kind has, with a value that is allowed there.
+
+    Raises:
+        InputError: naming the first field that is missing or wrong, and what is allowed. Fields
+            that its kind does not have are left alone.
+
+    Example:
+        >>> checked_row({"kind": "student", "dataset": 3})
+        Traceback (most recent call last):
+        kdtheory.errors.InputError: field 'dataset' is 3; allowed: a text
+    """
+    if not isinstance(row, Mapping):
+        raise InputError("not a JSON object")
+    kind = row.get("kind")
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise InputError(f"field 'kind' is {kind!r}; allowed: {', '.join(FIELDS)}")
+    for name, field in FIELDS[kind].items():
+        if name not in row:
+            if field.required:
+                raise InputError(f"a {kind} row without the field {name!r}")
+        elif not field.allowed.holds(row[name]):
+            raise InputError(f"field {name!r} is {row[name]!r}; allowed: {field.allowed.words}")
+    return cast("Row", row)
+
+
+def number(row: Row, name: str) -> float | None:
+    """Return a numeric field by a name that is chosen at run time; None where it is not there.
+
+    >>> number(cast("Row", {"kind": "teacher", "test_accuracy": 1}), "test_accuracy")
+    1.0
+    """
+    value = cast("Mapping[str, Any]", row).get(name)
+    return None if value is None else float(value)
+
+
+def teachers(rows: Iterable[Row]) -> list[TeacherRow]:
+    """Return the rows of teachers."""
+    return [row for row in rows if row["kind"] == "teacher"]
+
+
+def students(rows: Iterable[Row], arm: Supervision | None = None) -> list[StudentRow]:
+    """Return the rows of students, of one arm if it is given."""
+    found = [row for row in rows if row["kind"] == "student"]
+    return [row for row in found if arm is None or arm_of(row) == arm]
+
+
+def complexities(rows: Iterable[Row], arm: Supervision | None = None) -> list[ComplexityRow]:
+    """Return the rows of complexities, on the students of one arm if it is given."""
+    found = [row for row in rows if row["kind"] == "complexity"]
+    return [row for row in found if arm is None or arm_of(row) == arm]
+
+
+def bounds(rows: Iterable[Row]) -> list[BoundRow]:
+    """Return the rows of bounds."""
+    return [row for row in rows if row["kind"] == "bound"]
+
+
+def arm_of(row: StudentRow | ComplexityRow) -> Supervision:
+    """Return the supervision on which the student of a row is trained."""
+    return Supervision(row["arm"], row["temperature"])
+
+
+def supervision_of(row: ComplexityRow | BoundRow) -> Supervision:
+    """Return the supervision whose complexity or bound a row holds."""
+    return Supervision(row["supervision"], row["supervision_temperature"])
+
+
+def json_lines(rows: Sequence[Row]) -> str:
+    """Return rows as JSON lines: the content of `rows.jsonl`."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
