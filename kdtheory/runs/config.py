@@ -276,8 +276,8 @@ class OutputConfig:
 
 
 #: Settings that a stored measurement does not depend on, but for rounding: more seeds or arms
-#: extend a run, and where it lies and where the data lies do not matter (the store compares the data
-#: themselves).
+#: extend a run, and where it lies and where the data lies do not matter (the store compares the
+#: data themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
     "teachers", "memory_budget",
