@@ -27,7 +27,7 @@ from kdtheory.training import (
     stack_supervisions,
 )
 from kdtheory.training.epoch_orders import EpochOrders
-from kdtheory.training.side_by_side import side_by_side
+from kdtheory.training.parallel_dispatch import side_by_side
 from kdtheory.training.stacking import stack_states
 
 CLASSES, SIDE, PADDING = 100, 32, 4

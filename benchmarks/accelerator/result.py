@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kdtheory.errors import RunError
 from kdtheory.report.writing import write_atomically
+
+from kdtheory.errors import RunError
 
 Row = dict[str, Any]
 

@@ -1,11 +1,11 @@
 """Batches by Grain, for training splits that do not fit on the device (extra `grain`)."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Int64, Num
+from jaxtyping import Int32, Integer, Num
 
 from kdtheory.datasets.image_dataset import Split
 from kdtheory.datasets.sampling import generator
@@ -35,7 +35,8 @@ def stream(
     split: Split | StreamedSplit,
     *,
     batch_size: int,
-    seed: int,
+    seed: int = 0,
+    order: Callable[[int], Int32[np.ndarray, " n"]] | None = None,
     start_step: int = 0,
     stop_step: int | None = None,
     threads: int = 2,
@@ -53,6 +54,8 @@ def stream(
     - `split`: `ImageDataset.train` (in host memory) or `StreamedDataset.train` (read from files).
     - `batch_size`: examples a step, over all processes.
     - `seed`: of the order.
+    - `order`: the epoch's number -> positions of all examples in the order of their visits, in
+      place of the seed's.
     - `start_step`, `stop_step`: the first step, and the one before which to stop; None: never.
     - `threads`: batches read at the same time; 0 reads in the calling thread.
     - `prefetch`: batches read ahead of the consumer, at least `threads`; this many are in memory.
@@ -79,12 +82,14 @@ def stream(
     # Not Grain's own shuffle, which looks up one example at a time: 11 us of CPU an image for a set
     # in memory, 1.6 so (CIFAR-100, batch 128). Two: threads may be on both sides of an epoch's end.
     @functools.lru_cache(maxsize=2)
-    def order(epoch: int) -> Int64[np.ndarray, " n"]:
+    def order_of(epoch: int) -> Integer[np.ndarray, " n"]:
+        if order is not None:
+            return order(epoch)
         return np.argsort(generator(seed, epoch).random(examples), kind="stable")
 
     def batch(step: int) -> StreamBatch:
         epoch, position = divmod(step, per_epoch)
-        rows = order(epoch)[position * batch_size :][process_index:batch_size:process_count]
+        rows = order_of(epoch)[position * batch_size :][process_index:batch_size:process_count]
         images = split.images[rows] if isinstance(split, Split) else split.read_images(rows)
         return StreamBatch(int(step), images, split.labels[rows], rows.astype(np.int32))
 

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 
 from kdtheory.errors import InputError
 from kdtheory.targets.examples import Examples
-from kdtheory.targets.providers import Form, TeacherLogits
+from kdtheory.targets.provider import Form, TargetProvider
+from kdtheory.targets.providers import TeacherLogits
 from kdtheory.typing import ArrayLike
 
 #: (settings, student logits (n, d), teacher logits (n, d), labels (n,), step) -> loss (n,).
@@ -17,7 +18,7 @@ LogitLoss = Callable[[Any, jax.Array, jax.Array, jax.Array, jax.Array], jax.Arra
 
 
 @struct.dataclass
-class Taught:
+class Taught(TargetProvider):
     """The targets of a teacher's provider, and a method's loss on its logits.
 
     - `teacher`: a provider with a teacher; its checkpoint, temperature and alpha make the targets.
@@ -31,14 +32,10 @@ class Taught:
 
     def aligned(self, length: int) -> "Taught":
         """Return the same provider, prepared for `over`: see `targets.Trajectory.aligned`."""
-        if not hasattr(self.teacher, "aligned"):
-            return self
         return self.replace(teacher=self.teacher.aligned(length))  # type: ignore[attr-defined]
 
     def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "Taught":
         """Return the same for `length` updates from `step` on: see `targets.Trajectory.over`."""
-        if not hasattr(self.teacher, "over"):
-            return self
         return self.replace(teacher=self.teacher.over(step, length))  # type: ignore[attr-defined]
 
     def logits(self, step: Int[ArrayLike, ""] | int, examples: Examples) -> Float[jax.Array, "n d"]:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.network import Trainer
 from kdtheory.runs.teacher import TrainedTeacher
 from kdtheory.targets import Teacher, offline
-from kdtheory.training import in_precision
+from kdtheory.training import Trainer
 
 
 def assistant_supervision(config: RunConfig, trainer: Trainer, teacher: TrainedTeacher) -> Teacher:
@@ -18,11 +17,11 @@ def assistant_supervision(config: RunConfig, trainer: Trainer, teacher: TrainedT
 
     Args:
       config: the run; alpha mixes in labels as it does for students.
-      trainer: the teacher's architecture.
+      trainer: the teacher's.
       teacher: as it is after `teacher_stop` and `teacher_perturbation`.
     """
     return offline(
-        in_precision(trainer.model.apply, config.training.compute_dtype),
+        trainer.apply_fn,
         teacher.trajectory.final(),
         temperature=config.distillation.temperatures[-1],
         alpha=config.distillation.alpha,

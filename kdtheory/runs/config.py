@@ -108,6 +108,12 @@ class TrainingConfig:
     compute_dtype: ComputeDtype = "float32"
     """Precision of the products in training; parameters, statistics and losses stay float32, and
     everything is measured in float32."""
+    devices: int = 1
+    """Devices that share each batch in training, whose numbers are those of one, to rounding."""
+    streamed: bool = False
+    """Leave the training images on the host, and send each batch to the device (pip install
+    'kdtheory[grain]'): for images that do not fit there. The batches are the same, and so are the
+    numbers, to rounding."""
     together: Together = "none"
     """Which students train together: none, the seeds of an arm, or its temperatures (arms) too.
     CPUs run the programs of students with convolutions side by side, with each one's numbers bit
@@ -118,7 +124,11 @@ class TrainingConfig:
         check_choices(
             self, {"compute_dtype": get_args(ComputeDtype), "together": get_args(Together)}
         )
-        check_minimum(self, epochs=1, batch_size=1, steps_per_dispatch=1, cutout=0)
+        check_minimum(self, epochs=1, batch_size=1, steps_per_dispatch=1, cutout=0, devices=1)
+        if self.streamed and self.together != "none":
+            raise InputError(
+                "networks whose images are streamed train one by one; leave together out"
+            )
         if not 0 <= self.mixup < float("inf"):
             raise InputError(f"mixup must be at least 0 and finite, got {self.mixup}")
 
@@ -280,7 +290,7 @@ class OutputConfig:
 #: data themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
-    "teachers", "memory_budget",
+    "teachers", "memory_budget", "devices",
 )  # fmt: skip
 
 

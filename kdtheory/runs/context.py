@@ -15,7 +15,6 @@ from kdtheory.measure.network_kernel import with_margins
 from kdtheory.ntk import gram
 from kdtheory.rows import SeedFields, SupervisionName
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.network import Trainer
 from kdtheory.runs.teacher import SplitLogits, TrainedTeacher
 from kdtheory.targets import (
     Labels,
@@ -28,7 +27,7 @@ from kdtheory.targets import (
     tabulate,
 )
 from kdtheory.targets.examples import Examples
-from kdtheory.training import TrainingData, predict_logits
+from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the supervisions share it.
@@ -44,7 +43,7 @@ class SeedContext:
 
     config: RunConfig
     dataset: ImageDataset
-    data: TrainingData
+    data: TrainingData | HostData
     teacher_trainer: Trainer
     teacher: TrainedTeacher
     student_trainer: Trainer
@@ -91,7 +90,7 @@ class SeedContext:
     def student_logits(self, variables: Variables) -> Float[np.ndarray, "n d"]:
         """Return a student's logits on the measuring examples."""
         return predict_logits(
-            self.student_trainer.model.apply,
+            self.student_trainer.module.apply,
             variables,
             self.ntk_split.images[: self.config.measuring.ntk_size],
             mean=self.dataset.mean,
@@ -113,7 +112,7 @@ class SeedContext:
     ) -> MeasuredKernel:
         """Return a student's kernel on the measuring examples: factorised, or its products."""
         return measured_kernel(
-            self.student_trainer.model.apply,
+            self.student_trainer.module.apply,
             variables,
             np.asarray(self.ntk_examples.images),
             self.config.measuring.kernel_spec(),
@@ -202,7 +201,7 @@ class SeedContext:
         In float32: its inverse, which would need float64, is not taken.
         """
         return gram(
-            trainer.model.apply,
+            trainer.module.apply,
             variables,
             images,
             outputs="trace",

@@ -41,6 +41,7 @@ BEFORE: Mapping[str, Any] = {
     "mixup": 0.0,
     "steps_per_dispatch": None,
     "compute_dtype": "float32",
+    "streamed": False,
     "together": "none",
     "kernel": "full",
     "points": 5,

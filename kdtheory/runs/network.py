@@ -1,13 +1,9 @@
-"""One network trained in a unit of a run's store, from wherever an earlier call left it."""
+"""The trainers of a run's networks: what its configuration says of their training."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
-import flax.linen as nn
 import jax
-import optax
+from jax.sharding import Mesh
 
 from kdtheory import models
 from kdtheory.datasets import (
@@ -18,22 +14,7 @@ from kdtheory.datasets import (
 )
 from kdtheory.errors import InputError
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.store import Unit
-from kdtheory.training import (
-    OptimizerConfig,
-    Pause,
-    TrainingData,
-    TrainState,
-    default_steps_per_dispatch,
-    init_state,
-    make_optimizer,
-    make_train_chunk,
-    resumable,
-    run,
-    run_many,
-    steps_per_epoch,
-)
-from kdtheory.typing import Variables
+from kdtheory.training import OptimizerConfig, Trainer, data_mesh
 
 
 def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
@@ -76,131 +57,56 @@ def augmentation_of(
     return dataclasses.replace(usual, cutout=cutout, mixup=mixup)
 
 
-class Trainer:
-    """A model with its compiled training, shared by every network of the same architecture.
+def mesh_of(config: RunConfig) -> Mesh | None:
+    """Return the devices that share each batch, or None for one device.
 
-    The compiled program takes the supervision as an argument, so the arms of one kind (and all
-    seeds) share it.
+    Raises:
+      InputError: more devices than there are.
     """
-
-    def __init__(
-        self, name: str, dataset: ImageDataset, config: RunConfig, optimizer: OptimizerConfig,
-        epochs: int, augmentation: AugmentConfig | None, *, examples: int | None = None,
-    ) -> None:  # fmt: skip
-        """Compile the training of a model.
-
-        Args:
-          name: the model's.
-          dataset: the students' data.
-          config: the run.
-          optimizer: of this network.
-          epochs: passes over its examples.
-          augmentation: of its images, or None.
-          examples: how many it is trained on (default: the training split).
-        """
-        self.name = name
-        self.model: nn.Module = models.create(name, dataset.num_outputs)
-        self.epochs = epochs
-        self.augmentation = augmentation
-        count = len(dataset.train) if examples is None else examples
-        self.epoch_steps = steps_per_epoch(count, config.training.batch_size)
-        self.length = config.training.steps_per_dispatch or default_steps_per_dispatch(
-            self.epoch_steps
+    found = jax.devices()
+    if config.training.devices > len(found):
+        raise InputError(
+            f"devices must be at most the {len(found)} there are ({found[0].platform}), "
+            f"got {config.training.devices}"
         )
-        self._image_shape = dataset.image_shape
-        self._save_seconds = config.output.save_seconds
-        self._optimizer: optax.GradientTransformation = make_optimizer(
-            optimizer, epochs * self.epoch_steps
-        )
-        self._init_state = jax.jit(lambda variables: init_state(variables, self._optimizer))
-        self._chunk = make_train_chunk(
-            self.model,
-            self._optimizer,
-            batch_size=config.training.batch_size,
-            augmentation=augmentation,
-            length=self.length,
-            compute_dtype=config.training.compute_dtype,
-        )
+    return data_mesh(found[: config.training.devices]) if config.training.devices > 1 else None
 
-    @property
-    def total_steps(self) -> int:
-        """Number of updates of a whole training."""
-        return self.epochs * self.epoch_steps
 
-    def check(self) -> None:
-        """Raise InputError if the steps of a dispatch do not divide those of an epoch."""
-        if self.epoch_steps % self.length:
-            raise InputError(
-                f"steps_per_dispatch must divide the {self.epoch_steps} steps of an epoch, "
-                f"got {self.length}"
-            )
+def trainer_of(
+    config: RunConfig,
+    dataset: ImageDataset,
+    model: str,
+    *,
+    optimizer: OptimizerConfig,
+    epochs: int,
+    augmentation: AugmentConfig | None,
+    examples: int | None = None,
+) -> Trainer:
+    """Return the trainer of a run's networks of one architecture.
 
-    def initial_state(self, key: jax.Array) -> TrainState:
-        """Return the state before the first update."""
-        return self._init_state(models.init(self.model, key, self._image_shape))
+    Args:
+      config: the run.
+      dataset: the students' data.
+      model: name of the architecture.
+      optimizer: of these networks.
+      epochs: passes over their examples.
+      augmentation: of their images, or None.
+      examples: how many they are trained on (default: the training split).
 
-    def train(
-        self,
-        unit: Unit,
-        supervision: Any,
-        data: TrainingData,
-        *,
-        init_key: jax.Array,
-        train_key: jax.Array,
-        points: Sequence[int],
-        label: str,
-        on_step: Callable[[int, float], None] | None = None,
-    ) -> Iterator[tuple[int, Variables]]:
-        """Train, and yield (step, variables) at every point; stored ones are read, not made again.
-
-        Args:
-          unit: where checkpoints lie.
-          supervision: a target provider.
-          data: the training split on the device.
-          init_key: PRNG key of the initial parameters.
-          train_key: PRNG key of batches and augmentation.
-          points: steps to yield at, multiples of a compiled program's.
-          label: what is being trained, for error messages.
-          on_step: called with (step, loss) after each dispatch.
-        """
-
-        def train(state: TrainState, stops: Sequence[int], pause: Pause) -> Iterator[TrainState]:
-            return run(
-                self._chunk, state, supervision, data, train_key,
-                stops=stops, name=label, on_chunk=on_step, pause=pause,
-            )  # fmt: skip
-
-        yield from resumable(
-            train, self.initial_state(init_key), folder=unit.folder, points=points, name=label,
-            save_seconds=self._save_seconds,
-        )  # fmt: skip
-
-    def train_many(
-        self,
-        folder: Path,
-        supervisions: Sequence[Any],
-        data: TrainingData,
-        *,
-        init_keys: Sequence[jax.Array],
-        train_keys: Sequence[jax.Array],
-        points: Sequence[int],
-        labels: Sequence[str],
-        on_step: Callable[[int, float], None] | None = None,
-    ) -> Iterator[tuple[int, list[Variables]]]:
-        """Train several networks together: `train` with a supervision, keys and a label for each.
-
-        Yields (step, the variables of all) at every point; `folder` holds their checkpoints.
-        """
-
-        def train(
-            states: list[TrainState], stops: Sequence[int], pause: Pause
-        ) -> Iterator[list[TrainState]]:
-            return run_many(
-                self._chunk, states, supervisions, data, train_keys,
-                stops=stops, names=labels, on_chunk=on_step, pause=pause,
-            )  # fmt: skip
-
-        yield from resumable(
-            train, [self.initial_state(key) for key in init_keys], folder=folder, points=points,
-            name=" and ".join(labels), save_seconds=self._save_seconds,
-        )  # fmt: skip
+    Raises:
+      InputError: settings that do not fit each other, the data or the machine.
+    """
+    return Trainer(
+        module=models.create(model, dataset.num_outputs),
+        image_shape=dataset.image_shape,
+        examples=len(dataset.train) if examples is None else examples,
+        epochs=epochs,
+        batch_size=config.training.batch_size,
+        optimizer=optimizer,
+        augmentation=augmentation,
+        compute_dtype=config.training.compute_dtype,
+        steps_per_dispatch=config.training.steps_per_dispatch,
+        mesh=mesh_of(config),
+        streamed=config.training.streamed,
+        save_seconds=config.output.save_seconds,
+    )

@@ -13,7 +13,7 @@ from kdtheory.rows import Row, SeedFields, Supervision
 from kdtheory.runs.bound_terms import BOUNDS_NEED_A_FACTOR, bound_rows
 from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
 from kdtheory.runs.context import SeedContext
-from kdtheory.runs.network import Trainer, augmentation_of
+from kdtheory.runs.network import augmentation_of, trainer_of
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed_teacher import seen_points, teacher_of_seed, teacher_trainers
 from kdtheory.runs.store import RunStore, open_store, read_provenance
@@ -25,10 +25,11 @@ from kdtheory.runs.student import (
 from kdtheory.runs.supervisors import EarlierRound
 from kdtheory.runs.together import Student, arms_together, train_together
 from kdtheory.training import (
+    HostData,
+    Trainer,
     TrainingData,
     enable_compilation_cache,
     handle_sigterm,
-    training_data,
 )
 
 LABELS = Supervision("labels", None)
@@ -137,7 +138,7 @@ def seed_context(
     seed: int,
     config: RunConfig,
     dataset: ImageDataset,
-    data: TrainingData,
+    data: TrainingData | HostData,
     trainers: Mapping[str, Trainer],
     store: RunStore,
     progress: RunProgress,
@@ -191,7 +192,7 @@ def run_seeds(
             rows[seed] = stored
     missing = [seed for seed in seeds if seed not in rows]
     if missing:
-        data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
+        data = trainers["student"].place(dataset.train, mean=dataset.mean, std=dataset.std)
     for seed in missing:
         contexts[seed], rows[seed] = seed_context(
             seed, config, dataset, data, trainers, store, progress
@@ -295,17 +296,15 @@ def run_study(
         dataset = load_dataset(config, progress)
         trainers = {
             **teacher_trainers(config, dataset),
-            "student": Trainer(
-                config.distillation.student,
-                dataset,
+            "student": trainer_of(
                 config,
-                config.training.student_optimizer,
-                config.training.epochs,
-                augmentation_of(config, dataset),
+                dataset,
+                config.distillation.student,
+                optimizer=config.training.student_optimizer,
+                epochs=config.training.epochs,
+                augmentation=augmentation_of(config, dataset),
             ),
         }
-        for trainer in trainers.values():
-            trainer.check()
         with open_store(config, data=dataset.provenance, fresh=fresh) as store:
             config = store.config
             progress.networks(config.distillation.seeds * networks_of_seed(config))

@@ -13,7 +13,7 @@ from kdtheory.errors import InputError
 from kdtheory.rows import SeedFields, TeacherRow
 from kdtheory.runs.assistant import assistant_settings, assistant_supervision
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.network import Trainer, augmentation_of
+from kdtheory.runs.network import augmentation_of, trainer_of
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.shared_teachers import shared_unit, training_settings
 from kdtheory.runs.store import RunStore, Unit
@@ -27,7 +27,7 @@ from kdtheory.runs.teacher import (
 )
 from kdtheory.runs.teacher_changes import kept_points, thinned
 from kdtheory.targets import Labels
-from kdtheory.training import TrainingData, training_data
+from kdtheory.training import HostData, Trainer, TrainingData
 
 # What a seed's key is folded with: its teacher, the noise on it, its assistant.
 _TEACHER, _PERTURBATION, _ASSISTANT = 0, 10, 11
@@ -70,20 +70,24 @@ def teacher_trainers(config: RunConfig, dataset: ImageDataset) -> dict[str, Trai
     epochs = config.teaching.teacher_epochs or config.training.epochs
     augmentation = augmentation_of(config, dataset, teacher=True)
     trainers = {
-        "teacher": Trainer(
-            config.distillation.teacher, dataset, config, config.teaching.teacher_optimizer,
-            epochs, augmentation,
+        "teacher": trainer_of(
+            config,
+            dataset,
+            config.distillation.teacher,
+            optimizer=config.teaching.teacher_optimizer,
+            epochs=epochs,
+            augmentation=augmentation,
             examples=len(teacher_examples(config, dataset)),
         )
-    }  # fmt: skip
+    }
     if config.distillation.assistant is not None:
-        trainers["assistant"] = Trainer(
-            config.distillation.assistant,
-            dataset,
+        trainers["assistant"] = trainer_of(
             config,
-            config.teaching.teacher_optimizer,
-            epochs,
-            augmentation,
+            dataset,
+            config.distillation.assistant,
+            optimizer=config.teaching.teacher_optimizer,
+            epochs=epochs,
+            augmentation=augmentation,
         )
     _, steps = seen_points(config, trainers)
     thinned(steps, config.teaching.online_checkpoints)
@@ -103,7 +107,7 @@ def teacher_of_seed(
     seed: int,
     config: RunConfig,
     dataset: ImageDataset,
-    data: TrainingData,
+    data: TrainingData | HostData,
     trainers: Mapping[str, Trainer],
     store: RunStore,
     progress: RunProgress,
@@ -117,7 +121,7 @@ def teacher_of_seed(
       seed: which.
       config: the run.
       dataset: the splits of the students.
-      data: their training split on the device.
+      data: their training split, where the trainers want it.
       trainers: "teacher", and "assistant" where there is one.
       store: the run's folder.
       progress: told of every network.
@@ -126,7 +130,7 @@ def teacher_of_seed(
     """
     trainer, own = trainers["teacher"], store.unit(seed, "teacher")
     label = f"seed {seed}: teacher {config.distillation.teacher}"
-    settings = training_settings(config, trainer, dataset)
+    settings = training_settings(config, config.distillation.teacher, trainer, dataset)
     points = teacher_points(trainer, config.teaching.teacher_checkpoints)
     kept = kept_points(points, trainer.total_steps, config.teaching.teacher_stop)
     progress.network(label, trainer.total_steps, folder=f"{seed}-teacher")
@@ -136,7 +140,7 @@ def teacher_of_seed(
             unit,
             Labels(dataset.num_outputs),
             dataset,
-            _teacher_data(config, dataset, data),
+            _teacher_data(config, dataset, data, trainer),
             key=jax.random.fold_in(key, _TEACHER),
             # Nobody else will want what comes after the stop of a run's own teacher.
             points=points if config.teaching.teachers else kept,
@@ -156,7 +160,7 @@ def teacher_of_seed(
 
     assistant_trainer, own = trainers["assistant"], store.unit(seed, "assistant")
     label = f"seed {seed}: assistant {config.distillation.assistant}"
-    plain = training_settings(config, assistant_trainer, dataset)
+    plain = training_settings(config, config.distillation.assistant, assistant_trainer, dataset)
     points = teacher_points(assistant_trainer, config.teaching.teacher_checkpoints)
     progress.network(label, assistant_trainer.total_steps, folder=f"{seed}-assistant")
     shared = assistant_settings(config, plain, settings)
@@ -200,13 +204,15 @@ def _unit(
     )  # fmt: skip
 
 
-def _teacher_data(config: RunConfig, dataset: ImageDataset, data: TrainingData) -> TrainingData:
-    """Return the teacher's training split on the device; it shares what it can with students'."""
+def _teacher_data(
+    config: RunConfig, dataset: ImageDataset, data: TrainingData | HostData, trainer: Trainer
+) -> TrainingData | HostData:
+    """Return the teacher's training split; it shares what it can with the students'."""
     if config.teaching.teacher_data == "train":
         return data
     split = teacher_examples(config, dataset)
-    if config.teaching.teacher_data == "validation":
-        return training_data(split, mean=dataset.mean, std=dataset.std)
+    if isinstance(data, HostData) or config.teaching.teacher_data == "validation":
+        return trainer.place(split, mean=dataset.mean, std=dataset.std)
     return data._replace(labels=jnp.asarray(split.labels))
 
 

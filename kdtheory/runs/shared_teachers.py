@@ -21,10 +21,10 @@ from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError, locked_folder, write_json
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.identity import BEFORE, first_settings
-from kdtheory.runs.network import Trainer
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import Unit
 from kdtheory.runs.teacher import teacher_points
+from kdtheory.training import Trainer
 
 #: Seconds between two looks at a teacher that another process trains.
 _POLL = 0.5
@@ -33,7 +33,9 @@ _POLL = 0.5
 _SETTINGS_FILE = "teacher.json"
 
 
-def training_settings(config: RunConfig, trainer: Trainer, dataset: ImageDataset) -> dict[str, Any]:
+def training_settings(
+    config: RunConfig, model: str, trainer: Trainer, dataset: ImageDataset
+) -> dict[str, Any]:
     """Return everything that a teacher's checkpoints and their logits depend on, but the seed.
 
     Not what is done to it afterwards (`teacher_stop`, `teacher_perturbation`,
@@ -41,7 +43,8 @@ def training_settings(config: RunConfig, trainer: Trainer, dataset: ImageDataset
 
     Args:
       config: the run.
-      trainer: the teacher's architecture and training.
+      model: name of the teacher's architecture.
+      trainer: its training.
       dataset: the splits.
 
     Returns:
@@ -53,7 +56,7 @@ def training_settings(config: RunConfig, trainer: Trainer, dataset: ImageDataset
         "dataset": config.data.dataset,
         "task": config.data.task,
         "data": str(dataset.provenance["sha256"]),
-        "model": trainer.name,
+        "model": model,
         "optimizer": first_settings(
             dataclasses.asdict(config.teaching.teacher_optimizer), BEFORE["teacher_optimizer"]
         ),

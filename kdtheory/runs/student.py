@@ -12,7 +12,7 @@ from kdtheory.errors import KernelError
 from kdtheory.rows import Row, Supervision, checked_row
 from kdtheory.runs.context import SeedContext
 from kdtheory.runs.matched import matched_schedules
-from kdtheory.runs.network import Trainer, evenly_spaced_epochs
+from kdtheory.runs.network import evenly_spaced_epochs
 from kdtheory.runs.store import Unit
 from kdtheory.runs.supervisors import (
     EarlierRound,
@@ -23,6 +23,7 @@ from kdtheory.runs.supervisors import (
 )
 from kdtheory.runs.teacher import SplitLogits, accuracies, split_logits
 from kdtheory.targets import cross_entropy, distillation_loss
+from kdtheory.training import Trainer
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the arms share them.
@@ -196,9 +197,9 @@ def train_student(
     learned: dict[int, np.ndarray] = {}
     is_pilot = arm.name == "labels" and "matched" in config.distillation.arms
     for step, variables in trainer.train(
-        unit, provider_of(arm, context, earlier), context.data,
+        provider_of(arm, context, earlier), context.data,
         init_key=context.init_key, train_key=jax.random.fold_in(context.key, 2),
-        points=points, label=student_label(arm, context), on_step=on_step,
+        points=points, folder=unit.folder, name=student_label(arm, context), on_step=on_step,
     ):  # fmt: skip
         if is_pilot:
             learned[step] = context.student_logits(variables)

@@ -18,7 +18,6 @@ from kdtheory.targets import (
     tabulate,
     tabulated,
 )
-from kdtheory.training import in_precision
 from kdtheory.typing import Variables
 
 
@@ -47,14 +46,12 @@ def provider_of(
         return Labels(context.dataset.num_outputs)
     mixture = {"temperature": arm.temperature, "alpha": context.config.distillation.alpha}
     table = context.teacher_table
-    dtype = context.config.training.compute_dtype
     if arm.name == "self":
         assert earlier is not None
         if table is not None:
             return tabulated(tabulate([earlier.logits["train"]], [0]), **mixture)
-        apply_student = in_precision(context.student_trainer.model.apply, dtype)
-        return self_distillation(apply_student, earlier.variables, **mixture)
-    apply_teacher = in_precision(context.teacher_trainer.model.apply, dtype)
+        return self_distillation(context.student_trainer.apply_fn, earlier.variables, **mixture)
+    apply_teacher = context.teacher_trainer.apply_fn
     if arm.name == "offline":
         if table is not None:
             return tabulated(table.last_only(), **mixture)

@@ -17,11 +17,10 @@ from kdtheory.datasets import ImageDataset, Split
 from kdtheory.errors import RunError
 from kdtheory.files import write_arrays
 from kdtheory.rows import Accuracies, SeedFields, TeacherRow
-from kdtheory.runs.network import Trainer
 from kdtheory.runs.store import Unit
 from kdtheory.runs.teacher_changes import perturbed, thinned
 from kdtheory.targets import TargetProvider, Trajectory, cross_entropy, stack
-from kdtheory.training import TrainingData, predict_logits
+from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
 from kdtheory.typing import Variables
 
 #: Logits of a network on each split, by the split's name.
@@ -44,7 +43,7 @@ def split_logits(
     """
     logits = {
         name: predict_logits(
-            trainer.model.apply, variables, split.images, mean=dataset.mean, std=dataset.std
+            trainer.module.apply, variables, split.images, mean=dataset.mean, std=dataset.std
         )
         for name, split in splits_of(dataset).items()
     }
@@ -155,7 +154,7 @@ def train_teacher(
     unit: Unit,
     supervision: TargetProvider,
     dataset: ImageDataset,
-    data: TrainingData,
+    data: TrainingData | HostData,
     *,
     key: jax.Array,
     points: Sequence[int],
@@ -173,7 +172,7 @@ def train_teacher(
       unit: where its checkpoints and their logits are stored.
       supervision: what it is trained on: the labels, or an assistant's teacher.
       dataset: the splits of the students.
-      data: the split that the teacher is trained on, on the device.
+      data: the split that the teacher is trained on.
       key: PRNG key of this seed's teacher.
       points: steps at which it is stored.
       kept: the first of them, which students see: see `kept_points`.
@@ -190,8 +189,8 @@ def train_teacher(
     variables: list[Variables] = []
     logits: list[SplitLogits] = []
     for step, checkpoint in trainer.train(
-        unit, supervision, data, init_key=init_key, train_key=train_key,
-        points=points, label=label, on_step=on_step,
+        supervision, data, init_key=init_key, train_key=train_key,
+        points=points, folder=unit.folder, name=label, on_step=on_step,
     ):  # fmt: skip
         if step not in kept:
             continue

@@ -17,10 +17,9 @@ from kdtheory.files import write_whole
 from kdtheory.rows import Supervision
 from kdtheory.runs.config import Together
 from kdtheory.runs.context import SeedContext
-from kdtheory.runs.network import Trainer
 from kdtheory.runs.store import RunStore, Unit
 from kdtheory.runs.supervisors import EarlierRound, provider_of
-from kdtheory.training import Checkpoints
+from kdtheory.training import Checkpoints, Trainer
 
 MEMBERS = "members.json"
 
@@ -117,13 +116,13 @@ def train_together(
         kept = [Checkpoints(student.unit.folder) for student in group]
         try:
             for step, variables in trainer.train_many(
-                folder,
                 [provider_of(s.arm, s.context, s.earlier) for s in group],
                 group[0].context.data,
                 init_keys=[s.context.init_key for s in group],
                 train_keys=[jax.random.fold_in(s.context.key, 2) for s in group],
                 points=points,
-                labels=[f"student on {s.arm.slug}, seed {s.seed}" for s in group],
+                folder=folder,
+                names=[f"student on {s.arm.slug}, seed {s.seed}" for s in group],
                 on_step=on_step,
             ):
                 for checkpoints, own in zip(kept, variables, strict=True):

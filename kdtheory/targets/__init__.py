@@ -9,11 +9,10 @@ from kdtheory.targets.losses import (
     distillation_loss,
     squared_error,
 )
+from kdtheory.targets.provider import Form, TargetProvider
 from kdtheory.targets.providers import (
-    Form,
     Labels,
     RandomLabels,
-    TargetProvider,
     Teacher,
     centre,
     mixture_targets,

@@ -8,8 +8,8 @@ teacher, checkpoint, temperature or mixture of the same shapes needs no new comp
 other libraries also call online distillation.
 """
 
-from abc import ABC, abstractmethod
-from typing import Literal, Protocol, get_args, runtime_checkable
+from abc import abstractmethod
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -28,27 +28,9 @@ from kdtheory.targets.arguments import (
 )
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.losses import cross_entropy, distillation_loss
+from kdtheory.targets.provider import Form, TargetProvider
 from kdtheory.targets.trajectory import Trajectory, stack
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
-
-Form = Literal["probabilities", "logits"]
-
-
-@runtime_checkable
-class TargetProvider(Protocol):
-    """What every provider of targets can do."""
-
-    def targets(
-        self, step: Int[ArrayLike, ""] | int, examples: Examples, *, form: Form = "probabilities"
-    ) -> Float[jax.Array, "n d"]:
-        """Return the targets (n, d) of a student's update number `step`, counted from one."""
-        ...
-
-    def loss(
-        self, logits: Float[ArrayLike, "n d"], step: Int[ArrayLike, ""] | int, examples: Examples
-    ) -> Float[jax.Array, " n"]:
-        """Return the unreduced loss (n,) that trains a student on these targets."""
-        ...
 
 
 def soft_targets(
@@ -110,7 +92,7 @@ def mixture_targets(
 
 
 @struct.dataclass
-class Labels:
+class Labels(TargetProvider):
     """The data set's labels: one-hot, or -1 and +1 for a binary task."""
 
     num_outputs: int = struct.field(pytree_node=False)
@@ -132,7 +114,7 @@ class Labels:
 
 
 @struct.dataclass
-class RandomLabels:
+class RandomLabels(TargetProvider):
     """The control: a uniformly random class for each example, the same at every step."""
 
     key: jax.Array
@@ -163,7 +145,7 @@ class RandomLabels:
         return cross_entropy(logits, self.labels(examples.indices))
 
 
-class TeacherLogits(ABC):
+class TeacherLogits(TargetProvider):
     """What a provider with a teacher's logits, a temperature and alpha says with them."""
 
     temperature: Float[ArrayLike, ""]

@@ -11,16 +11,16 @@ from kdtheory.training.chunk import (
 from kdtheory.training.compilation_cache import enable_compilation_cache
 from kdtheory.training.evaluate import predict_logits
 from kdtheory.training.event_files import EventFiles, check_tensorboard
-from kdtheory.training.fit import EpochRecord, FitResult, fit
+from kdtheory.training.fitting import EpochRecord, FitResult, fit
 from kdtheory.training.loop import NonFiniteLossError, Pause, default_together, run, run_many
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer, make_schedule
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import ComputeDtype, in_precision
-from kdtheory.training.resumable import resumable
+from kdtheory.training.resuming import resumable
 from kdtheory.training.sharding import data_mesh
 from kdtheory.training.stacking import stack_supervisions
 from kdtheory.training.state import (
-    Supervision,
+    HostData,
     TrainingData,
     TrainState,
     init_state,
@@ -28,6 +28,7 @@ from kdtheory.training.state import (
 )
 from kdtheory.training.streamed import run_streamed
 from kdtheory.training.termination import handle_sigterm
+from kdtheory.training.trainer import Trainer
 
 __all__ = [
     "Checkpoints",
@@ -35,13 +36,14 @@ __all__ = [
     "EpochRecord",
     "EventFiles",
     "FitResult",
+    "HostData",
     "NonFiniteLossError",
     "OptimizerConfig",
     "Pause",
-    "Supervision",
     "Together",
     "TrainChunk",
     "TrainState",
+    "Trainer",
     "TrainingData",
     "batch_indices",
     "check_tensorboard",

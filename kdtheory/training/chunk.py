@@ -69,11 +69,6 @@ class TrainChunk(NamedTuple):
     """The devices that share each batch."""
 
 
-def _over(supervision: Any, step: ArrayLike, length: int) -> Any:
-    over = getattr(supervision, "over", None)
-    return supervision if over is None else over(step, length)
-
-
 def make_train_chunk(
     model: Any,
     optimizer: optax.GradientTransformation,
@@ -205,14 +200,14 @@ def make_train_chunk(
         if order is None and (count // batch_size) % length == 0:
             epoch = state.step // jnp.int32(count // batch_size)
             order = epoch_order(jax.random.split(key)[0], epoch, count)
-        supervision = _over(supervision, state.step + 1, length)
+        supervision = supervision.over(state.step + 1, length)
         return repeat(lambda state, _: one_step(state, supervision, data, key, order), state, None)
 
     def advance_on(
         state: TrainState, supervision: Any, batches: HostBatches, key: jax.Array
     ) -> tuple[TrainState, jax.Array]:
         augment_key = jax.random.split(key)[1]
-        supervision = _over(supervision, state.step + 1, length)
+        supervision = supervision.over(state.step + 1, length)
 
         def on_batch(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
             step_key = jax.random.fold_in(augment_key, state.step)

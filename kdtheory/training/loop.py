@@ -13,8 +13,8 @@ from kdtheory.errors import InputError, RunError, unknown_name
 from kdtheory.targets import check_tables
 from kdtheory.training.chunk import Together, TrainChunk
 from kdtheory.training.epoch_orders import EpochOrders
+from kdtheory.training.parallel_dispatch import side_by_side
 from kdtheory.training.sharding import replicate
-from kdtheory.training.side_by_side import side_by_side
 from kdtheory.training.stacking import (
     of_one_kind,
     stack_states,
@@ -48,12 +48,6 @@ def copied(state: Any) -> Any:
     """Return a copy of a state that is the caller's own."""
     # One program: chunks are donated their state, and whoever holds another copy keeps it.
     return jax.tree.map(jnp.copy, state)
-
-
-def aligned(supervision: Any, length: int) -> Any:
-    """Return a target provider prepared for programs of `length` steps: see `Supervision`."""
-    prepare = getattr(supervision, "aligned", None)
-    return supervision if prepare is None else prepare(length)
 
 
 def _check_finite(losses: np.ndarray, names: Sequence[str], first: int) -> None:
@@ -131,7 +125,7 @@ def run(
       NonFiniteLossError: a loss that is not finite, with the step and the likely cause.
     """
     check_tables(supervision, examples=data.images.shape[0])
-    supervision = aligned(supervision, chunk.length)
+    supervision = supervision.aligned(chunk.length)
     if chunk.mesh is not None:
         state, supervision, data, key = replicate((state, supervision, data, key), chunk.mesh)
 
@@ -222,7 +216,7 @@ def run_many(
         )
     for supervision in supervisions:
         check_tables(supervision, examples=data.images.shape[0])
-    supervisions = [aligned(supervision, chunk.length) for supervision in supervisions]
+    supervisions = [supervision.aligned(chunk.length) for supervision in supervisions]
     together = together or default_together(states[0].params, supervisions)
     stacked = stack_states(states)  # checks that they are at one step
     chunks = functools.partial(

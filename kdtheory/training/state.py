@@ -1,15 +1,13 @@
-"""What training works on: a split on the device, batches, the state, and what supervises it."""
+"""What training works on: a split on the device or the host, batches, and the state."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float, Int, Num
 
-from kdtheory.datasets import Split
-from kdtheory.targets.examples import Examples
+from kdtheory.datasets import Split, StreamedSplit
 from kdtheory.typing import ArrayLike
 
 
@@ -56,20 +54,12 @@ class TrainState(NamedTuple):
         return {"params": self.params, **self.model_state}
 
 
-@runtime_checkable
-class Supervision(Protocol):
-    """What the loop asks of a target provider: a pytree with the loss of a batch.
+class HostData(NamedTuple):
+    """A training split that stays on the host, with its normalisation: its batches are streamed."""
 
-    A provider may also have two methods, which let the loop compute once a program what does not
-    change from step to step (an online teacher's checkpoint). `aligned(length)` returns the same
-    provider, prepared for programs of `length` steps; it is called outside of compiled code.
-    `over(step, length)` returns a provider that says the same for the `length` updates from number
-    `step` on, where step - 1 is a multiple of `length`; it is called inside.
-    """
-
-    def loss(self, logits: jax.Array, step: jax.Array, examples: Examples) -> jax.Array:
-        """Return the unreduced loss (n,) of logits (n, d) at an update (counted from one)."""
-        ...
+    split: Split | StreamedSplit
+    mean: Float[ArrayLike, " c"]
+    std: Float[ArrayLike, " c"]
 
 
 def training_data(split: Split, *, mean: np.ndarray, std: np.ndarray) -> TrainingData:

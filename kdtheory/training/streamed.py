@@ -16,7 +16,7 @@ from jaxtyping import Float
 from kdtheory.datasets import StreamBatch
 from kdtheory.errors import InputError
 from kdtheory.training.chunk import TrainChunk
-from kdtheory.training.loop import OnChunk, Pause, aligned, copied, dispatched
+from kdtheory.training.loop import OnChunk, Pause, copied, dispatched
 from kdtheory.training.sharding import replicate
 from kdtheory.training.state import Batch, HostBatches, TrainState
 from kdtheory.typing import ArrayLike
@@ -119,7 +119,7 @@ def run_streamed(
       InputError: as `run`; a stream that ends too early or has other steps.
       NonFiniteLossError: a loss that is not finite, with the step and the likely cause.
     """
-    supervision = aligned(supervision, chunk.length)
+    supervision = supervision.aligned(chunk.length)
     mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
     if chunk.mesh is not None:
         state, supervision, mean, std, key = replicate(

@@ -109,7 +109,10 @@ def test_the_centred_similarity_may_be_left_out_or_null_but_not_wrong(make_rows)
     for value in (None, -0.25, 0):
         checked_row({**row, "ntk_similarity_centred": value})
     for value in ("high", float("nan"), True):
-        with pytest.raises(InputError, match=r"field 'ntk_similarity_centred' is .*; allowed: a finite number or null"):
+        with pytest.raises(
+            InputError,
+            match=r"field 'ntk_similarity_centred' is .*; allowed: a finite number or null",
+        ):
             checked_row({**row, "ntk_similarity_centred": value})
 
 

@@ -36,7 +36,7 @@ def interrupted(tmp_path):
 
 @pytest.fixture
 def config(interrupted):
-    return dataclasses.replace(read_config(interrupted / "config.json"), out=str(interrupted))
+    return read_config(interrupted / "config.json").replace(out=str(interrupted))
 
 
 def expected(arms):
@@ -111,10 +111,12 @@ def test_shared_teachers_keep_their_folders(config, changes, names):
     config = config.replace(**changes)
     dataset = load_dataset(config)
     trainers = teacher_trainers(config, dataset)
-    settings = training_settings(config, trainers["teacher"], dataset)
+    settings = training_settings(config, config.distillation.teacher, trainers["teacher"], dataset)
     found = [folder_name(settings)]
     if config.distillation.assistant is not None:
-        own = training_settings(config, trainers["assistant"], dataset)
+        own = training_settings(
+            config, config.distillation.assistant, trainers["assistant"], dataset
+        )
         found.append(folder_name(assistant_settings(config, own, settings)))
     assert found == names
 

@@ -1,6 +1,5 @@
 """How students are supervised: by known logits where that is possible, in one program."""
 
-import copy
 import dataclasses
 import functools
 from pathlib import Path
@@ -73,8 +72,7 @@ def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
     assert {type(provider) for provider in providers.values()} == {TabulatedTeacher}
     # Augmented images are others than those whose logits are known.
     arm, shared, earlier = contexts[-1]
-    trainer = copy.copy(shared.student_trainer)
-    trainer.augmentation = AugmentConfig(flip=True)
+    trainer = shared.student_trainer.replace(augmentation=AugmentConfig(flip=True))
     augmented = shared.config.replace(augment=True)
     changed = dataclasses.replace(shared, student_trainer=trainer, config=augmented)
     assert isinstance(student.provider_of(arm, changed, earlier), Teacher)

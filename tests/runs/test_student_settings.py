@@ -85,7 +85,7 @@ def test_the_kernel_is_that_of_the_test_examples(run):
     labels = 2.0 * context.dataset.test.labels[: config.measuring.ntk_size, None] - 1
     np.testing.assert_array_equal(context.fixed_targets["labels"], labels)
     kernel = gram(
-        context.student_trainer.model.apply, context.initial_variables, normalised, dtype="float64"
+        context.student_trainer.module.apply, context.initial_variables, normalised, dtype="float64"
     )
     ridge = config.measuring.ridge * np.trace(kernel) / len(kernel)
     solved = np.linalg.solve(kernel + ridge * np.eye(len(kernel)), labels)
@@ -98,7 +98,7 @@ def test_the_last_kernels_are_compared_on_test_examples(run):
     for row in of_kind(rows, "student"):
         assert ("test_ntk_similarity" in row) == row["final"]
     kernels = [
-        gram(trainer.model.apply, variables, context.similarity_images, outputs="trace")
+        gram(trainer.module.apply, variables, context.similarity_images, outputs="trace")
         for trainer, variables in (
             (context.teacher_trainer, context.teacher.trajectory.final()),
             (context.student_trainer, context.initial_variables),
@@ -137,7 +137,7 @@ def test_the_bound_of_the_labels_by_hand(run):
     config, rows, context = run
     (row,) = of_kind(rows, "bound", supervision="labels")
     images = np.asarray(context.ntk_examples.images)
-    apply_fn = context.student_trainer.model.apply
+    apply_fn = context.student_trainer.module.apply
     kernel = gram(apply_fn, context.initial_variables, images, dtype="float64")
     n = len(kernel)
     initial = np.asarray(apply_fn(context.initial_variables, jnp.asarray(images)))

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from kdtheory import models
 from kdtheory.analysis import decisions
 from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError, locked_folder
@@ -127,7 +128,7 @@ def test_what_a_teacher_depends_on_separates_it(quick, tmp_path):
     def name(**changes):
         config = quick.replace(**changes)
         trainer = teacher_trainers(config, dataset)["teacher"]
-        return folder_name(training_settings(config, trainer, dataset))
+        return folder_name(training_settings(config, config.distillation.teacher, trainer, dataset))
 
     own = name()
     for changes in (
@@ -371,7 +372,7 @@ def test_a_teacher_with_augmentation_of_its_own(quick, tmp_path):
 def test_an_assistant_is_distilled_from_the_teacher(quick, tmp_path):
     config = quick.replace(assistant="mlp12x1", alpha=0.5)
     plain, assisted = teach(quick), teach(config.replace(out=str(tmp_path / "b")))
-    assert assisted.trainer.name == "mlp12x1"
+    assert assisted.trainer.module == models.create("mlp12x1", assisted.trainer.module.num_outputs)
     assert assisted.teacher.steps == (4, 8, 12, 16)
     for row in assisted.rows:
         assert row["teacher_test_accuracy"] == plain.rows[-1]["test_accuracy"]

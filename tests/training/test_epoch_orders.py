@@ -16,7 +16,7 @@ from kdtheory.training import (
     run,
 )
 from kdtheory.training.epoch_orders import EpochOrders
-from kdtheory.training.side_by_side import side_by_side
+from kdtheory.training.parallel_dispatch import side_by_side
 
 MODEL = models.create("mlp8x1", 2)
 OPTIMIZER = make_optimizer(OptimizerConfig(), 100)

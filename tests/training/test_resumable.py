@@ -24,7 +24,7 @@ from kdtheory.training import (
     run_many,
     training_data,
 )
-from kdtheory.training.resumable import KEPT_STATES
+from kdtheory.training.resuming import KEPT_STATES
 
 POINTS = [0, 4, 8]
 

@@ -1,36 +1,23 @@
 """Train one model on a data set in one call."""
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jax.sharding import Mesh
-from jaxtyping import Float
 
 from kdtheory import models
-from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset, stream
+from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset
 from kdtheory.errors import InputError
-from kdtheory.targets import check_tables
-from kdtheory.targets.examples import Examples
-from kdtheory.training.batches import steps_per_epoch
-from kdtheory.training.chunk import default_steps_per_dispatch, make_train_chunk
+from kdtheory.targets import Labels, TargetProvider, check_tables
 from kdtheory.training.evaluate import predict_logits
-from kdtheory.training.loop import run
-from kdtheory.training.optimizers import OptimizerConfig, make_optimizer
-from kdtheory.training.precision import in_precision
-from kdtheory.training.state import Supervision, init_state, training_data
-from kdtheory.training.streamed import run_streamed
-from kdtheory.typing import ArrayLike, Variables
-
-#: How many steps' batches are sent to the device together.
-STREAMED_STEPS = 8
+from kdtheory.training.optimizers import OptimizerConfig
+from kdtheory.training.trainer import Trainer
+from kdtheory.typing import Variables
 
 
 class EpochRecord(NamedTuple):
@@ -54,21 +41,6 @@ class FitResult(NamedTuple):
     history: tuple[EpochRecord, ...]
 
 
-@struct.dataclass
-class _LabelLoss:
-    """Cross-entropy of the labels; `kdtheory.targets.Labels` offers targets besides."""
-
-    def loss(
-        self, logits: Float[ArrayLike, "n d"], step: ArrayLike, examples: Examples
-    ) -> Float[jax.Array, " n"]:
-        del step
-        if logits.shape[-1] == 1:
-            return optax.losses.sigmoid_binary_cross_entropy(
-                jnp.asarray(logits)[:, 0], jnp.asarray(examples.labels).astype(jnp.float32)
-            )
-        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, examples.labels)
-
-
 def _accuracy(
     apply_fn: Any, variables: Variables, split: Split, dataset: ImageDataset | StreamedDataset
 ) -> float | None:
@@ -81,15 +53,10 @@ def _accuracy(
     return float(np.mean(decided == split.labels))
 
 
-def _stream_seed(key: jax.Array) -> int:
-    """Return the seed of a stream's order: of the same key that orders batches on the device."""
-    return int(jax.random.randint(jax.random.split(key)[0], (), 0, 2**31 - 1))
-
-
 def fit(
     model: nn.Module | str,
     dataset: ImageDataset | StreamedDataset,
-    targets: Supervision | None = None,
+    targets: TargetProvider | None = None,
     *,
     epochs: int,
     key: jax.Array,
@@ -104,8 +71,8 @@ def fit(
 ) -> FitResult:
     """Train a model and return its variables and history.
 
-    For more control (checkpoints, several networks at once) see `run`, `run_many` and `resumable`,
-    of which this is the shortest use.
+    For more control (several networks at once, other points) see `Trainer`, of which this is the
+    shortest use.
 
     Args:
       model: a Flax module `(images, train) -> logits`, or a name for `models.create`.
@@ -120,8 +87,8 @@ def fit(
       evaluate_every: epochs between two evaluations; the last epoch is always evaluated.
       mesh: devices that share each batch (`data_mesh`).
       streamed: leave the training images on the host, and send each batch to the device
-        (`run_streamed`; needs the extra `grain`); default: for a `StreamedDataset`, which knows no
-        other way.
+        (needs the extra `grain`; the batches are the same); default: for a `StreamedDataset`, which
+        knows no other way.
       on_epoch: called after each epoch.
 
     Raises:
@@ -140,57 +107,47 @@ def fit(
             f"epochs and evaluate_every must be at least 1, got {epochs} and {evaluate_every}"
         )
     module = models.create(model, dataset.num_outputs) if isinstance(model, str) else model
-    per_epoch = steps_per_epoch(len(dataset.train), batch_size)
-    optimizer = OptimizerConfig() if optimizer is None else optimizer
-    if isinstance(optimizer, OptimizerConfig):
-        optimizer = make_optimizer(optimizer, epochs * per_epoch)
+    abstract = models.abstract_variables(module, dataset.image_shape)
+    models.check_model(module, abstract, dataset.image_shape, dataset.num_outputs)
+    check_tables(targets, labels=dataset.train.labels, augmentation=augmentation)
     streamed = isinstance(dataset, StreamedDataset) if streamed is None else streamed
     if not streamed and isinstance(dataset, StreamedDataset):
         raise InputError("the images of a StreamedDataset can only be streamed; leave streamed out")
-    chunk = make_train_chunk(
-        module,
-        optimizer,
+    trainer = Trainer(
+        module=module,
+        image_shape=dataset.image_shape,
+        examples=len(dataset.train),
+        epochs=epochs,
         batch_size=batch_size,
+        optimizer=OptimizerConfig() if optimizer is None else optimizer,
         augmentation=augmentation,
-        length=default_steps_per_dispatch(per_epoch, limit=STREAMED_STEPS if streamed else None),
         compute_dtype=compute_dtype,
         mesh=mesh,
+        streamed=streamed,
     )
     init_key, train_key = jax.random.split(key)
-    variables = models.init(module, init_key, dataset.image_shape)
-    models.check_model(module, variables, dataset.image_shape, dataset.num_outputs)
-    check_tables(targets, labels=dataset.train.labels, augmentation=augmentation)
-    state = init_state(variables, optimizer)
-    apply_fn = in_precision(module.apply, compute_dtype)
     losses: list[float] = []
     history: list[EpochRecord] = []
     began = time.monotonic()
-    targets = _LabelLoss() if targets is None else targets
-    stops = [epoch * per_epoch for epoch in range(1, epochs + 1)]
 
-    def on_chunk(step: int, loss: float) -> None:
+    def on_step(step: int, loss: float) -> None:
         del step
         losses.append(loss)
 
-    if isinstance(dataset, StreamedDataset) or streamed:
-        batches = functools.partial(
-            stream, dataset.train, batch_size=batch_size, seed=_stream_seed(train_key),
-            process_index=jax.process_index(), process_count=jax.process_count(),
-        )  # fmt: skip
-        states = run_streamed(
-            chunk, state, targets, batches, train_key, mean=dataset.mean, std=dataset.std,
-            stops=stops, on_chunk=on_chunk,
-        )  # fmt: skip
-    else:
-        data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
-        states = run(chunk, state, targets, data, train_key, stops=stops, on_chunk=on_chunk)
-    for reached in states:
-        epoch = int(reached.step) // per_epoch
+    for step, variables in trainer.train(
+        Labels(dataset.num_outputs) if targets is None else targets,
+        trainer.place(dataset.train, mean=dataset.mean, std=dataset.std),
+        init_key=init_key,
+        train_key=train_key,
+        points=[epoch * trainer.epoch_steps for epoch in range(1, epochs + 1)],
+        on_step=on_step,
+    ):
+        epoch = step // trainer.epoch_steps
         accuracy = None
         if epoch % evaluate_every == 0 or epoch == epochs:
-            accuracy = _accuracy(apply_fn, reached.variables, dataset.validation, dataset)
+            accuracy = _accuracy(trainer.apply_fn, variables, dataset.validation, dataset)
         record = EpochRecord(epoch, losses[-1], accuracy, time.monotonic() - began)
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
-    return FitResult(reached.variables, tuple(history))
+    return FitResult(variables, tuple(history))
