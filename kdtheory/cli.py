@@ -126,6 +126,21 @@ def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Option
         raise InputError(f"{message} (see kdtheory {name} --help)") from end
 
 
+def missing_device() -> str | None:
+    """Return one line if JAX lacks the device that JAX_PLATFORMS asks for; None if it is there."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):
+        asked_for = jax.config.jax_platforms
+        return (
+            f"JAX has no device of JAX_PLATFORMS={asked_for} on this machine: unset it, or set "
+            "JAX_PLATFORMS=cpu"
+        )
+    return None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -161,6 +176,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         resumes = name in ("demo", "run", "study", "sweep")
         print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)
         raise SystemExit(130) from None
+    except (RuntimeError, AssertionError) as error:
+        missing = missing_device()
+        if missing is None:
+            raise
+        print(f"error: {missing}", file=sys.stderr)
+        raise SystemExit(2) from error
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`): nothing left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

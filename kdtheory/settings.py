@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
 
 import dacite
 import numpy as np
@@ -37,13 +37,7 @@ def settings_group(cls: type[Group]) -> type[Group]:
 
     def finish(self: Any) -> None:
         for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, np.generic):
-                object.__setattr__(self, entry.name, value.item())
-            elif isinstance(value, os.PathLike):
-                object.__setattr__(self, entry.name, os.fspath(value))
-            elif isinstance(value, list):
-                object.__setattr__(self, entry.name, tuple(value))
+            object.__setattr__(self, entry.name, _plain(entry, getattr(self, entry.name)))
         if check is not None:
             check(self)
 
@@ -74,7 +68,9 @@ class Groups:
         for name, value in settings.items():
             if name not in groups:
                 raise unknown_name("setting", name, groups)
-            changes.setdefault(groups[name], {})[name] = value
+            group = getattr(self, groups[name])
+            entry = next(entry for entry in dataclasses.fields(group) if entry.name == name)
+            changes.setdefault(groups[name], {})[name] = _plain(entry, value)
         changed = {
             group: dataclasses.replace(getattr(self, group), **values)
             for group, values in changes.items()
@@ -118,7 +114,8 @@ def nested(kind: type[Config], values: Mapping[str, Any], source: str) -> Config
             raise unknown_name(f"setting in {source}:", name, groups)
     made = {}
     for group in dataclasses.fields(kind):  # type: ignore[arg-type]
-        own = {name: value for name, value in values.items() if groups[name] == group.name}
+        entries = dataclasses.fields(group.type)  # type: ignore[arg-type]
+        own = {e.name: _plain(e, values[e.name], source) for e in entries if e.name in values}
         made[group.name] = _group(group.type, own, source)
     return kind(**made)
 
@@ -136,6 +133,23 @@ def _group(kind: Any, values: dict[str, Any], source: str) -> Any:
         raise
     except (dacite.DaciteError, ValueError, TypeError) as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def _plain(entry: Any, value: Any, source: str | None = None) -> Any:
+    """Return a setting as Python's own value; raise InputError for one value in place of a list."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    elif isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif isinstance(value, list):
+        value = tuple(value)
+    inner = [kind for outer in get_args(entry.type) for kind in (outer, *get_args(outer))]
+    wants_list = any(get_origin(kind) is tuple for kind in (entry.type, *inner))
+    if wants_list and value is not None and not isinstance(value, tuple):
+        where = "" if source is None else f"{source}: "
+        example = json.dumps([value], default=str)
+        raise InputError(f"{where}{entry.name} must be a list, such as {example}")
+    return value
 
 
 def check_choices(group: Any, choices: Mapping[str, tuple[str, ...]]) -> None:

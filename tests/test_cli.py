@@ -1,6 +1,7 @@
 """One tiny run of every subcommand, and one clear line with exit code 2 for whatever is wrong."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -235,6 +236,20 @@ def test_truncated_and_foreign_files(tmp_path, capsys):
     assert "K.npy" in fails(capsys, *arguments)
     (tmp_path / "K.npy").write_text("not numbers")
     assert "K.npy" in fails(capsys, *arguments)
+
+
+def test_a_device_that_is_not_there_is_one_line(tmp_path):
+    words = ["gram", "--model", "mlp8x1", "--ntk-size", "8", "--out", str(tmp_path / "K.npy")]
+    for platform in ("cuda", "abacus"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "kdtheory", *words], capture_output=True, text=True,
+            env={**os.environ, "JAX_PLATFORMS": platform},
+        )  # fmt: skip
+        assert ended.returncode == 2
+        assert ended.stderr.splitlines()[-1].startswith(
+            "error: JAX has no device of JAX_PLATFORMS="
+        )
+        assert "Traceback" not in ended.stderr
 
 
 def test_import_is_light():

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 import kdtheory
+from kdtheory.runs.prng import prng
 
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "neural-tangents", "numpy", "scipy",
@@ -50,13 +51,13 @@ def _commit() -> dict[str, Any]:
 
 
 def provenance() -> dict[str, Any]:
-    """Describe this process: time, command, versions, git commit, machine and JAX devices.
+    """Describe this process: time, command, versions, git commit, machine, devices, generator.
 
     Returns:
       JSON's types only.
 
     >>> sorted(provenance())
-    ['command', 'devices', 'git', 'machine', 'time', 'versions']
+    ['command', 'devices', 'git', 'machine', 'prng', 'time', 'versions']
     """
     versions = {"python": platform.python_version(), "kdtheory": kdtheory.__version__}
     for package in _PACKAGES:
@@ -71,5 +72,6 @@ def provenance() -> dict[str, Any]:
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         },
+        "prng": prng(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
     }

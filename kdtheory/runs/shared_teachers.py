@@ -21,6 +21,7 @@ from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError, locked_folder, write_json
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.identity import BEFORE, first_settings
+from kdtheory.runs.prng import USUAL, prng
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import Unit
 from kdtheory.runs.teacher import teacher_points
@@ -69,6 +70,8 @@ def training_settings(
         "teacher_data": config.teaching.teacher_data,
         "teacher_noise": config.teaching.teacher_noise,
         "data_seed": config.data.data_seed if corrupted else None,
+        # Another generator's teacher is another one; folders of the usual one keep their names.
+        **({} if prng() == USUAL else {"prng": prng()}),
     }
 
 

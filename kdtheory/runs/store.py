@@ -23,6 +23,7 @@ from kdtheory.files import locked_folder, write_json, write_whole
 from kdtheory.rows import Row, json_lines
 from kdtheory.runs.config import RunConfig, extended, read_config, to_json
 from kdtheory.runs.identity import settings_hash
+from kdtheory.runs.prng import check_prng
 from kdtheory.runs.provenance import provenance
 
 
@@ -145,6 +146,7 @@ def open_store(
             delete_run(out)
         elif stored is not None:
             check_same(stored.identity(), config.identity(), out)
+            check_prng(read_provenance(out)["sessions"], out)
             config = extended(stored, config)
         fingerprint = {"data": str(data["sha256"])}
         if data_path.exists():

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from kdtheory.errors import InputError
@@ -53,6 +54,36 @@ def test_bad_settings(values, message):
     with pytest.raises(InputError, match=message) as caught:
         from_json(values, "file")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperatures": 4}, r"temperatures must be a list, such as \[4\]"),
+        ({"arms": "labels"}, r'arms must be a list, such as \["labels"\]'),
+        ({"image_size": 32}, r"image_size must be a list, such as \[32\]"),
+    ],
+)
+def test_one_value_is_no_list(values, message):
+    for read in (lambda: from_json(values, "file"), lambda: RunConfig.of(**values)):
+        with pytest.raises(InputError, match=message) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
+def test_paths_and_numpys_numbers_become_pythons(tmp_path):
+    config = RunConfig.of(out=tmp_path / "run", epochs=np.int64(3), alpha=np.float32(0.5))
+    assert json.loads(json.dumps(to_json(config)))["epochs"] == 3
+    assert from_json(to_json(config)) == config
+
+
+def test_a_byte_order_mark_is_no_setting_and_latin_1_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"epochs": 3}')
+    assert read_config(path).training.epochs == 3
+    path.write_bytes('{"out": "caf\u00e9"}'.encode("latin-1"))
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_config(path)
 
 
 def test_close_temperatures_have_folders_of_their_own():
