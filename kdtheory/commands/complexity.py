@@ -1,18 +1,30 @@
 """`kdtheory complexity`."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from kdtheory.datasets.data_config import DataConfig
+from kdtheory.measure.spec import KernelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kdtheory.measure.described import KernelValues
+    from kdtheory.measure.examples import KernelExamples
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComplexityOf:
-    """Print the supervision complexity Y^T (K + ridge I)^-1 Y: of files, or of a model on data.
+    """Print the supervision complexity Y^T (K + lambda I)^-1 Y: of files, or of a model on data.
 
-    With --gram, K and Y are files. Without, K is the NTK of --model on --dataset; where it does not
-    fit in memory, or with --matrix-free, a certified interval is printed instead of the value.
-    Margins are those of the kernel predictor on the targets' own decisions.
+    With --gram, K and Y are files, and without a ridge lambda is 0. Else K is the NTK of --model on
+    the training examples of --dataset; where it does not fit in memory, or with --matrix-free, a
+    certified interval is printed instead of the value. Margins are those of the kernel predictor on
+    the targets' own decisions.
     """
 
     gram: Path | None = None
@@ -20,113 +32,150 @@ class ComplexityOf:
     targets: str | None = None
     """With --gram a .npy file of shape (n,), (n, d), flat (n d,), or a stack (k, n, d), (k, n d).
     Without: labels (the default), random, or such a file, for instance a teacher's outputs."""
-    ridge: float | None = None
-    """lambda, added to the diagonal (default: 0 with --gram, else see --ridge-fraction)."""
-    ridge_fraction: float | None = None
-    """Without --gram: lambda in units of the mean of K's diagonal (default 0.001)."""
     num_outputs: int | None = None
     """With --gram: outputs d of each example (default: what the .json beside the kernel says, else
     the last axis of (n, d) targets, else 1)."""
-    dataset: str | None = None
-    """digits (the default), synthetic, or any TFDS image classification set."""
-    task: str = "full"
-    """full, first_half, odd_even, even_odd."""
-    data_dir: str | None = None
-    """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
-    model: str | None = None
-    """Name of the model (default lenet5x1)."""
+    model: str = "lenet5x1"
+    """Name of the model."""
     checkpoint: Path | None = None
     """A folder step-... that `kdtheory run` stored (default: the initialisation of --seed)."""
     seed: int = 0
-    """Of the subsample, the initialisation, and random targets."""
+    """Of the initialisation, and of random targets; the subsample's is --data-seed."""
     ntk_size: int = 256
     """Number of training examples n."""
-    outputs: Literal["full", "sum"] = "full"
-    """All d outputs, or their sum over sqrt(d)."""
-    dtype: Literal["float32", "float64"] = "float64"
-    """Precision of K or of the products with it."""
-    matrix_free: bool = False
-    """Bound the complexity from products with K, which is never formed."""
-    relative_gap: float = 1e-3
-    """Matrix-free: stop at (upper - lower) / lower."""
-    max_products: int = 1000
-    """Matrix-free: products with K at most."""
     plot: Path | None = None
     """Also draw the spectrum with the targets' energy and complexity (.png, .pdf or .svg)."""
     json: bool = False
     """Print JSON."""
+    kernel: Annotated[KernelSpec, tyro.conf.arg(name="")] = field(default_factory=KernelSpec)
+    data: Annotated[DataConfig, tyro.conf.arg(name="")] = field(default_factory=DataConfig)
 
 
-_FILES = ("gram", "targets", "ridge", "num_outputs", "plot", "json")
+#: What can be said of a kernel in a file.
+_OF_FILES = {
+    "gram",
+    "targets",
+    "num_outputs",
+    "plot",
+    "json",
+    "ridge",
+    "ridge_absolute",
+    "kernel",
+    "data",
+}
 
 
 def complexity(options: ComplexityOf) -> None:
     """Run `kdtheory complexity`."""
-    from kdtheory.errors import InputError
-    from kdtheory.measure.complexity_files import values_of_files
-    from kdtheory.measure.complexity_of_network import values_of_network
-    from kdtheory.measure.kernel_files import tile_bar
-    from kdtheory.measure.spectrum_figure import check_plot, save_spectrum
+    from kdtheory.measure.spectrum_figure import check_plot, spectrum_figure
 
     if options.plot is not None:
         check_plot(options.plot)
-    if options.gram is not None:
-        if options.targets is None:
-            raise InputError("--gram needs --targets, a .npy file")
-        for field in fields(options):
-            if field.name not in _FILES and getattr(options, field.name) != field.default:
-                flag = "--" + field.name.replace("_", "-")
-                raise InputError(f"{flag} is for a model and data; leave it out, or --gram")
-        result = values_of_files(
-            options.gram,
-            Path(options.targets),
-            ridge=options.ridge or 0.0,
-            num_outputs=options.num_outputs,
-            spectrum=options.plot is not None,
-        )
-    else:
-        if options.num_outputs is not None:
-            raise InputError("--num-outputs is for --gram; a data set has its own")
-        with tile_bar() as on_tile:
-            result = values_of_network(
-                dataset=options.dataset or "digits",
-                task=options.task,
-                data_dir=options.data_dir,
-                model=options.model or "lenet5x1",
-                checkpoint=options.checkpoint,
-                seed=options.seed,
-                ntk_size=options.ntk_size,
-                outputs=options.outputs,
-                targets=options.targets or "labels",
-                ridge=options.ridge,
-                ridge_fraction=options.ridge_fraction,
-                relative_gap=options.relative_gap,
-                max_products=options.max_products,
-                matrix_free=options.matrix_free,
-                dtype=options.dtype,
-                spectrum=options.plot is not None,
-                on_tile=on_tile,
-                on_product=_show,
-            )
+    result = _of_network(options) if options.gram is None else _of_files(options, options.gram)
     if options.plot is not None and result.spectrum is not None:
-        save_spectrum(options.plot, result.spectrum, ridge=result.values["ridge"])
+        from kdtheory.files import write_whole
+
+        figure = spectrum_figure(result.spectrum, ridge=result.values["ridge"])
+        kind = options.plot.suffix[1:]
+        write_whole(options.plot, lambda file: figure.savefig(file, format=kind, dpi=150))
     if options.json:
         print(json.dumps(result.values))
         return
     width = max(map(len, result.values))
     for name, value in result.values.items():
         shown = value if isinstance(value, list) else [value]
-        print(f"{name:>{width}}  {'  '.join(_text(entry) for entry in shown)}")
+        print(f"{name:>{width}}  {'  '.join(map(_text, shown))}")
 
 
-def _text(entry: float | int | str) -> str:
+def _of_files(options: ComplexityOf, gram: Path) -> "KernelValues":
+    from kdtheory.errors import InputError
+    from kdtheory.measure.kernel_file import values_of_files
+
+    if options.targets is None:
+        raise InputError("--gram needs --targets, a .npy file")
+    given = [(entry, getattr(options, entry.name)) for entry in fields(options)]
+    for group in (options.kernel, options.data):
+        given += [(entry, getattr(group, entry.name)) for entry in fields(group)]
+    for entry, value in given:
+        if entry.name not in _OF_FILES and value != entry.default:
+            flag = "--" + entry.name.replace("_", "-")
+            raise InputError(f"{flag} is for a model and data; leave it out, or --gram")
+    none = options.kernel.ridge is None and options.kernel.ridge_absolute is None
+    return values_of_files(
+        gram,
+        Path(options.targets),
+        KernelSpec(ridge_absolute=0.0) if none else options.kernel,
+        num_outputs=options.num_outputs,
+        spectrum=options.plot is not None,
+    )
+
+
+def _of_network(options: ComplexityOf) -> "KernelValues":
+    from kdtheory.commands.kernel_progress import show_bounds, tile_bar
+    from kdtheory.errors import InputError
+    from kdtheory.measure import measured_kernel
+    from kdtheory.measure.described import described
+    from kdtheory.measure.examples import load_examples, named_network
+    from kdtheory.runs.stored_variables import stored_variables
+
+    if options.num_outputs is not None:
+        raise InputError("--num-outputs is for --gram; a data set has its own")
+    examples = load_examples(options.data, options.ntk_size)
+    apply_fn, variables = named_network(options.model, examples.dataset, options.seed)
+    if options.checkpoint is not None:
+        variables = stored_variables(options.checkpoint, variables)
+    # Read here, so that a wrong shape costs no kernel.
+    sets, stacked = _targets(options, examples)
+    spectrum = options.plot is not None
+    with tile_bar() as on_tile:
+        kernel = measured_kernel(
+            apply_fn,
+            variables,
+            examples.images,
+            options.kernel,
+            keep_matrix=spectrum,
+            on_tile=on_tile,
+            on_product=show_bounds,
+        )
+    return described(kernel, sets, stacked=stacked, spectrum=spectrum)
+
+
+def _targets(options: ComplexityOf, examples: "KernelExamples") -> "tuple[list[np.ndarray], bool]":
+    """Return the sets of targets, each (n, d), and whether there may be several."""
+    import numpy as np
+
+    from kdtheory.complexity.stacks import stack_targets
+    from kdtheory.datasets import encode_labels
+    from kdtheory.errors import InputError
+    from kdtheory.measure.kernel_file import load_array
+
+    name, outputs = options.targets or "labels", options.kernel.outputs
+    of_data, n = examples.dataset.num_outputs, len(examples.labels)
+    d = 1 if outputs == "sum" else of_data
+    if name not in ("labels", "random"):
+        path = Path(name)
+        if path.suffix != ".npy":
+            raise InputError(f"--targets must be labels, random or a .npy file, got {name!r}")
+        values = load_array(path)
+        if values.shape not in ((n * d,), (n, d)) and values.shape[1:] not in ((n, d), (n * d,)):
+            raise InputError(
+                f"{path} has shape {values.shape}; allowed: ({n}, {d}), ({n * d},), or a stack of "
+                "such"
+            )
+        stack = stack_targets(values, size=n * d, num_outputs=d)
+        return list(stack.columns.T.reshape(-1, n, d)), stack.stacked
+    if d != of_data:
+        raise InputError(
+            f"--targets {name} has {of_data} outputs an example, --outputs {outputs} one; give a "
+            ".npy file, or --outputs full"
+        )
+    labels = examples.labels
+    if name == "random":
+        drawn = np.random.default_rng(options.seed).integers(0, max(d, 2), size=n)
+        labels = drawn.astype(labels.dtype)
+    encoded = np.asarray(encode_labels(labels, d), np.float64).reshape(n, d)
+    return [encoded if d == 1 else encoded - encoded.mean(axis=0)], False
+
+
+def _text(entry: Any) -> str:
     return entry if isinstance(entry, str) else f"{entry:.6g}"
-
-
-def _show(index: int, products: int, lower: float, upper: float) -> None:
-    """Show the narrowing bounds on one line of standard error, where that is a terminal."""
-    import sys
-
-    if sys.stderr.isatty():
-        line = f"set {index}: {products} products, {lower:.6g} to {upper:.6g}"
-        print(f"\r{line:<78}", end="", file=sys.stderr, flush=True)

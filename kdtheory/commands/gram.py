@@ -1,8 +1,19 @@
 """`kdtheory gram`."""
 
-from dataclasses import dataclass
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from kdtheory.datasets.data_config import DataConfig
+
+if TYPE_CHECKING:
+    from kdtheory.ntk.blockwise import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,17 +22,6 @@ class Gram:
 
     out: Path
     """File to write, such as K.npy; the settings go into a .json beside it."""
-    dataset: str = "digits"
-    """digits, synthetic, folder:ROOT, or any TFDS image classification set."""
-    task: str = "full"
-    """full, first_half, odd_even, even_odd, classes:A,B,..."""
-    data_dir: str | None = None
-    """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
-    test_fraction: float | None = None
-    """Part of the training split that is held out for testing, as in a run, for sets without a
-    test split."""
-    image_size: tuple[int, int] | None = None
-    """Height and width to resize to; needed where images differ in size."""
     model: str = "lenet5x1"
     """Name of the model; it is taken at its initialisation."""
     ntk_size: int = 512
@@ -38,7 +38,7 @@ class Gram:
     """How GPUs and TPUs multiply float32: tensorfloat32 and bfloat16 are faster, and good to about
     1e-3 and 1e-2. CPUs compute in float32 whatever this says."""
     seed: int = 0
-    """Seed of the subsample and of the model's initialisation."""
+    """Seed of the model's initialisation; the subsample's is --data-seed."""
     targets: Path | None = None
     """Also save the labels as targets (n, d), such as Y.npy."""
     memory_budget: str | None = None
@@ -55,11 +55,12 @@ class Gram:
     """How many processes share the tiles."""
     distributed: Literal["off", "auto"] = "off"
     """auto: one of several processes, as JAX finds out under Slurm or on a TPU pod."""
+    data: Annotated[DataConfig, tyro.conf.arg(name="")] = field(default_factory=DataConfig)
 
 
 def gram(options: Gram) -> None:
     """Run `kdtheory gram`."""
-    from kdtheory.measure.kernel_files import gram_bar, save_gram
+    from kdtheory.commands.kernel_progress import gram_bar
 
     several = options.distributed == "auto" or any(
         value is not None
@@ -77,17 +78,134 @@ def gram(options: Gram) -> None:
         )
         several = jax.process_count() > 1
     with gram_bar() as on_progress:
-        shape, seconds = save_gram(
-            options.out, dataset=options.dataset, task=options.task, data_dir=options.data_dir,
-            test_fraction=options.test_fraction, image_size=options.image_size,
-            model=options.model, ntk_size=options.ntk_size, outputs=options.outputs,
-            method=options.method, batch_size=options.batch_size, dtype=options.dtype,
-            precision=options.precision, seed=options.seed, targets=options.targets,
-            memory_budget=options.memory_budget, store=options.store, devices=options.devices,
-            distributed=several, on_progress=on_progress,
-        )  # fmt: skip
+        shape, seconds = save_gram(options, distributed=several, on_progress=on_progress)
     size = f"{' x '.join(map(str, shape))} {options.dtype}, {seconds:.1f} s"
     if several and jax.process_index() > 0:
         print(f"process {jax.process_index()} of {jax.process_count()}: {size}")
     else:
         print(f"wrote {options.out}: {size}")
+
+
+def save_gram(
+    options: Gram,
+    *,
+    distributed: bool = False,
+    on_tile: "Callable[[int, int], None] | None" = None,
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> tuple[tuple[int, ...], float]:
+    """Compute the NTK Gram matrix of a model at initialisation, and save it.
+
+    Beside it goes a .json file with the settings, the number of outputs d, and where they ran.
+    Sizes, paths and memory are checked before anything is computed. Of several processes the first
+    one saves.
+
+    Returns:
+      The matrix's shape, and the seconds that its computation took, compilation included.
+
+    Raises:
+      InputError: an unknown name, a size above the data or above the memory, or files that cannot
+        be written or are one and the same.
+      RunError: writing fails later.
+    """
+    import jax
+    import numpy as np
+
+    from kdtheory.datasets import encode_labels
+    from kdtheory.errors import RunError
+    from kdtheory.files import write_json, write_whole
+    from kdtheory.measure.examples import load_examples, named_network
+    from kdtheory.measure.spec import device_mesh
+    from kdtheory.memory import check_fits, making_bytes
+    from kdtheory.ntk import gram
+    from kdtheory.ntk.engines import kernel_shape
+    from kdtheory.runs.provenance import provenance
+
+    def save(path: Path, array: np.ndarray) -> None:
+        write_whole(path, lambda file: np.save(file, array, allow_pickle=False))
+
+    _check_paths(options.out, options.targets)
+    mesh = device_mesh(options.devices)
+    examples = load_examples(options.data, options.ntk_size)
+    num_outputs = examples.dataset.num_outputs
+    shape = kernel_shape(options.outputs, options.ntk_size, options.ntk_size, num_outputs)
+    check_fits(
+        f"a kernel of {' x '.join(map(str, shape))} {options.dtype}",
+        making_bytes(shape, options.dtype),
+        "take a smaller --ntk-size, --outputs trace, or --dtype float32",
+    )
+    apply_fn, variables = named_network(options.model, examples.dataset, options.seed)
+    began = time.perf_counter()
+    kernel = gram(
+        apply_fn,
+        variables,
+        examples.images,
+        outputs=options.outputs,
+        method=options.method,
+        batch_size=options.batch_size,
+        dtype=options.dtype,
+        precision=options.precision,
+        memory_budget=options.memory_budget,
+        store=options.store,
+        mesh=mesh,
+        distributed=distributed,
+        on_tile=on_tile,
+        on_progress=on_progress,
+    )
+    seconds = time.perf_counter() - began
+    if distributed and jax.process_index() > 0:
+        return kernel.shape, seconds
+    settings_path = options.out.with_suffix(".json")
+    try:
+        # The old one would describe the new kernel, if we were killed before it is replaced.
+        settings_path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot replace {settings_path}: {error.strerror}") from error
+    save(options.out, kernel)
+    if options.targets is not None:
+        save(options.targets, np.asarray(encode_labels(examples.labels, num_outputs)))
+    own = ("model", "ntk_size", "outputs", "method", "batch_size", "dtype", "precision", "seed")
+    settings = {
+        **{name: getattr(options, name) for name in (*own, "memory_budget")},
+        **dataclasses.asdict(options.data),
+        "num_outputs": num_outputs,
+        "shape": list(kernel.shape),
+        "devices": 1 if mesh is None else int(mesh.devices.size),
+        "processes": jax.process_count() if distributed else 1,
+        "seconds": seconds,
+        "data": dict(examples.dataset.provenance),
+        "provenance": provenance(),
+    }
+    write_json(settings_path, settings)
+    return kernel.shape, seconds
+
+
+def _check_paths(out: Path, targets: Path | None) -> None:
+    """Raise InputError, naming the flag, for files that could not be written in the end."""
+    from kdtheory.errors import InputError
+
+    if out.suffix == ".json":
+        raise InputError(f"--out must name the .npy file of the kernel, got {out}")
+    _check_writable("--out", out)
+    settings_path = out.with_suffix(".json")
+    _check_writable("--out", settings_path)
+    if targets is not None:
+        _check_writable("--targets", targets)
+        for taken, what in ((out, "the kernel (--out)"), (settings_path, "the kernel's settings")):
+            if targets.resolve() == taken.resolve():
+                raise InputError(f"--targets {targets} is the file of {what}; name another")
+
+
+def _check_writable(flag: str, path: Path) -> None:
+    from kdtheory.errors import InputError
+
+    try:
+        if path.is_dir():
+            raise InputError(f"{flag} must name a file, {path} is a folder")
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        # The rights alone do not tell of a read-only or a virtual file system.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{flag}: cannot write {path}: {error.strerror}") from error

@@ -17,6 +17,7 @@ class ExactKernel:
     Attributes:
       factor: of the (n d, n d) kernel, or of the (n, n) one that every output has ("trace").
       num_outputs: d of the targets that it takes.
+      shared: whether every output has this kernel for itself.
       trace_kernel: (n, n), summed over outputs: what kernels of two networks are compared by; None
         for a kernel that is no network's.
       matrix: K as it was given, where it was to be kept.
@@ -35,8 +36,7 @@ class ExactKernel:
         self.num_outputs = num_outputs
         self.trace_kernel = trace_kernel
         self.matrix = matrix
-        # Whether every output has this kernel, and the outputs do not interact.
-        self._shared = shared
+        self.shared = shared
 
     @property
     def ridge(self) -> float:
@@ -56,7 +56,7 @@ class ExactKernel:
         """
         used = np.stack(targets)
         count, n, d = used.shape
-        if self._shared:
+        if self.shared:
             values = self.factor.complexity(used.transpose(0, 2, 1).reshape(count * d, n))
             complexity = np.reshape(values.complexity, (count, d)).sum(axis=1)
             trace = d * values.trace
@@ -83,7 +83,7 @@ class ExactKernel:
     def fitted(self, targets: Sequence[Real[np.ndarray, "n d"]]) -> list[np.ndarray]:
         """Return the kernel predictor's values K (K + lambda I)^-1 Y on its own examples."""
         used = np.stack(targets).astype(np.float64)
-        if self._shared:
+        if self.shared:
             count, n, d = used.shape
             columns = used.transpose(0, 2, 1).reshape(count * d, n)
             solved = self.factor.solve(columns).reshape(count, d, n).transpose(0, 2, 1)

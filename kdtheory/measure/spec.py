@@ -1,15 +1,15 @@
 """What kernel is measured, with which ridge, and what that may take: one specification for all."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import jax
 import numpy as np
 
 from kdtheory.complexity.kernel_checks import relative_ridge
-from kdtheory.errors import InputError, unknown_name
+from kdtheory.errors import InputError
 from kdtheory.memory import available, factorising_bytes, parse_bytes
+from kdtheory.settings import check_choices, check_minimum, settings_group
 
 #: Ridge in units of the kernel's mean diagonal entry, where none is given.
 DEFAULT_RIDGE = 1e-3
@@ -17,7 +17,7 @@ DEFAULT_RIDGE = 1e-3
 _CHOICES = {"outputs": ("full", "trace", "sum"), "dtype": ("float32", "float64")}
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_group
 class KernelSpec:
     """A kernel measurement: exact where it fits in memory, else a certified interval.
 
@@ -55,10 +55,10 @@ class KernelSpec:
     """Folder for a kernel's finished tiles and products: a killed call goes on when it is made
     again. A kernel's tiles are deleted when it is whole."""
 
-    def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise unknown_name(name, getattr(self, name), choices)
+    def check(self) -> None:
+        """Raise InputError if a setting is out of range or does not fit another."""
+        check_choices(self, _CHOICES)
+        check_minimum(self, max_products=1, batch_size=1, devices=1)
         if self.ridge is not None and self.ridge_absolute is not None:
             raise InputError("give ridge (relative) or ridge_absolute, not both")
         for name in ("ridge", "ridge_absolute"):
@@ -67,10 +67,6 @@ class KernelSpec:
                 raise InputError(f"{name} must be at least 0 and finite, got {value}")
         if not self.relative_gap > 0:
             raise InputError(f"relative_gap must be above 0, got {self.relative_gap}")
-        for name in ("max_products", "batch_size", "devices"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
         if self.memory_budget is not None:
             parse_bytes(self.memory_budget)
         if self.matrix_free and self.outputs == "trace":

@@ -1,13 +1,11 @@
 """The figure of `kdtheory complexity --plot`: which directions make targets complex."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kdtheory.errors import InputError
-from kdtheory.files import write_whole
-from kdtheory.measure.kernel_values import SpectrumLines
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -15,6 +13,19 @@ if TYPE_CHECKING:
 
 # Okabe and Ito (2008), told apart under the common forms of colour blindness.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+class SpectrumLines(NamedTuple):
+    """A spectrum to draw, descending; for k sets of targets.
+
+    - `eigenvalues`: shape (m,), or (k, m) for Ritz values, which depend on the targets.
+    - `energy`: of the targets, shape (k, m); each row sums to ||Y||^2.
+    - `exact`: eigenvalues, not Ritz values.
+    """
+
+    eigenvalues: np.ndarray
+    energy: np.ndarray
+    exact: bool
 
 
 def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure.Figure":
@@ -62,17 +73,6 @@ def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure
     right.set_ylabel("share of the whole")
     right.legend(frameon=False)
     return figure
-
-
-def save_spectrum(path: Path, lines: SpectrumLines, *, ridge: float) -> None:
-    """Write `spectrum_figure` in the format of the path's suffix.
-
-    Raises:
-      RunError: the file cannot be written.
-    """
-    figure = spectrum_figure(lines, ridge=ridge)
-    kind = path.suffix[1:]
-    write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))
 
 
 def check_plot(path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from kdtheory.cli import main
 from kdtheory.complexity import eigendecompose, factorize
@@ -42,7 +43,7 @@ def test_files_give_the_exact_value_and_the_margins_of_the_predictor(saved, caps
     kernel, targets, folder = saved
     values = run(
         capsys, "complexity", "--gram", folder / "K.npy", "--targets", folder / "Y.npy",
-        "--ridge", 40, "--json",
+        "--ridge-absolute", 40, "--json",
     )  # fmt: skip
     exact = factorize(kernel, ridge=40.0).complexity(targets)
     assert values["complexity"] == pytest.approx(exact.complexity)
@@ -57,11 +58,10 @@ def test_files_give_the_exact_value_and_the_margins_of_the_predictor(saved, caps
 
 @pytest.mark.parametrize("targets", ["labels", "random"])
 def test_the_interval_holds_the_value(capsys, targets):
-    ridge = ["--ridge-fraction", "0.01", "--targets", targets]
+    ridge = ["--ridge", "0.01", "--targets", targets]
     dense = run(capsys, *NETWORK, *ridge)
     free = run(
-        capsys, *NETWORK, "--matrix-free", "--ridge", dense["ridge"], "--targets", targets,
-        "--relative-gap", 1e-6,
+        capsys, *NETWORK, *ridge, "--matrix-free", "--relative-gap", 1e-6,
     )  # fmt: skip
     assert free["lower"] <= dense["complexity"] <= free["upper"]
     assert free["relative_gap"] <= 1e-6
@@ -73,15 +73,15 @@ def test_the_interval_holds_the_value(capsys, targets):
 
 
 def test_what_does_not_fit_is_bounded(capsys, monkeypatch):
-    monkeypatch.setattr("kdtheory.measure.complexity_of_network.available", lambda: 1000)
+    monkeypatch.setattr("kdtheory.measure.spec.available", lambda: 1000)
     values = run(capsys, *NETWORK, "--relative-gap", 0.5)
     assert values["route"] in ("primal", "dual")
     assert 0 < values["lower"] <= values["upper"]
 
 
 def test_random_labels_are_drawn_by_the_seed(capsys):
-    labels = run(capsys, *NETWORK, "--ridge", 1)
-    drawn = [run(capsys, *NETWORK, "--ridge", 1, "--targets", "random") for _ in range(2)]
+    labels = run(capsys, *NETWORK, "--ridge-absolute", 1)
+    drawn = [run(capsys, *NETWORK, "--ridge-absolute", 1, "--targets", "random") for _ in range(2)]
     assert drawn[0] == drawn[1]
     assert drawn[0]["complexity"] != labels["complexity"]
     assert drawn[0]["trace"] == labels["trace"]
@@ -109,12 +109,12 @@ def test_the_spectrum_drawn_is_the_kernels(saved, capsys, tmp_path, monkeypatch)
     kernel, targets, folder = saved
     drawn = []
     monkeypatch.setattr(
-        "kdtheory.measure.spectrum_figure.save_spectrum",
-        lambda path, lines, ridge: drawn.append((lines, ridge)),
+        "kdtheory.measure.spectrum_figure.spectrum_figure",
+        lambda lines, ridge: (drawn.append((lines, ridge)), Figure())[1],
     )
     run(
         capsys, "complexity", "--gram", folder / "K.npy", "--targets", folder / "Y.npy",
-        "--ridge", 0.5, "--plot", tmp_path / "figure.svg", "--json",
+        "--ridge-absolute", 0.5, "--plot", tmp_path / "figure.svg", "--json",
     )  # fmt: skip
     lines, ridge = drawn[0]
     spectrum = eigendecompose(kernel)
@@ -132,8 +132,8 @@ def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
     capsys.readouterr()
     stored = sorted((tmp_path / "run").rglob("step-*"))
     assert stored
-    initial = run(capsys, *NETWORK, "--ridge", 1)
-    first = run(capsys, *NETWORK, "--ridge", 1, "--checkpoint", stored[-1])
+    initial = run(capsys, *NETWORK, "--ridge-absolute", 1)
+    first = run(capsys, *NETWORK, "--ridge-absolute", 1, "--checkpoint", stored[-1])
     assert first["complexity"] != initial["complexity"]
     error = refused(capsys, *NETWORK, "--checkpoint", stored[-1], "--model", "mlp16x1")
     assert "is of another --model" in error
@@ -148,14 +148,17 @@ def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
         (["--gram", "K.npy"], "--gram needs --targets"),
         (["--gram", "K.npy", "--targets", "Y.npy", "--ntk-size", "3"], "--ntk-size is for a model"),
         (["--num-outputs", "2"], "--num-outputs is for --gram"),
-        (["--ridge", "1", "--ridge-fraction", "1"], "--ridge or --ridge-fraction, not both"),
-        (["--ridge-fraction", "-1"], "--ridge-fraction must be finite and > 0"),
+        (["--ridge", "1", "--ridge-absolute", "1"], "ridge_absolute, not both"),
+        (["--ridge", "-1"], "ridge must be at least 0 and finite, got -1.0"),
         (["--targets", "teacher"], "labels, random or a .npy file, got 'teacher'"),
         (["--outputs", "sum", "--dataset", "synthetic"], "give a .npy file, or --outputs full"),
         (["--plot", "figure.txt"], "--plot must end in .pdf, .png or .svg"),
         (["--ntk-size", "1000000"], "--ntk-size must be 1 to"),
         (["--model", "lenet"], "unknown model 'lenet'"),
-        (["--matrix-free", "--ridge", "0", "--ntk-size", "4"], "upper bound needs ridge > 0"),
+        (
+            ["--matrix-free", "--ridge", "0", "--ntk-size", "4"],
+            "from products, which needs ridge > 0",
+        ),
     ],
 )
 def test_bad_flags_are_one_line(capsys, words, message):

@@ -11,15 +11,23 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kdtheory.cli import main
+from kdtheory.commands.gram import Gram, save_gram
+from kdtheory.commands.kernel_progress import tile_bar
+from kdtheory.datasets import DataConfig
 from kdtheory.errors import InputError, KernelError
-from kdtheory.measure import kernel_files
-from kdtheory.measure.complexity_files import complexity_of_files
-from kdtheory.measure.kernel_files import load_array, save_gram, tile_bar
+from kdtheory.measure.kernel_file import load_array, values_of_files
+from kdtheory.measure.spec import KernelSpec
 
 SETTINGS = {
-    "dataset": "synthetic", "task": "full", "data_dir": None, "model": "mlp8x1", "ntk_size": 6,
-    "outputs": "full", "method": "auto", "batch_size": 2, "dtype": "float64", "seed": 0,
+    "data": DataConfig(dataset="synthetic"), "model": "mlp8x1", "ntk_size": 6, "batch_size": 2,
+    "dtype": "float64",
 }  # fmt: skip
+
+
+def complexity_of_files(gram, targets, *, ridge, num_outputs=None):
+    """The values that the command prints, with lambda = ridge."""
+    spec = KernelSpec(ridge_absolute=ridge)
+    return values_of_files(gram, targets, spec, num_outputs=num_outputs).values
 
 
 @pytest.fixture
@@ -29,14 +37,14 @@ def no_kernel(monkeypatch):
     def computed(*arguments, **settings):
         raise AssertionError("the kernel was computed")
 
-    monkeypatch.setattr(kernel_files, "gram", computed)
+    monkeypatch.setattr("kdtheory.ntk.gram", computed)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The folder of a full kernel K.npy and its targets Y.npy, (n, d)."""
     folder = tmp_path_factory.mktemp("made")
-    save_gram(folder / "K.npy", targets=folder / "Y.npy", **SETTINGS)
+    save_gram(Gram(out=folder / "K.npy", targets=folder / "Y.npy", **SETTINGS))
     return folder
 
 
@@ -196,7 +204,7 @@ def test_the_command_states_outputs_and_examples(tmp_path, capsys):
     ("change", "message"),
     [
         ({"ntk_size": 10**6}, r"^--ntk-size must be 1 to \d+ .* got 1000000$"),
-        ({"ntk_size": 0}, "^--ntk-size must be 1 to"),
+        ({"ntk_size": 0}, "^--ntk-size must be at least 1, got 0"),
         ({"out": "folder"}, "--out must name a file, .*folder is a folder"),
         ({"out": "file/K.npy"}, "--out: cannot write .*file/K.npy"),
         ({"out": "/proc/K.npy"}, "--out: cannot write /proc/K.npy"),
@@ -216,7 +224,7 @@ def test_bad_input_is_said_before_the_kernel_is_computed(tmp_path, change, messa
     used = {**SETTINGS, "out": "K.npy", **change}
     used.update({name: tmp_path / used[name] for name in ("out", "targets") if name in used})
     with pytest.raises(InputError, match=message) as error:
-        save_gram(used.pop("out"), **used)
+        save_gram(Gram(**used))
     assert "\n" not in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -243,15 +251,15 @@ def test_images_of_several_sizes_and_no_test_split(tmp_path):
 @pytest.mark.usefixtures("no_kernel")
 @pytest.mark.parametrize(("outputs", "factor"), [("full", 100), ("diagonal", 10), ("trace", 1)])
 def test_a_kernel_above_the_memory_is_refused(tmp_path, monkeypatch, outputs, factor):
-    used = {**SETTINGS, "dataset": "digits", "outputs": outputs}
+    used = {**SETTINGS, "data": DataConfig(), "outputs": outputs}
     needed = 2 * 8 * 6**2 * factor
     monkeypatch.setattr("kdtheory.memory.available", lambda: needed - 1)
     with pytest.raises(InputError, match=r"are free; take a smaller --ntk-size") as error:
-        save_gram(tmp_path / "K.npy", **used)
+        save_gram(Gram(out=tmp_path / "K.npy", **used))
     assert "\n" not in str(error.value)
     monkeypatch.setattr("kdtheory.memory.available", lambda: needed)
     with pytest.raises(AssertionError, match="the kernel was computed"):
-        save_gram(tmp_path / "K.npy", **used)
+        save_gram(Gram(out=tmp_path / "K.npy", **used))
 
 
 class Terminal(io.StringIO):
@@ -265,9 +273,8 @@ def test_progress_on_a_terminal(tmp_path, monkeypatch):
     seen = []
     with tile_bar() as on_tile:
         save_gram(
-            tmp_path / "K.npy",
+            Gram(out=tmp_path / "K.npy", **SETTINGS),
             on_tile=lambda done, total: (seen.append((done, total)), on_tile(done, total)),
-            **SETTINGS,
         )
     assert seen == [(done, 6) for done in range(1, 7)]
     shown = sys.stderr.getvalue()

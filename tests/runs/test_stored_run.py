@@ -1,6 +1,5 @@
 """A run that an earlier version stored is read, continued and extended, bit for bit."""
 
-import dataclasses
 import json
 import math
 import shutil
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kdtheory.report import read_rows
-from kdtheory.runs import RunConfig, provenance, read_config, run_study
+from kdtheory.runs import RunConfig, provenance, read_config, run_study, to_json
 from kdtheory.runs.assistant import assistant_settings
 from kdtheory.runs.runner import load_dataset
 from kdtheory.runs.seed_teacher import teacher_trainers
@@ -124,6 +123,6 @@ def test_shared_teachers_keep_their_folders(config, changes, names):
 def test_every_setting_of_an_old_file_is_known(interrupted):
     """And what a later version adds is, for an old run, what that version did before it had it."""
     stored = json.loads((interrupted / "config.json").read_text())
-    again = json.loads(json.dumps(dataclasses.asdict(read_config(interrupted / "config.json"))))
+    again = to_json(read_config(interrupted / "config.json"))
     assert {name: again[name] for name in stored} == stored
     assert RunConfig().identity().keys() >= {"dataset", "alpha", "ntk_size"}

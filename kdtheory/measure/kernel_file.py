@@ -1,51 +1,75 @@
-"""Complexity of a kernel and targets that lie in files."""
+"""A kernel that lies in a file, with what the .json beside it says of it."""
 
 import json
+import tokenize
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError, KernelError
-from kdtheory.measure.kernel_files import load_array
-from kdtheory.measure.kernel_values import KernelValues, dense_values
+from kdtheory.measure.described import KernelValues, described
+from kdtheory.measure.exact_kernel import ExactKernel, factorize_with
+from kdtheory.measure.spec import KernelSpec
 
 
-def complexity_of_files(
-    gram_path: Path, targets_path: Path, *, ridge: float, num_outputs: int | None = None
-) -> dict[str, Any]:
-    """Return `values_of_files(...).values`: `factorize(K, ridge=ridge).complexity(Y)` and more.
+def load_array(path: Path) -> np.ndarray:
+    """Read a .npy file of real numbers.
 
     Raises:
-      InputError: as `values_of_files`.
-      KernelError: as `values_of_files`.
+      InputError: no such file, not a .npy file, truncated, or not real numbers.
     """
-    return values_of_files(gram_path, targets_path, ridge=ridge, num_outputs=num_outputs).values
+    try:
+        with path.open("rb") as file:
+            if file.read(2) == b"PK":
+                raise InputError(
+                    f"{path} is an archive (.npz); save the one array in it with np.save as .npy"
+                )
+            file.seek(0)
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except InputError:
+        raise
+    # What NumPy lets through for damaged headers, besides its own ValueError.
+    except (
+        ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, MemoryError,
+        OverflowError, RecursionError,
+    ) as error:  # fmt: skip
+        raise InputError(f"{path} is not a whole .npy file of numbers: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{path} must hold real numbers, its dtype is {array.dtype}")
+    return array
 
 
 def values_of_files(
     gram_path: Path,
     targets_path: Path,
+    spec: KernelSpec,
     *,
-    ridge: float,
     num_outputs: int | None = None,
     spectrum: bool = False,
 ) -> KernelValues:
     """Return complexity, adjusted complexity and margins of targets on a kernel, both .npy files.
 
-    The adjusted value depends on n = N / d. d is `num_outputs`, or what the .json that `save_gram`
-    writes beside the kernel says; without either, the last axis of targets (n, d), or 1 for flat
-    targets. The d and n used are among the values, as "num_outputs" and "n". Margins are those of
-    the kernel predictor on the targets' own decisions.
+    The adjusted value depends on n = N / d. d is `num_outputs`, or what the .json that
+    `kdtheory gram` writes beside the kernel says; without either, the last axis of targets (n, d),
+    or 1 for flat targets. The d and n used are among the values, as "num_outputs" and "n". Margins
+    are those of the kernel predictor on the targets' own decisions.
 
     Raises:
       InputError: files that cannot be read, targets of another shape, or num_outputs that
         contradicts the .json or does not divide the kernel's rows.
       KernelError: a kernel that is not square, not finite, asymmetric, indefinite or singular.
     """
-    kernel, targets = load_array(gram_path), load_array(targets_path)
-    d = _outputs_a_row(gram_path, kernel, targets, num_outputs)
-    return dense_values(kernel, targets, ridge=ridge, num_outputs=d, spectrum=spectrum)
+    matrix, targets = load_array(gram_path), load_array(targets_path)
+    d = _outputs_a_row(gram_path, matrix, targets, num_outputs)
+    factor = factorize_with(spec, matrix, num_outputs=d)
+    stack = stack_targets(targets, size=factor.size, num_outputs=d)
+    sets = list(stack.columns.T.reshape(stack.columns.shape[1], stack.num_examples, -1))
+    kernel = ExactKernel(factor, num_outputs=sets[0].shape[1], shared=False, matrix=matrix)
+    return described(kernel, sets, stacked=stack.stacked, spectrum=spectrum)
 
 
 def _outputs_a_row(
