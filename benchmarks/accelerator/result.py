@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kdtheory.report.writing import write_atomically
-
 from kdtheory.errors import RunError
+from kdtheory.files import write_json
 
 Row = dict[str, Any]
 
@@ -103,7 +102,7 @@ class Result:
 
     def write(self) -> None:
         """Write the file, so that it is either the old one or the whole new one."""
-        write_atomically(self._path, json.dumps(self.content, indent=1) + "\n")
+        write_json(self._path, self.content)
 
 
 def start_over(folder: Path) -> None:
