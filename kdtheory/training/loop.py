@@ -35,10 +35,12 @@ Pause = Callable[[int], bool]
 class NonFiniteLossError(RunError):
     """A training that diverged: the loss is not a number, or infinite."""
 
-    def __init__(self, name: str, value: float, step: int) -> None:
+    def __init__(
+        self, name: str, value: float, step: int, cause: str = "a learning rate that is too high"
+    ) -> None:
         super().__init__(
-            f"{name}: the loss is {value} at step {step}; likely cause: a learning rate that is "
-            "too high; what was stored before stays"
+            f"{name}: the loss is {value} at step {step}; likely cause: {cause}; "
+            "what was stored before stays"
         )
         self.name, self.value, self.step = name, value, step
 
@@ -50,13 +52,39 @@ def copied(state: Any) -> Any:
     return jax.tree.map(jnp.copy, state)
 
 
-def _check_finite(losses: np.ndarray, names: Sequence[str], first: int) -> None:
+def _not_a_number(supervision: Any) -> bool:
+    """Return whether a provider holds NaN or +inf; a logit of -inf rules a class out."""
+    floating = (
+        leaf
+        for leaf in jax.tree.leaves(supervision)
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+    )
+    return any(bool(jnp.any(jnp.isnan(leaf) | (leaf == jnp.inf))) for leaf in floating)
+
+
+def _cause(supervision: Any, step: int) -> str:
+    """Return the likely cause of a loss that is not finite, at the training's update `step`."""
+    if _not_a_number(supervision):
+        return "the teacher's parameters or logits are not finite"
+    if step == 1:
+        return (
+            "no update had been made, so it is not the learning rate: images, initial parameters "
+            "or the teacher's logits that are not finite"
+        )
+    return "a learning rate that is too high"
+
+
+def _check_finite(
+    losses: np.ndarray, names: Sequence[str], supervisions: Sequence[Any], first: int
+) -> None:
     """Raise for the earliest loss of (networks, steps) that is not finite."""
     bad = ~np.isfinite(losses)
     if bad.any():
         position = int(np.argmax(bad.any(axis=0)))
         network = int(np.argmax(bad[:, position]))
-        raise NonFiniteLossError(names[network], float(losses[network, position]), first + position)
+        step = first + position
+        cause = _cause(supervisions[network], step)
+        raise NonFiniteLossError(names[network], float(losses[network, position]), step, cause)
 
 
 def dispatched(
@@ -67,6 +95,7 @@ def dispatched(
     length: int,
     stops: Sequence[int],
     names: Sequence[str],
+    supervisions: Sequence[Any],
     on_chunk: OnChunk | None,
     pause: Pause | None,
 ) -> Iterator[Carry]:
@@ -81,7 +110,7 @@ def dispatched(
             continue
         while step < stop:
             carry, losses = advance(carry, step)
-            _check_finite(losses, names, step + 1)
+            _check_finite(losses, names, supervisions, step + 1)
             step += length
             if on_chunk is not None:
                 on_chunk(step, float(losses[:, -1].mean()))
@@ -137,7 +166,7 @@ def run(
 
     for reached in dispatched(
         advance, copied(state), step=int(state.step), length=chunk.length,
-        stops=stops, names=[name], on_chunk=on_chunk, pause=pause,
+        stops=stops, names=[name], supervisions=[supervision], on_chunk=on_chunk, pause=pause,
     ):  # fmt: skip
         yield copied(reached)
 
@@ -221,7 +250,7 @@ def run_many(
     stacked = stack_states(states)  # checks that they are at one step
     chunks = functools.partial(
         dispatched, step=int(stacked.step), length=chunk.length, stops=stops, names=names,
-        on_chunk=on_chunk, pause=pause,
+        supervisions=supervisions, on_chunk=on_chunk, pause=pause,
     )  # fmt: skip
     if together == "interleaved":
         del stacked

@@ -140,7 +140,7 @@ def run_streamed(
     try:
         for reached in dispatched(
             advance, copied(state), step=step, length=chunk.length,
-            stops=stops, names=[name], on_chunk=on_chunk, pause=pause,
+            stops=stops, names=[name], supervisions=[supervision], on_chunk=on_chunk, pause=pause,
         ):  # fmt: skip
             yield copied(reached)
     finally:

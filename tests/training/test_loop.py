@@ -8,7 +8,7 @@ import pytest
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, load
 from kdtheory.errors import InputError, RunError
-from kdtheory.targets import Labels, offline
+from kdtheory.targets import Labels, Trajectory, offline
 from kdtheory.training import (
     Checkpoints,
     OptimizerConfig,
@@ -152,6 +152,20 @@ def test_a_non_finite_loss_stops_with_its_step(dataset, data):
     with pytest.raises(RunError, match=r"student on labels: the loss is (nan|inf) at step \d+"):
         list(run(chunk, state, Labels(10), data, jax.random.key(1), stops=[40],
                  name="student on labels"))  # fmt: skip
+
+
+def test_the_likely_cause_is_the_one_that_is_there(dataset, data):
+    model, chunk, state = make(dataset)
+    teacher = offline(model.apply, state.variables)
+    broken = jax.tree.map(
+        lambda leaf: leaf * jnp.nan if leaf.ndim > 1 else leaf, teacher.trajectory.variables
+    )
+    broken = teacher.replace(trajectory=Trajectory(broken, teacher.trajectory.steps))
+    with pytest.raises(RunError, match="cause: the teacher's parameters or logits are not finite"):
+        list(run(chunk, state, broken, data, jax.random.key(1), stops=[2]))
+    lost = state._replace(params=jax.tree.map(lambda leaf: leaf * jnp.nan, state.params))
+    with pytest.raises(RunError, match="at step 1; likely cause: no update had been made"):
+        list(run(chunk, lost, Labels(10), data, jax.random.key(1), stops=[2]))
 
 
 def test_the_callers_state_stays_valid(dataset, data):
