@@ -22,7 +22,7 @@ def runs(options: Runs) -> None:
     from rich.table import Table
 
     from kdtheory.report import stdout_console
-    from kdtheory.runs.runs import find_runs
+    from kdtheory.runs.listing import find_runs
 
     found = find_runs(options.folders)
     if options.json:

@@ -50,7 +50,7 @@ class StudyOptions:
 
 def study(options: StudyOptions) -> None:
     """Run `kdtheory study`."""
-    from kdtheory.runs.launch import slurm_settings
+    from kdtheory.runs.jobs import slurm_settings
     from kdtheory.studies import find_study
     from kdtheory.studies.carry_out import carry_out
 

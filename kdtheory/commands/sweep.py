@@ -35,7 +35,7 @@ class Sweep:
 
 def sweep(options: Sweep) -> None:
     """Run `kdtheory sweep`."""
-    from kdtheory.runs.launch import launch, slurm_settings
+    from kdtheory.runs.jobs import launch, slurm_settings
     from kdtheory.runs.sweep import Outcome, read_sweep, write_failures, write_sweep
 
     cases = read_sweep(options.file, options.out)

@@ -10,7 +10,7 @@ from kdtheory.bounds import margin_bound, ridge_fit, teacher_student_bound
 from kdtheory.errors import InputError
 from kdtheory.measure.exact_kernel import ExactKernel
 from kdtheory.rows import BoundRow, SupervisionName
-from kdtheory.runs.context import SeedContext
+from kdtheory.runs.seed import Seed
 
 #: The margins gamma that the bound holds for at once, fixed before any sample.
 GAMMAS = 2.0 ** np.arange(-7, 1)
@@ -39,12 +39,12 @@ class BoundedSupervision(NamedTuple):
     """The teacher's, on the test split."""
 
 
-def bounded_supervisions(context: SeedContext) -> list[BoundedSupervision]:
+def bounded_supervisions(seed: Seed) -> list[BoundedSupervision]:
     """Return random labels, labels, the final teacher, and each checkpoint as "online"."""
-    dataset, teacher = context.dataset, context.teacher
+    dataset, teacher = seed.dataset, seed.teacher
     found = [
         BoundedSupervision(name, None, None, targets, None)
-        for name, targets in context.fixed_targets.items()
+        for name, targets in seed.fixed_targets.items()
     ]
     last = len(teacher.steps) - 1
     named: list[tuple[SupervisionName, int]] = [("offline", last)]
@@ -52,13 +52,13 @@ def bounded_supervisions(context: SeedContext) -> list[BoundedSupervision]:
     for name, i in named:
         logits = teacher.logits[i]
         error = float(np.mean(decisions(logits["test"]) != dataset.test.labels))
-        for temperature in context.config.distillation.temperatures:
-            targets = context.targets_of(context.measured(logits), temperature)
+        for temperature in seed.config.distillation.temperatures:
+            targets = seed.targets_of(seed.measured(logits), temperature)
             found.append(BoundedSupervision(name, temperature, teacher.steps[i], targets, error))
     return found
 
 
-def bound_rows(context: SeedContext) -> list[BoundRow]:
+def bound_rows(seed: Seed) -> list[BoundRow]:
     """Return the terms of the teacher-student bound, one row a supervision.
 
     The student is the linearised one, f = f_0 + h with f_0 the untrained network and h the ridge
@@ -72,15 +72,15 @@ def bound_rows(context: SeedContext) -> list[BoundRow]:
     mean and standard deviation, which are those of the training split. On training examples
     (ntk_split="train") the rows therefore say "diagnostic"; on test examples they are certificates.
     """
-    config = context.config
-    kernel = context.kernel_at_init()
+    config = seed.config
+    kernel = seed.kernel_at_init()
     if not isinstance(kernel, ExactKernel):
         raise InputError(BOUNDS_NEED_A_FACTOR)
     factor = kernel.factor
-    initial = context.initial_logits[:, 0].astype(np.float64)
-    labels = np.asarray(context.ntk_examples.labels)
+    initial = seed.initial_logits[:, 0].astype(np.float64)
+    labels = np.asarray(seed.ntk_examples.labels)
     on_train = config.measuring.ntk_split == "train"
-    supervisions = bounded_supervisions(context)
+    supervisions = bounded_supervisions(seed)
     # One factorisation serves all targets at once.
     targets = np.stack([each.targets[:, 0] for each in supervisions]).astype(np.float64)
     fits = ridge_fit(factor, targets - initial)
@@ -105,7 +105,7 @@ def bound_rows(context: SeedContext) -> list[BoundRow]:
             teacher_depends_on_sample=on_train and config.teaching.teacher_data != "validation",
         ).best()
         rows.append({
-            **context.row, "kind": "bound", "step": 0, "epoch": 0, "final": False,
+            **seed.row, "kind": "bound", "step": 0, "epoch": 0, "final": False,
             "supervision": each.name, "supervision_temperature": each.temperature,
             "checkpoint_step": each.checkpoint_step, "n": len(labels),
             "teacher_error": terms.teacher_error, "teacher_test_error": each.test_error,

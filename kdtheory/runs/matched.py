@@ -24,12 +24,11 @@ The student of the matched arm then sees the online teacher's checkpoints at oth
 nothing else differs from the online arm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
-from kdtheory.runs.context import SeedContext
+from kdtheory.runs.seed import Seed
 
 
 def matched_steps(
@@ -61,28 +60,22 @@ def matched_steps(
     return (*(int(begin) - 1 for begin in begins[1:]), points[-1])
 
 
-def matched_schedules(
-    context: SeedContext, learned: Mapping[int, Float[np.ndarray, "n d"]]
-) -> dict[float, tuple[int, ...]]:
-    """Return the matched arm's steps of the online teacher's checkpoints, for each temperature.
+def matched_schedule(seed: Seed, temperature: float) -> tuple[int, ...]:
+    """Return the matched arm's last step of each checkpoint of the online teacher.
 
     Args:
-      context: what the seed's students share.
-      learned: the pilot's logits on the measuring examples, by step.
+      seed: its student on labels is trained: the pilot.
+      temperature: of the arm.
     """
-    kernel = context.kernel_at_init()
-    schedules: dict[float, tuple[int, ...]] = {}
-    checkpoints = [context.measured(logits) for logits in context.teacher.online.logits]
-    for temperature in context.config.distillation.temperatures:
-        measured = context.complexities(
-            kernel,
-            [
-                context.targets_of(logits, temperature)
-                for logits in (*checkpoints, *learned.values())
-            ],
-        )
-        # Where only intervals are known, their middles set the pace.
-        values = [each.complexity.middle for each in measured]
-        m = len(checkpoints)
-        schedules[temperature] = matched_steps(values[:m], list(learned), values[m:])
-    return schedules
+    if temperature in seed.schedules:
+        return seed.schedules[temperature]
+    checkpoints = [seed.measured(logits) for logits in seed.online_teacher.logits]
+    measured = seed.complexities(
+        seed.kernel_at_init(),
+        [seed.targets_of(logits, temperature) for logits in (*checkpoints, *seed.learned.values())],
+    )
+    # Where only intervals are known, their middles set the pace.
+    values = [each.complexity.middle for each in measured]
+    m = len(checkpoints)
+    seed.schedules[temperature] = matched_steps(values[:m], list(seed.learned), values[m:])
+    return seed.schedules[temperature]

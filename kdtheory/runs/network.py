@@ -1,20 +1,119 @@
-"""The trainers of a run's networks: what its configuration says of their training."""
+"""One network of a run: what it is, who supervises it, where it lies; and what its training leaves.
 
-import dataclasses
+Teacher, assistant and student are the same here. What differs is who supervises them, and what is
+measured.
+"""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import jax
-from jax.sharding import Mesh
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
-from kdtheory import models
-from kdtheory.datasets import (
-    NO_AUGMENTATION,
-    AugmentConfig,
-    ImageDataset,
-    default_augmentation,
-)
-from kdtheory.errors import InputError
-from kdtheory.runs.config import RunConfig
-from kdtheory.training import OptimizerConfig, Trainer, data_mesh
+from kdtheory.analysis import decisions
+from kdtheory.datasets import ImageDataset, Split
+from kdtheory.errors import RunError
+from kdtheory.files import write_arrays
+from kdtheory.rows import Accuracies
+from kdtheory.runs.events import Events
+from kdtheory.runs.store import Unit
+from kdtheory.targets import TargetProvider, Trajectory, stack
+from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
+from kdtheory.typing import Variables
+
+#: Logits of a network on each split, by the split's name.
+SplitLogits = dict[str, Float[np.ndarray, "n d"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network that is to be trained."""
+
+    label: str
+    """What it is, for messages: "teacher, seed 0"."""
+    trainer: Trainer
+    """Its architecture and its compiled training."""
+    supervision: TargetProvider
+    """What it is trained on."""
+    data: TrainingData | HostData
+    """The examples, where the trainer wants them."""
+    init_key: jax.Array
+    """PRNG key of its initial parameters."""
+    train_key: jax.Array
+    """PRNG key of its batches and augmentation."""
+    points: Sequence[int]
+    """Steps at which its variables are stored."""
+    unit: Unit
+    """Where they are stored."""
+
+    def train(self, events: Events) -> Iterator[tuple[int, Variables]]:
+        """Train it, and yield (step, variables) at every point; stored ones are read."""
+        begun = last_step(self.unit.folder)
+        if begun and begun < self.points[-1]:
+            events.resumed(begun)
+        yield from self.trainer.train(
+            self.supervision, self.data, init_key=self.init_key, train_key=self.train_key,
+            points=self.points, folder=self.unit.folder, name=self.label, on_step=events.step,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
+    """A network's checkpoints, and its logits at each of them."""
+
+    trainer: Trainer
+    trajectory: Trajectory
+    steps: tuple[int, ...]
+    logits: tuple[SplitLogits, ...]
+
+    @classmethod
+    def of(
+        cls,
+        trainer: Trainer,
+        steps: Sequence[int],
+        variables: Sequence[Variables],
+        logits: Sequence[SplitLogits],
+    ) -> "TrainedNetwork":
+        """Return the network with these checkpoints."""
+        return cls(
+            trainer=trainer,
+            trajectory=stack(variables, steps),
+            steps=tuple(steps),
+            logits=tuple(logits),
+        )
+
+    def at(self, positions: Sequence[int]) -> "TrainedNetwork":
+        """Return the network with some of its checkpoints alone."""
+        if len(positions) == len(self.steps):
+            return self
+        chosen = np.asarray(positions)
+        steps = tuple(self.steps[i] for i in positions)
+        variables = jax.tree.map(lambda leaf: leaf[chosen], self.trajectory.variables)
+        return TrainedNetwork(
+            trainer=self.trainer,
+            trajectory=Trajectory(variables, jnp.asarray(steps, jnp.int32)),
+            steps=steps,
+            logits=tuple(self.logits[i] for i in positions),
+        )
+
+    def position(self, step: int) -> int:
+        """Return the checkpoint that serves a student's step: the first with t_i >= step.
+
+        Steps of teacher and student are compared as they are: where the teacher makes more of them
+        (teacher_epochs, teacher_data), the student sees its early checkpoints alone; where it
+        makes fewer, its last one for the rest. That is Algorithm 1 of the paper to the letter.
+        """
+        return int(self.trajectory.index(step))
+
+
+def last_step(folder: Path) -> int:
+    """Return the last step whose variables or whole state are stored in a folder; 0 for none."""
+    found = [*folder.glob("step-*"), *folder.glob("resume/step-*")]
+    return max((int(path.name[5:]) for path in found if path.name[5:].isdigit()), default=0)
 
 
 def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
@@ -26,87 +125,61 @@ def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
     return sorted({round(i * epochs / (count - 1)) for i in range(count)})
 
 
-def augmentation_of(
-    config: RunConfig, dataset: ImageDataset, *, teacher: bool = False
-) -> AugmentConfig | None:
-    """Return the data set's usual augmentation, cutout and mixup, or None where none is wanted.
+def splits_of(dataset: ImageDataset) -> dict[str, Split]:
+    """Return the splits that are not empty, by name."""
+    named = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return {name: split for name, split in named.items() if len(split)}
 
-    Args:
-      config: the run.
-      dataset: its data.
-      teacher: whether the teacher's is meant, which may differ from the students'.
+
+def split_logits(
+    trainer: Trainer, variables: Variables, dataset: ImageDataset, *, label: str
+) -> SplitLogits:
+    """Return a network's logits on every split, in inference mode and without augmentation.
 
     Raises:
-      InputError: the run wants it and the data set has none, or the cutout is as large as an image.
+      RunError: logits that are not finite: the training diverged. `label` says whose they are.
     """
-    side = min(dataset.image_shape[:2])
-    if config.training.cutout >= side:
-        raise InputError(
-            f"cutout must be below the images' {side} pixels, or nothing is left of some; "
-            f"got {config.training.cutout}"
+    logits = {
+        name: predict_logits(
+            trainer.module.apply, variables, split.images, mean=dataset.mean, std=dataset.std
         )
-    cutout, mixup = config.training.cutout, config.training.mixup
-    own = config.teaching.teacher_augment if teacher else None
-    if not (config.training.augment if own is None else own):
-        alone = dataclasses.replace(NO_AUGMENTATION, cutout=cutout, mixup=mixup)
-        return None if alone == NO_AUGMENTATION else alone
-    usual = default_augmentation(config.data.dataset, dataset.image_shape)
-    if usual == NO_AUGMENTATION:
-        flag = "--augment" if own is None else "--teacher-augment"
-        raise InputError(f"{config.data.dataset} has no augmentation; leave {flag} out")
-    return dataclasses.replace(usual, cutout=cutout, mixup=mixup)
-
-
-def mesh_of(config: RunConfig) -> Mesh | None:
-    """Return the devices that share each batch, or None for one device.
-
-    Raises:
-      InputError: more devices than there are.
-    """
-    found = jax.devices()
-    if config.training.devices > len(found):
-        raise InputError(
-            f"devices must be at most the {len(found)} there are ({found[0].platform}), "
-            f"got {config.training.devices}"
+        for name, split in splits_of(dataset).items()
+    }
+    if not all(np.isfinite(values).all() for values in logits.values()):
+        raise RunError(
+            f"{label}: the logits are not finite; likely cause: a learning rate that is too high"
         )
-    return data_mesh(found[: config.training.devices]) if config.training.devices > 1 else None
+    return logits
 
 
-def trainer_of(
-    config: RunConfig,
-    dataset: ImageDataset,
-    model: str,
-    *,
-    optimizer: OptimizerConfig,
-    epochs: int,
-    augmentation: AugmentConfig | None,
-    examples: int | None = None,
-) -> Trainer:
-    """Return the trainer of a run's networks of one architecture.
+def stored_logits(
+    path: Path, trainer: Trainer, variables: Variables, dataset: ImageDataset, *, label: str
+) -> SplitLogits:
+    """Return a checkpoint's logits: from the file, where an earlier call left them."""
+    if not path.exists():
+        write_arrays(path, split_logits(trainer, variables, dataset, label=label))
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in splits_of(dataset)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} is damaged ({error}); remove it to compute it again") from error
 
-    Args:
-      config: the run.
-      dataset: the students' data.
-      model: name of the architecture.
-      optimizer: of these networks.
-      epochs: passes over their examples.
-      augmentation: of their images, or None.
-      examples: how many they are trained on (default: the training split).
 
-    Raises:
-      InputError: settings that do not fit each other, the data or the machine.
+def accuracies(logits: SplitLogits, dataset: ImageDataset) -> Accuracies:
+    """Return "train_accuracy", "validation_accuracy" (None without that split), "test_accuracy".
+
+    Training accuracy is against the labels that were trained on, label noise included; validation
+    and test labels have no noise.
     """
-    return Trainer(
-        module=models.create(model, dataset.num_outputs),
-        image_shape=dataset.image_shape,
-        examples=len(dataset.train) if examples is None else examples,
-        epochs=epochs,
-        batch_size=config.training.batch_size,
-        optimizer=optimizer,
-        augmentation=augmentation,
-        compute_dtype=config.training.compute_dtype,
-        steps_per_dispatch=config.training.steps_per_dispatch,
-        mesh=mesh_of(config),
-        streamed=config.training.streamed,
-        save_seconds=config.output.save_seconds,
-    )
+    splits = splits_of(dataset)
+
+    def accuracy(name: str) -> float | None:
+        if name not in logits:
+            return None
+        return float(np.mean(decisions(logits[name]) == splits[name].labels))
+
+    return {
+        "train_accuracy": accuracy("train"),
+        "validation_accuracy": accuracy("validation"),
+        "test_accuracy": accuracy("test"),
+    }

@@ -17,11 +17,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
+from kdtheory.runs.events import Events
 from kdtheory.training import EventFiles, check_tensorboard
 
 #: The weight of the last program in the speed that is shown.
 _SMOOTHING = 0.2
+
+#: Where standard error is no terminal, a line is written at least this often, in seconds.
+LINE_SECONDS = 60.0
 
 
 def scalars(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -46,14 +51,29 @@ def scalars(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return values
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(42), duration(600), duration(7_500)
+    ('42 s', '10 min', '2 h 05 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 class _Network:
     """The network that is at work: its speed, its last loss and accuracy, its event files."""
 
-    def __init__(self, name: str, batch_size: int, events: Path | None) -> None:
+    def __init__(
+        self, name: str, steps: int, epoch_steps: int, batch_size: int, events: Path | None
+    ) -> None:
         self.name = name
         self.accuracy: float | None = None
-        self._batch_size = batch_size
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        self._steps, self._epoch_steps, self._batch_size = steps, epoch_steps, batch_size
+        self._reached = 0
         self._loss: float | None = None
         self._rate: float | None = None
         self._images, self._training_seconds = 0, 0.0
@@ -62,7 +82,7 @@ class _Network:
         self._events: EventFiles | None = None
 
     def step(self, step: int, loss: float) -> None:
-        now, self._loss = time.monotonic(), loss
+        now, self._loss, self._reached = time.monotonic(), loss, step
         values = {"loss": loss}
         # Not counted: the first program, which waits for its compilation.
         if self._last is not None and step > self._last[1] and now > self._last[0]:
@@ -91,8 +111,18 @@ class _Network:
         parts = [] if self._loss is None else [f"loss {self._loss:.3f}"]
         return ", ".join([*parts, *self._speed_and_accuracy(self._rate)])
 
+    def now(self) -> str:
+        """Return a line about where the training is: epoch, loss, speed, accuracy, time left."""
+        epochs = f"{self._reached / self._epoch_steps:.1f} of {self._steps / self._epoch_steps:.0f}"
+        left = []
+        if self._rate:
+            seconds = (self._steps - self._reached) * self._batch_size / self._rate
+            left = [f"{duration(seconds)} left of its training"]
+        return f"{self.name}: " + ", ".join([f"epoch {epochs}", self.note(), *left])
+
     def line(self) -> str:
-        seconds = time.monotonic() - self._began
+        """Return a line about the network at its end."""
+        seconds = time.monotonic() - self.began
         rate = self._images / self._training_seconds if self._training_seconds else None
         return f"{self.name}: " + ", ".join([f"{seconds:.1f} s", *self._speed_and_accuracy(rate)])
 
@@ -118,8 +148,10 @@ class _Network:
             self._events.write(step, values)
 
 
-class RunProgress:
-    """Progress bars on standard error; one line a network where that is not a terminal.
+class RunProgress(Events):
+    """Progress bars on standard error; where that is no terminal, a line a network and a minute.
+
+    At 80 columns the bar, the step and the times stay; names and notes are cut.
 
     Args:
       quiet: show nothing.
@@ -136,14 +168,16 @@ class RunProgress:
         if events is not None:
             check_tensorboard()
         self._console = Console(stderr=True, quiet=quiet)
+        cut = {"no_wrap": True, "overflow": "ellipsis"}
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", table_column=Column(ratio=3, **cut)),  # type: ignore[arg-type]
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", table_column=Column(ratio=2, **cut)),  # type: ignore[arg-type]
             console=self._console,
+            expand=True,
             disable=quiet or not sys.stderr.isatty(),
         )
         self._plain = not quiet and not sys.stderr.isatty()
@@ -152,6 +186,9 @@ class RunProgress:
         self._networks: TaskID | None = None
         self._bar: TaskID | None = None
         self._network: _Network | None = None
+        self._said = time.monotonic()
+        self._total, self._done, self._read = 0, 0, 0
+        self._seconds: list[float] = []
 
     def __enter__(self) -> "RunProgress":
         self._bars.__enter__()
@@ -172,27 +209,35 @@ class RunProgress:
         if self._reading is None:
             self._reading = self._bars.add_task("images read", note="")
         self._bars.update(self._reading, completed=done, total=total)
+        self._now_and_then(f"{done:,} of {total:,} images read")
 
     def networks(self, total: int) -> None:
         """Say how many networks the run trains."""
+        self._total = total
         self._networks = self._bars.add_task("networks", total=total, note="")
 
-    def network(self, name: str, steps: int, *, folder: str, together: int = 1) -> None:
-        """Begin a network of so many steps, or several that train together.
-
-        `folder` is that of their event files.
-        """
+    def network(
+        self, name: str, steps: int, *, folder: str, epoch_steps: int = 1, together: int = 1
+    ) -> None:
+        """Begin a network of so many steps, or several that train together."""
         if self._bar is not None:
             self._bars.remove_task(self._bar)
         self._bar = self._bars.add_task(name, total=steps, note="")
         events = None if self._events is None else self._events / folder
-        self._network = _Network(name, self._batch_size * together, events)
+        size = self._batch_size * together
+        self._network = _Network(name, steps, epoch_steps, size, events)
+
+    def resumed(self, step: int) -> None:
+        """Say from where a network's training goes on."""
+        if self._network is not None:
+            self.told(f"{self._network.name}: goes on from step {step:,}")
 
     def step(self, step: int, loss: float) -> None:
         """Show a step, its loss and the speed."""
         if self._network is not None:
             self._network.step(step, loss)
             self._show(completed=step, note=self._network.note())
+            self._now_and_then(self._network.now())
 
     def measured(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show the test accuracy of a point that was just measured."""
@@ -203,6 +248,8 @@ class RunProgress:
     def tile(self, done: int, total: int) -> None:
         """Show how far a kernel is."""
         self._show(note=f"kernel, tile {done} of {total}")
+        if self._network is not None:
+            self._now_and_then(f"{self._network.name}: kernel, tile {done} of {total}")
 
     def network_done(self, *, counted: bool = True) -> None:
         """End a network; not counted are those that are still to be measured."""
@@ -210,17 +257,42 @@ class RunProgress:
             self._bars.advance(self._networks)
         if self._network is not None:
             self._network.close()
+            if counted:
+                self._done += 1
+                self._seconds.append(time.monotonic() - self._network.began)
             if self._plain:
-                self._console.print(self._network.line(), highlight=False, soft_wrap=True)
+                self._say(self._network.line() + self._left())
 
     def networks_done(self, count: int) -> None:
         """Say that so many networks were found stored."""
+        self._read += count
         if self._networks is not None:
             self._bars.advance(self._networks, count)
 
     def status(self, text: str) -> None:
         """Say what is done now, other than training."""
         self._show(description=text, note="")
+
+    def told(self, text: str) -> None:
+        """Say a sentence that stays above the bars."""
+        self._say(text)
+
+    def _left(self) -> str:
+        """Return how many networks are left, and how long they take if they are as those so far."""
+        left = self._total - self._done - self._read
+        if left <= 0:
+            return ""
+        seconds = left * sum(self._seconds) / len(self._seconds) if self._seconds else 0.0
+        about = f", about {duration(seconds)}" if seconds >= 1 else ""
+        return f" ({left} of {self._total} networks left{about})"
+
+    def _now_and_then(self, text: str) -> None:
+        if self._plain and time.monotonic() - self._said >= LINE_SECONDS:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._said = time.monotonic()
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _show(self, **what: Any) -> None:
         if self._bar is not None:

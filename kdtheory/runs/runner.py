@@ -3,27 +3,26 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jax
-
 from kdtheory.datasets import ImageDataset
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, Terminated
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
 from kdtheory.rows import Row, SeedFields, Supervision
 from kdtheory.runs.bound_terms import BOUNDS_NEED_A_FACTOR, bound_rows
-from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
-from kdtheory.runs.context import SeedContext
-from kdtheory.runs.network import augmentation_of, trainer_of
+from kdtheory.runs.config import LABELS, MeasuringConfig, RunConfig, to_json
+from kdtheory.runs.events import Events
 from kdtheory.runs.progress import RunProgress
-from kdtheory.runs.seed_teacher import seen_points, teacher_of_seed, teacher_trainers
+from kdtheory.runs.seed import Seed
 from kdtheory.runs.store import RunStore, open_store, read_provenance
 from kdtheory.runs.student import (
-    earlier_round,
+    needs_labels_student,
+    student_network,
     student_points,
     train_student,
 )
-from kdtheory.runs.supervisors import EarlierRound
-from kdtheory.runs.together import Student, arms_together, train_together
+from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_trainers
+from kdtheory.runs.together import arms_together, train_together
+from kdtheory.runs.trainers import augmentation_of, trainer_of
 from kdtheory.training import (
     HostData,
     Trainer,
@@ -32,16 +31,14 @@ from kdtheory.training import (
     handle_sigterm,
 )
 
-LABELS = Supervision("labels", None)
 
-
-def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> ImageDataset:
+def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDataset:
     """Load a run's data set, and check that the configuration fits it.
 
     Raises:
       InputError: the data is missing or damaged, or a size is above what there is.
     """
-    dataset = config.data.load(None if progress is None else progress.reading)
+    dataset = config.data.load(None if events is None else events.reading)
     if not len(dataset.test):
         raise InputError(f"{config.data.dataset} has no test examples; a run needs them")
     measured, which = (
@@ -54,7 +51,7 @@ def load_dataset(config: RunConfig, progress: RunProgress | None = None) -> Imag
         ("similarity_size", dataset.test, "test"),
     ):
         size = getattr(config.measuring, name)
-        if size > len(split):
+        if config.measuring.kernel != "none" and size > len(split):
             raise InputError(
                 f"{name} must be at most the {len(split)} {words} examples, got {size}"
             )
@@ -105,143 +102,158 @@ def trained_arms(config: RunConfig) -> tuple[Supervision, ...]:
     return arms if LABELS in arms or not needs_labels_student(config) else (LABELS, *arms)
 
 
-def needs_labels_student(config: RunConfig) -> bool:
-    """Return whether an arm's supervision is made from the student trained on labels."""
-    return bool({"self", "matched"} & set(config.distillation.arms))
-
-
-def networks_of_seed(config: RunConfig) -> int:
+def networks_of_seed(config: RunConfig, seed: int) -> int:
     """Return how many networks a seed trains.
 
-    >>> networks_of_seed(RunConfig.of(arms=("self",)))
+    >>> networks_of_seed(RunConfig.of(arms=("self",)), 0)
     3
     """
-    return 1 + (config.distillation.assistant is not None) + len(trained_arms(config))
+    teaching = 1 + (config.distillation.assistant is not None)
+    shared = config.distillation.one_teacher and seed > 0
+    return (0 if shared else teaching) + len(trained_arms(config))
 
 
-def stored_seed(
-    seed: int, config: RunConfig, trainers: Mapping[str, Trainer], store: RunStore
-) -> list[Row] | None:
-    """Return a seed's rows if every one of them is stored, otherwise None."""
-    teaching, teacher_steps = seen_points(config, trainers)
-    student_steps = student_points(trainers["student"], config.measuring.points)
-    units = [(store.unit(seed, teaching), teacher_steps)]
-    if config.measuring.bounds:
-        units.append((store.unit(seed, "bounds"), [0]))
-    units += [(store.unit(seed, arm.slug), student_steps) for arm in config.arm_list()]
-    if not all(unit.has_rows(step) for unit, steps in units for step in steps):
-        return None
-    return [row for unit, steps in units for row in unit.read_rows(steps)]
+class Runner:
+    """A run at work: its configuration, data, compiled trainings, store, and who is told of it."""
+
+    def __init__(self, config: RunConfig, dataset: ImageDataset, events: Events) -> None:
+        self.config, self.dataset, self.events = config, dataset, events
+        self.trainers: Mapping[str, Trainer] = {
+            **teacher_trainers(config, dataset),
+            "student": trainer_of(
+                config, dataset, config.distillation.student,
+                optimizer=config.training.student_optimizer, epochs=config.training.epochs,
+                augmentation=augmentation_of(config, dataset),
+            ),
+        }  # fmt: skip
+
+    def teaching_seed(self, seed: int) -> int:
+        """Return the seed of the teacher that a seed's students have."""
+        return 0 if self.config.distillation.one_teacher else seed
+
+    def stored(self, seed: int, store: RunStore) -> list[Row] | None:
+        """Return a seed's rows if every one of them is stored, otherwise None."""
+        units = []
+        if self.teaching_seed(seed) == seed:
+            teaching, steps = seen_points(self.config, self.trainers)
+            units.append((store.unit(seed, teaching), steps))
+        if self.config.measuring.bounds:
+            units.append((store.unit(seed, "bounds"), [0]))
+        steps, _ = student_points(self.trainers["student"], self.config)
+        units += [(store.unit(seed, arm.slug), steps) for arm in self.config.arm_list()]
+        if not all(unit.has_rows(step) for unit, steps in units for step in steps):
+            return None
+        return [row for unit, steps in units for row in unit.read_rows(steps)]
+
+    def taught(
+        self, number: int, data: TrainingData | HostData, store: RunStore
+    ) -> tuple[Seed, list[Row]]:
+        """Return what a seed's networks share, its teacher trained, and the rows of that."""
+        config, networks = self.config, self.config.distillation
+        row: SeedFields = {
+            "dataset": config.data.dataset, "task": config.data.task,
+            "teacher": networks.teacher, "student": networks.student,
+            "settings": store.settings, "seed": number,
+        }  # fmt: skip
+        if networks.assistant is not None:
+            row["assistant"] = networks.assistant
+        teacher, teacher_rows = TeacherOfSeed(
+            seed=self.teaching_seed(number), config=config, dataset=self.dataset, data=data,
+            trainers=self.trainers, store=store, events=self.events,
+        ).trained({**row, "seed": self.teaching_seed(number)})  # fmt: skip
+        # A teacher's rows are those of the seed whose teacher it is.
+        rows: list[Row] = [*teacher_rows] if self.teaching_seed(number) == number else []
+        seed = Seed(
+            number=number, config=config, dataset=self.dataset, data=data,
+            student_trainer=self.trainers["student"], teacher=teacher, row=row,
+        )  # fmt: skip
+        if config.measuring.bounds:
+            bounds = store.unit(number, "bounds")
+            if not bounds.has_rows(0):
+                bounds.write_rows(0, bound_rows(seed))
+            rows += bounds.read_rows([0])
+        return seed, rows
+
+    def run_seeds(self, numbers: Sequence[int], store: RunStore) -> dict[int, list[Row]]:
+        """Train and measure some seeds' teachers and students, arm after arm; return their rows.
+
+        What is stored completely is read.
+        """
+        rows: dict[int, list[Row]] = {}
+        for number in numbers:
+            stored = self.stored(number, store)
+            if stored is not None:
+                self.events.networks_done(networks_of_seed(self.config, number))
+                rows[number] = stored
+        missing = [number for number in numbers if number not in rows]
+        if not missing:
+            return rows
+        dataset = self.dataset
+        data = self.trainers["student"].place(dataset.train, mean=dataset.mean, std=dataset.std)
+        seeds: list[Seed] = []
+        for number in missing:
+            seed, rows[number] = self.taught(number, data, store)
+            seeds.append(seed)
+        together, measured = self.config.training.together, self.config.arm_list()
+        for arms in arms_together(trained_arms(self.config), together):
+            students = [(seed, arm) for seed in seeds for arm in arms]
+            if together != "none":
+                networks = {
+                    f"{seed.number}-{arm.slug}": student_network(
+                        arm, seed, store.unit(seed.number, arm.slug)
+                    )
+                    for seed, arm in students
+                }
+                title = f"students {self.config.distillation.student}"
+                train_together(networks, store.out / "together", self.events, title=title)
+            for seed, arm in students:
+                rows[seed.number] += self.student(seed, arm, store, measured=arm in measured)
+        return rows
+
+    def student(
+        self, seed: Seed, arm: Supervision, store: RunStore, *, measured: bool
+    ) -> list[Row]:
+        """Train and measure one student; return its rows."""
+        trainer = seed.student_trainer
+        self.events.network(
+            f"seed {seed.number}: student {self.config.distillation.student}, {arm.slug}",
+            trainer.total_steps, folder=f"{seed.number}-{arm.slug}",
+            epoch_steps=trainer.epoch_steps,
+        )  # fmt: skip
+        unit = store.unit(seed.number, arm.slug)
+        rows = train_student(arm, seed, unit, self.events, measured=measured)
+        self.events.network_done()
+        return rows
 
 
-def seed_context(
-    seed: int,
-    config: RunConfig,
-    dataset: ImageDataset,
-    data: TrainingData | HostData,
-    trainers: Mapping[str, Trainer],
-    store: RunStore,
-    progress: RunProgress,
-) -> tuple[SeedContext, list[Row]]:
-    """Return what a seed's students share, its teacher trained, and the rows of that.
+def plan(config: RunConfig, networks: int) -> str:
+    """Return what a run will do, where it leaves it, and how to stop it: one paragraph.
 
-    All randomness of a seed comes from `jax.random.key(seed)`.
+    >>> plan(RunConfig.of(arms=("labels",), seeds=1), 2)  # doctest: +ELLIPSIS
+    'digits, full: resnet20 to lenet5x1; labels; 1 seed, 2 networks, ...'
     """
-    key = jax.random.key(seed)
-    common: SeedFields = {
-        "dataset": config.data.dataset, "task": config.data.task,
-        "teacher": config.distillation.teacher, "student": config.distillation.student,
-        "settings": store.settings, "seed": seed,
-    }  # fmt: skip
-    if config.distillation.assistant is not None:
-        common["assistant"] = config.distillation.assistant
-    taught_by = teacher_of_seed(
-        seed, config, dataset, data, trainers, store, progress, key=key, context=common
+    arms = ", ".join(arm.slug for arm in config.arm_list())
+    count = config.distillation.seeds
+    kernels = (
+        "no kernel"
+        if config.measuring.kernel == "none"
+        else f"a kernel of {config.measuring.ntk_size} examples at {config.measuring.points} points"
     )
-    context = SeedContext(
-        config, dataset, data, taught_by.trainer, taught_by.teacher, trainers["student"], key,
-        common,
-    )  # fmt: skip
-    rows: list[Row] = list(taught_by.rows)
-    if config.measuring.bounds:
-        bounds = store.unit(seed, "bounds")
-        if not bounds.has_rows(0):
-            bounds.write_rows(0, bound_rows(context))
-        rows += bounds.read_rows([0])
-    return context, rows
+    return (
+        f"{config.title}; {arms}; {count} seed{'s' * (count > 1)}, {networks} networks, "
+        f"{config.training.epochs} epochs, {kernels}. Results: {config.output.out}. How long it "
+        "takes is known once the first networks are done. Ctrl-C stops it; the same command goes "
+        "on where it was."
+    )
 
 
-def run_seeds(
-    seeds: Sequence[int],
-    config: RunConfig,
-    dataset: ImageDataset,
-    trainers: Mapping[str, Trainer],
-    store: RunStore,
-    progress: RunProgress,
-) -> dict[int, list[Row]]:
-    """Train and measure some seeds' teachers and students, arm after arm; return each seed's rows.
+def partial_note(done: int, seeds: int) -> str:
+    """Return the sentence that marks an unfinished run's table.
 
-    What is stored completely is read.
+    >>> partial_note(3, 4)
+    'PARTIAL: 3 of 4 seeds are done; the run was interrupted.'
     """
-    rows: dict[int, list[Row]] = {}
-    contexts: dict[int, SeedContext] = {}
-    for seed in seeds:
-        stored = stored_seed(seed, config, trainers, store)
-        if stored is not None:
-            progress.networks_done(networks_of_seed(config))
-            rows[seed] = stored
-    missing = [seed for seed in seeds if seed not in rows]
-    if missing:
-        data = trainers["student"].place(dataset.train, mean=dataset.mean, std=dataset.std)
-    for seed in missing:
-        contexts[seed], rows[seed] = seed_context(
-            seed, config, dataset, data, trainers, store, progress
-        )
-    trainer, arms = trainers["student"], config.arm_list()
-    earlier: dict[int, EarlierRound] = {}
-
-    def on_group(name: str, count: int) -> None:
-        title = f"students {config.distillation.student} together: {name}"
-        progress.network(title, trainer.total_steps, folder=name, together=count)
-
-    for group in arms_together(trained_arms(config), config.training.together):
-        students = [
-            Student(seed, arm, store.unit(seed, arm.slug), context, earlier.get(seed))
-            for seed, context in contexts.items()
-            for arm in group
-        ]
-        if config.training.together != "none":
-            points = student_points(trainer, config.measuring.points)
-            train_together(
-                students,
-                trainer,
-                store,
-                points,
-                on_group=on_group,
-                on_step=progress.step,
-                on_done=lambda: progress.network_done(counted=False),
-            )
-        for seed, arm, unit, context, round_ in students:
-            progress.network(
-                f"seed {seed}: student {config.distillation.student}, {arm.slug}",
-                trainer.total_steps,
-                folder=f"{seed}-{arm.slug}",
-            )
-            student = train_student(
-                arm,
-                unit,
-                context,
-                round_,
-                measured=arm in arms,
-                on_step=progress.step,
-                on_tile=progress.tile,
-                on_rows=progress.measured,
-            )
-            progress.network_done()
-            if arm == LABELS and needs_labels_student(config):
-                earlier[seed] = earlier_round(student, context)
-            rows[seed] += student.rows
-    return rows
+    return f"PARTIAL: {done} of {seeds} seeds are done; the run was interrupted."
 
 
 def session_notes(out: Path) -> list[str]:
@@ -287,43 +299,50 @@ def run_study(
     """
     if config.output.compilation_cache:
         enable_compilation_cache()
-    progress = RunProgress(
+    out = Path(config.output.out)
+    events = RunProgress(
         quiet=quiet,
         batch_size=config.training.batch_size,
-        events=Path(config.output.out) / "tensorboard" if config.output.tensorboard else None,
+        events=out / "tensorboard" if config.output.tensorboard else None,
     )
-    with handle_sigterm(), progress:
-        dataset = load_dataset(config, progress)
-        trainers = {
-            **teacher_trainers(config, dataset),
-            "student": trainer_of(
-                config,
-                dataset,
-                config.distillation.student,
-                optimizer=config.training.student_optimizer,
-                epochs=config.training.epochs,
-                augmentation=augmentation_of(config, dataset),
-            ),
-        }
+    with handle_sigterm(), events:
+        dataset = load_dataset(config, events)
+        runner = Runner(config, dataset, events)
         with open_store(config, data=dataset.provenance, fresh=fresh) as store:
-            config = store.config
-            progress.networks(config.distillation.seeds * networks_of_seed(config))
+            # The stored run may have more arms and seeds than were asked for.
+            runner.config = config = store.config
+            seeds = range(config.distillation.seeds)
+            total = sum(networks_of_seed(config, seed) for seed in seeds)
+            events.networks(total)
+            if not quiet:
+                events.told(plan(config, total))
             rows: list[Row] = []
-            all_seeds = range(config.distillation.seeds)
-            # One after another unless they train together: a seed's teacher stays in memory.
-            for seeds in (
-                [[s] for s in all_seeds] if config.training.together == "none" else [all_seeds]
-            ):
-                done = run_seeds(seeds, config, dataset, trainers, store, progress)
-                rows += [row for seed in seeds for row in done[seed]]
-            store.write_rows(rows)
-            progress.status("writing the report")
-            write_all(
-                rows,
-                Path(config.output.out),
-                config={**to_json(config), "data": dict(dataset.provenance)},
-                provenance=read_provenance(store.out),
-                title=title or config.title,
-                notes=[*notes, *session_notes(store.out)],
-            )
+            done = 0
+
+            def write(notes: Sequence[str]) -> None:
+                write_all(
+                    rows,
+                    out,
+                    config={**to_json(config), "data": dict(dataset.provenance)},
+                    provenance=read_provenance(store.out),
+                    title=title or config.title,
+                    notes=[*notes, *session_notes(store.out)],
+                )
+
+            try:
+                # One after another unless they train together: a seed's teacher stays in memory.
+                alone = config.training.together == "none"
+                for group in [[seed] for seed in seeds] if alone else [seeds]:
+                    found = runner.run_seeds(group, store)
+                    rows += [row for seed in group for row in found[seed]]
+                    done += len(group)
+                    store.write_rows(rows)
+            except (KeyboardInterrupt, Terminated):
+                if done:
+                    events.status("interrupted: writing the table of what is done")
+                    write([*notes, partial_note(done, len(seeds))])
+                    events.told(f"{partial_note(done, len(seeds))} Its table: {out}/table.md")
+                raise
+            events.status("writing the report")
+            write(notes)
     return rows

@@ -1,27 +1,32 @@
 """A student on one arm: trained, and measured at evenly spaced points of its training."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
 from kdtheory.errors import KernelError
 from kdtheory.rows import Row, Supervision, checked_row
-from kdtheory.runs.context import SeedContext
-from kdtheory.runs.matched import matched_schedules
-from kdtheory.runs.network import evenly_spaced_epochs
+from kdtheory.runs.config import LABELS, RunConfig
+from kdtheory.runs.events import Events
+from kdtheory.runs.network import (
+    Network,
+    SplitLogits,
+    TrainedNetwork,
+    accuracies,
+    evenly_spaced_epochs,
+    split_logits,
+)
+from kdtheory.runs.seed import Seed
 from kdtheory.runs.store import Unit
-from kdtheory.runs.supervisors import (
-    EarlierRound,
+from kdtheory.runs.supervision import (
     online_steps,
     provider_of,
     supervisions,
     teacher_logits_at,
 )
-from kdtheory.runs.teacher import SplitLogits, accuracies, split_logits
 from kdtheory.targets import cross_entropy, distillation_loss
 from kdtheory.training import Trainer
 from kdtheory.typing import Variables
@@ -31,21 +36,13 @@ _distillation_loss = jax.jit(distillation_loss)
 _cross_entropy = jax.jit(cross_entropy)
 
 
-class TrainedStudent(NamedTuple):
-    """A student after its training."""
-
-    rows: list[Row]
-    """Its measurements in order; none if it was not measured."""
-    variables: Variables
-    """At the end."""
-    learned: Mapping[int, Float[np.ndarray, "n d"]]
-    """By step, its logits on the measuring examples, if it is the pilot of matched arms."""
+_NO_SIMILARITY: dict[str, None] = {"ntk_similarity": None, "ntk_similarity_centred": None}
 
 
 def _train_loss(
-    arm: Supervision, logits: SplitLogits, teacher_logits: SplitLogits | None, context: SeedContext
+    arm: Supervision, logits: SplitLogits, teacher_logits: SplitLogits | None, seed: Seed
 ) -> float:
-    labels = context.dataset.train.labels
+    labels = seed.dataset.train.labels
     if teacher_logits is None:
         return float(_cross_entropy(logits["train"], labels).mean())
     assert arm.temperature is not None
@@ -53,7 +50,7 @@ def _train_loss(
         logits["train"],
         teacher_logits["train"],
         labels,
-        alpha=context.config.distillation.alpha,
+        alpha=seed.config.distillation.alpha,
         temperature=arm.temperature,
     )
     return float(losses.mean())
@@ -70,157 +67,149 @@ def _centred_similarity(student: np.ndarray, teacher: np.ndarray) -> float | Non
         return None
 
 
-def _train_similarities(
-    kernel: Float[np.ndarray, "n n"] | None, context: SeedContext
-) -> dict[str, Any]:
-    """Return the similarity of student's and teacher's kernels on the measuring examples.
-
-    As fields; None where not even the (n, n) kernels fit in memory.
-    """
-    if kernel is None:
-        return {"ntk_similarity": None, "ntk_similarity_centred": None}
-    teacher = context.teacher_kernel
-    return {
-        "ntk_similarity": ntk_similarity(kernel, teacher),
-        "ntk_similarity_centred": _centred_similarity(kernel, teacher),
-    }
-
-
-def _test_similarities(
-    variables: Variables, context: SeedContext, on_tile: Callable[[int, int], None] | None
-) -> dict[str, Any]:
+def _test_similarities(variables: Variables, seed: Seed, events: Events) -> dict[str, Any]:
     """Return the similarity of student's and teacher's kernels on test examples, as fields."""
-    kernel = context.kernel_to_compare(
-        context.student_trainer, variables, context.similarity_images, on_tile
-    )
-    teacher = context.teacher_test_kernel
+    kernel = seed.kernel_to_compare(seed.student_trainer, variables, seed.similarity_images, events)
+    teacher = seed.teacher_test_kernel
     return {
         "test_ntk_similarity": ntk_similarity(kernel, teacher),
         "test_ntk_similarity_centred": _centred_similarity(kernel, teacher),
     }
 
 
+def _kernel_rows(
+    arm: Supervision,
+    step: int,
+    variables: Variables,
+    seed: Seed,
+    common: Mapping[str, Any],
+    events: Events,
+) -> tuple[dict[str, Any], list[Row]]:
+    """Return what a point's kernel says of the student, as fields, and a row a supervision."""
+    kernel = seed.kernel_at_init(events) if step == 0 else seed.student_kernel(variables, events)
+    named = supervisions(arm, step, seed)
+    complexities = seed.complexities(kernel, [targets for _, _, targets in named])
+    similarity: dict[str, Any] = dict(_NO_SIMILARITY)
+    own = kernel.trace_kernel
+    if own is not None:  # or not even the (n, n) kernels fit in memory
+        similarity = {
+            "ntk_similarity": ntk_similarity(own, seed.teacher_kernel),
+            "ntk_similarity_centred": _centred_similarity(own, seed.teacher_kernel),
+        }
+    return similarity, [
+        checked_row({
+            **common, "kind": "complexity", "supervision": name,
+            "supervision_temperature": temperature, **values.row(),
+        })
+        for (name, temperature, _), values in zip(named, complexities, strict=True)
+    ]  # fmt: skip
+
+
 def measure(
     arm: Supervision,
     step: int,
     variables: Variables,
-    context: SeedContext,
-    earlier: EarlierRound | None,
+    seed: Seed,
+    events: Events,
     *,
-    final: bool,
-    on_tile: Callable[[int, int], None] | None = None,
+    with_kernel: bool,
 ) -> list[Row]:
     """Return the rows of one point: the student's own, and one for each supervision."""
-    config, trainer, dataset = context.config, context.student_trainer, context.dataset
+    config, trainer, dataset = seed.config, seed.student_trainer, seed.dataset
+    final = step == trainer.total_steps
     common: dict[str, Any] = {
-        **context.row, "arm": arm.name, "temperature": arm.temperature, "step": step,
+        **seed.row, "arm": arm.name, "temperature": arm.temperature, "step": step,
         "epoch": step // trainer.epoch_steps, "final": final,
     }  # fmt: skip
-    logits = split_logits(
-        trainer, variables, dataset, label=f"{student_label(arm, context)}, step {step}"
-    )
-    if step == 0:
-        kernel = context.kernel_at_init(on_tile)
-    else:
-        kernel = context.student_kernel(variables, on_tile)
-    named = supervisions(arm, step, context, earlier)
-    complexities = context.complexities(kernel, [targets for _, _, targets in named])
-    reference = context.teacher.logits[-1]
+    label = f"{student_label(arm, seed)}, step {step}"
+    logits = split_logits(trainer, variables, dataset, label=label)
+    similarity: dict[str, Any] = dict(_NO_SIMILARITY)
+    complexities: list[Row] = []
+    if with_kernel:
+        similarity, complexities = _kernel_rows(arm, step, variables, seed, common, events)
+    reference = seed.teacher.logits[-1]
     on_train = fidelity(logits["train"], reference["train"])
     on_test = fidelity(logits["test"], reference["test"])
-    supervising = teacher_logits_at(arm, step, context, earlier)
-    student_row = {
+    student_row: dict[str, Any] = {
         **common, "kind": "student",
         "alpha": None if arm.temperature is None else config.distillation.alpha,
-        "train_loss": _train_loss(arm, logits, supervising, context),
+        "train_loss": _train_loss(arm, logits, teacher_logits_at(arm, step, seed), seed),
         **accuracies(logits, dataset),
         "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
         "train_kl": float(on_train.kl), "test_kl": float(on_test.kl),
-        **_train_similarities(kernel.trace_kernel, context),
+        **similarity,
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip
     if arm.name == "matched":
-        student_row["schedule"] = list(online_steps(arm, context, earlier))
+        student_row["schedule"] = list(online_steps(arm, seed))
     if final and config.measuring.similarity_size:
-        student_row |= _test_similarities(variables, context, on_tile)
-    return [
-        checked_row(student_row),
-        *(
-            checked_row({
-                **common, "kind": "complexity", "supervision": name,
-                "supervision_temperature": temperature, **values.row(),
-            })
-            for (name, temperature, _), values in zip(named, complexities, strict=True)
-        ),
-    ]  # fmt: skip
+        student_row |= _test_similarities(variables, seed, events)
+    return [checked_row(student_row), *complexities]
 
 
-def student_label(arm: Supervision, context: SeedContext) -> str:
+def student_label(arm: Supervision, seed: Seed) -> str:
     """Return a student's name for messages, such as "student on online-tau4, seed 0"."""
-    return f"student on {arm.slug}, seed {context.row['seed']}"
+    return f"student on {arm.slug}, seed {seed.number}"
 
 
-def student_points(trainer: Trainer, count: int) -> list[int]:
-    """Return the steps of a student's evenly spaced measuring points, first and last included."""
-    return [e * trainer.epoch_steps for e in evenly_spaced_epochs(trainer.epochs, count)]
+def student_points(trainer: Trainer, config: RunConfig) -> tuple[list[int], list[int]]:
+    """Return the steps at which a student is measured, and those of them with its kernel.
+
+    The first and the last step are always among the first list.
+    """
+    measuring = config.measuring
+    whole = evenly_spaced_epochs(trainer.epochs, measuring.points)
+    others = (
+        evenly_spaced_epochs(trainer.epochs, measuring.accuracy_points)
+        if measuring.accuracy_points
+        else []
+    )
+    steps = [epoch * trainer.epoch_steps for epoch in sorted({*whole, *others})]
+    with_kernel = [] if measuring.kernel == "none" else whole
+    return steps, [epoch * trainer.epoch_steps for epoch in with_kernel]
 
 
-def train_student(
-    arm: Supervision,
-    unit: Unit,
-    context: SeedContext,
-    earlier: EarlierRound | None,
-    *,
-    measured: bool = True,
-    on_step: Callable[[int, float], None] | None = None,
-    on_tile: Callable[[int, int], None] | None = None,
-    on_rows: Callable[[int, Sequence[Row]], None] | None = None,
-) -> TrainedStudent:
-    """Train and measure one student, or read what an earlier call stored.
+def student_network(arm: Supervision, seed: Seed, unit: Unit) -> Network:
+    """Return the student of an arm.
 
     Every arm of a seed starts from the same parameters and sees the same batches, so that arms are
     compared in pairs.
+    """
+    return Network(
+        label=student_label(arm, seed), trainer=seed.student_trainer,
+        supervision=provider_of(arm, seed), data=seed.data, init_key=seed.init_key,
+        train_key=seed.train_key, points=student_points(seed.student_trainer, seed.config)[0],
+        unit=unit,
+    )  # fmt: skip
+
+
+def train_student(
+    arm: Supervision, seed: Seed, unit: Unit, events: Events, *, measured: bool = True
+) -> list[Row]:
+    """Train and measure one student, or read what an earlier call stored; return its rows.
 
     Args:
       arm: how the student is supervised.
+      seed: what the seed's networks share; the student on labels is kept there, for later ones.
       unit: where it is stored.
-      context: what the seed's students share.
-      earlier: the student trained on labels, for the self and matched arms.
+      events: told of each step and each point that is measured now.
       measured: whether to measure it; otherwise it is only trained.
-      on_step: called with (step, loss) after each dispatch.
-      on_tile: called with (done, total) after each tile of a kernel.
-      on_rows: called with (step, rows) after each point that is measured now.
     """
-    trainer, config = context.student_trainer, context.config
-    points = student_points(trainer, config.measuring.points)
-    variables: Variables | None = None
-    learned: dict[int, np.ndarray] = {}
-    is_pilot = arm.name == "labels" and "matched" in config.distillation.arms
-    for step, variables in trainer.train(
-        provider_of(arm, context, earlier), context.data,
-        init_key=context.init_key, train_key=jax.random.fold_in(context.key, 2),
-        points=points, folder=unit.folder, name=student_label(arm, context), on_step=on_step,
-    ):  # fmt: skip
-        if is_pilot:
-            learned[step] = context.student_logits(variables)
+    network, arms = student_network(arm, seed, unit), seed.config.distillation.arms
+    _, with_kernel = student_points(network.trainer, seed.config)
+    for step, variables in network.train(events):
+        if arm == LABELS and "matched" in arms:
+            seed.learned[step] = seed.student_logits(variables)
         if measured and not unit.has_rows(step):
-            final = step == points[-1]
-            rows = measure(arm, step, variables, context, earlier, final=final, on_tile=on_tile)
+            rows = measure(arm, step, variables, seed, events, with_kernel=step in with_kernel)
             unit.write_rows(step, rows)
-            if on_rows is not None:
-                on_rows(step, rows)
-    assert variables is not None
-    return TrainedStudent(unit.read_rows(points) if measured else [], variables, learned)
+            events.measured(step, rows)
+    if arm == LABELS and needs_labels_student(seed.config):
+        logits = split_logits(network.trainer, variables, seed.dataset, label=network.label)
+        seed.labels_student = TrainedNetwork.of(network.trainer, [0], [variables], [logits])
+    return unit.read_rows(network.points) if measured else []
 
 
-def earlier_round(student: TrainedStudent, context: SeedContext) -> EarlierRound:
-    """Return what later students take from the student trained on labels."""
-    logits = split_logits(
-        context.student_trainer,
-        student.variables,
-        context.dataset,
-        label=student_label(Supervision("labels", None), context),
-    )
-    matched = "matched" in context.config.distillation.arms
-    schedules = matched_schedules(context, student.learned) if matched else {}
-    return EarlierRound(student.variables, logits, schedules)
+def needs_labels_student(config: RunConfig) -> bool:
+    """Return whether an arm's supervision is made from the student trained on labels."""
+    return bool({"self", "matched"} & set(config.distillation.arms))

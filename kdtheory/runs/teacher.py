@@ -1,243 +1,285 @@
-"""A teacher, or an assistant: trained once a seed, its trajectory kept, its accuracy measured."""
+"""The teacher of a seed's students: trained or shared, changed, perhaps assisted; and its rows.
 
-import functools
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+An assistant is a network distilled from the teacher that teaches the students in its place
+(Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020).
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
-from kdtheory.analysis import decisions
-from kdtheory.datasets import ImageDataset, Split
-from kdtheory.errors import RunError
-from kdtheory.files import write_arrays
-from kdtheory.rows import Accuracies, SeedFields, TeacherRow
-from kdtheory.runs.store import Unit
-from kdtheory.runs.teacher_changes import perturbed, thinned
-from kdtheory.targets import TargetProvider, Trajectory, cross_entropy, stack
-from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
+from kdtheory.datasets import ImageDataset, Split, teacher_split
+from kdtheory.errors import InputError
+from kdtheory.rows import SeedFields, TeacherRow
+from kdtheory.runs.config import RunConfig
+from kdtheory.runs.events import Events
+from kdtheory.runs.network import (
+    Network,
+    SplitLogits,
+    TrainedNetwork,
+    accuracies,
+    stored_logits,
+)
+from kdtheory.runs.shared_teachers import shared_unit, training_settings
+from kdtheory.runs.store import RunStore, Unit
+from kdtheory.runs.teacher_changes import kept_points, perturbed, teacher_points, thinned
+from kdtheory.runs.trainers import augmentation_of, trainer_of
+from kdtheory.targets import Labels, TargetProvider, cross_entropy, offline
+from kdtheory.training import HostData, Trainer, TrainingData
 from kdtheory.typing import Variables
 
-#: Logits of a network on each split, by the split's name.
-SplitLogits = dict[str, Float[np.ndarray, "n d"]]
+# What a seed's key is folded with: its teacher, the noise on it, its assistant.
+_TEACHER, _PERTURBATION, _ASSISTANT = 0, 10, 11
 
 
-def splits_of(dataset: ImageDataset) -> dict[str, Split]:
-    """Return the splits that are not empty, by name."""
-    named = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    return {name: split for name, split in named.items() if len(split)}
-
-
-def split_logits(
-    trainer: Trainer, variables: Variables, dataset: ImageDataset, *, label: str
-) -> SplitLogits:
-    """Return a network's logits on every split, in inference mode and without augmentation.
+def teacher_examples(config: RunConfig, dataset: ImageDataset) -> Split:
+    """Return the split that the teacher is trained on.
 
     Raises:
-      RunError: logits that are not finite: the training diverged. `label` says whose they are.
+      InputError: teacher_data and teacher_noise do not fit each other or the data.
     """
-    logits = {
-        name: predict_logits(
-            trainer.module.apply, variables, split.images, mean=dataset.mean, std=dataset.std
-        )
-        for name, split in splits_of(dataset).items()
-    }
-    if not all(np.isfinite(values).all() for values in logits.values()):
-        raise RunError(
-            f"{label}: the logits are not finite; likely cause: a learning rate that is too high"
-        )
-    return logits
-
-
-def accuracies(logits: SplitLogits, dataset: ImageDataset) -> Accuracies:
-    """Return "train_accuracy", "validation_accuracy" (None without that split), "test_accuracy".
-
-    Training accuracy is against the labels that were trained on, label noise included; validation
-    and test labels have no noise.
-    """
-    splits = splits_of(dataset)
-
-    def accuracy(name: str) -> float | None:
-        if name not in logits:
-            return None
-        return float(np.mean(decisions(logits[name]) == splits[name].labels))
-
-    return {
-        "train_accuracy": accuracy("train"),
-        "validation_accuracy": accuracy("validation"),
-        "test_accuracy": accuracy("test"),
-    }
-
-
-def _stored_logits(
-    path: Path, trainer: Trainer, variables: Variables, dataset: ImageDataset, label: str
-) -> SplitLogits:
-    """Return a checkpoint's logits: from the file, where an earlier call left them."""
-    if not path.exists():
-        write_arrays(path, split_logits(trainer, variables, dataset, label=label))
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in splits_of(dataset)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} is damaged ({error}); remove it to compute it again") from error
-
-
-@dataclass(frozen=True)
-class TrainedTeacher:
-    """A teacher's trajectory and its logits on the data, checkpoint by checkpoint."""
-
-    trajectory: Trajectory
-    steps: tuple[int, ...]
-    logits: tuple[SplitLogits, ...]
-    online_positions: tuple[int, ...]
-    """The checkpoints that the online teacher uses, the last among them."""
-
-    @functools.cached_property
-    def online(self) -> "TrainedTeacher":
-        """The teacher of online distillation: this one with the checkpoints that it uses alone."""
-        positions = self.online_positions
-        if len(positions) == len(self.steps):
-            return self
-        chosen = np.asarray(positions)
-        steps = tuple(self.steps[i] for i in positions)
-        return TrainedTeacher(
-            Trajectory(
-                jax.tree.map(lambda leaf: leaf[chosen], self.trajectory.variables),
-                jnp.asarray(steps, jnp.int32),
-            ),
-            steps,
-            tuple(self.logits[i] for i in positions),
-            tuple(range(len(positions))),
-        )
-
-    def position(self, step: int) -> int:
-        """Return the checkpoint that serves a student's step: the first with t_i >= step.
-
-        Steps of teacher and student are compared as they are: where the teacher makes more of them
-        (teacher_epochs, teacher_data), the student sees its early checkpoints alone; where it
-        makes fewer, its last one for the rest. That is Algorithm 1 of the paper to the letter.
-        """
-        return int(self.trajectory.index(step))
-
-
-class Perturbation(NamedTuple):
-    """Noise on a teacher's parameters: see `teacher_changes.perturbed`."""
-
-    scale: float
-    key: jax.Array
-    """Each checkpoint's noise comes from this key and its step."""
-    unit: Unit
-    """Where the disturbed checkpoints' logits are kept."""
-
-
-def teacher_points(trainer: Trainer, checkpoints: int) -> list[int]:
-    """Return the steps of a teacher's evenly spaced checkpoints, the last step among them.
-
-    They are at the ends of epochs if there are at least as many epochs as checkpoints; otherwise
-    at multiples of the steps of a compiled program, at most one a program.
-    """
-    if checkpoints <= trainer.epochs:
-        unit, units = trainer.epoch_steps, trainer.epochs
-    else:
-        unit, units = trainer.length, trainer.total_steps // trainer.length
-    m = min(checkpoints, units)
-    return [round(i * units / m) * unit for i in range(1, m + 1)]
-
-
-def train_teacher(
-    trainer: Trainer,
-    unit: Unit,
-    supervision: TargetProvider,
-    dataset: ImageDataset,
-    data: TrainingData | HostData,
-    *,
-    key: jax.Array,
-    points: Sequence[int],
-    kept: Sequence[int],
-    online_checkpoints: int | None,
-    label: str,
-    perturbation: Perturbation | None = None,
-    on_step: Callable[[int, float], None] | None = None,
-    on_rows: Callable[[int, Sequence[Mapping[str, Any]]], None] | None = None,
-) -> TrainedTeacher:
-    """Train a teacher, or read what an earlier call stored.
-
-    Args:
-      trainer: the teacher's architecture.
-      unit: where its checkpoints and their logits are stored.
-      supervision: what it is trained on: the labels, or an assistant's teacher.
-      dataset: the splits of the students.
-      data: the split that the teacher is trained on.
-      key: PRNG key of this seed's teacher.
-      points: steps at which it is stored.
-      kept: the first of them, which students see: see `kept_points`.
-      online_checkpoints: how many of those the online teacher uses; None for all.
-      label: what is trained, for messages.
-      perturbation: noise on every kept checkpoint's parameters.
-      on_step: called with (step, loss) after each dispatch.
-      on_rows: called with (step, accuracies) at each kept point that is measured now.
-
-    Raises:
-      RunError: the training diverged, or something stored is damaged.
-    """
-    init_key, train_key = jax.random.split(key)
-    variables: list[Variables] = []
-    logits: list[SplitLogits] = []
-    for step, checkpoint in trainer.train(
-        supervision, data, init_key=init_key, train_key=train_key,
-        points=points, folder=unit.folder, name=label, on_step=on_step,
-    ):  # fmt: skip
-        if step not in kept:
-            continue
-        path = unit.folder / f"logits-{step:08d}.npz"
-        if perturbation is not None:
-            step_key = jax.random.fold_in(perturbation.key, step)
-            checkpoint = perturbed(checkpoint, scale=perturbation.scale, key=step_key)
-            path = perturbation.unit.folder / f"perturbed-{step:08d}.npz"
-        is_new = not path.exists()
-        variables.append(checkpoint)
-        logits.append(_stored_logits(path, trainer, checkpoint, dataset, f"{label}, step {step}"))
-        if is_new and on_rows is not None:
-            on_rows(step, [accuracies(logits[-1], dataset)])
-    return TrainedTeacher(
-        stack(variables, kept), tuple(kept), tuple(logits), thinned(kept, online_checkpoints)
+    teaching, batch_size = config.teaching, config.training.batch_size
+    split = teacher_split(
+        dataset,
+        teaching.teacher_data,
+        fraction=teaching.teacher_noise,
+        seed=config.data.data_seed,
     )
+    if teaching.teacher_data == "validation" and batch_size > len(split):
+        raise InputError(
+            f"batch_size must be at most the {len(split)} validation examples that "
+            f"teacher_data 'validation' trains on, got {batch_size}"
+        )
+    return split
 
 
-def teacher_rows(
-    teacher: TrainedTeacher,
-    trainer: Trainer,
-    unit: Unit,
-    dataset: ImageDataset,
-    context: SeedFields,
-) -> list[TeacherRow]:
-    """Return a teacher's rows, one a checkpoint, and store them.
+def teacher_trainers(config: RunConfig, dataset: ImageDataset) -> dict[str, Trainer]:
+    """Return the trainers of the teacher and, where there is one, of its assistant.
 
-    Loss and accuracies are those on the students' splits, with the labels that students have,
-    whatever the teacher was trained on.
+    Raises:
+      InputError: a setting of the teacher that does not fit the data.
+    """
+    epochs = config.teaching.teacher_epochs or config.training.epochs
+    optimizer = config.teaching.teacher_optimizer
+    augmentation = augmentation_of(config, dataset, teacher=True)
+    trainers = {
+        "teacher": trainer_of(
+            config, dataset, config.distillation.teacher,
+            optimizer=optimizer, epochs=epochs, augmentation=augmentation,
+            examples=len(teacher_examples(config, dataset)),
+        )
+    }  # fmt: skip
+    if config.distillation.assistant is not None:
+        trainers["assistant"] = trainer_of(
+            config, dataset, config.distillation.assistant,
+            optimizer=optimizer, epochs=epochs, augmentation=augmentation,
+        )  # fmt: skip
+    _, steps = seen_points(config, trainers)
+    thinned(steps, config.teaching.online_checkpoints)
+    return trainers
+
+
+def seen_points(config: RunConfig, trainers: Mapping[str, Trainer]) -> tuple[str, list[int]]:
+    """Return the name of the network that teaches the students, and its checkpoints' steps."""
+    name = "teacher" if config.distillation.assistant is None else "assistant"
+    points = teacher_points(trainers[name], config.teaching.teacher_checkpoints)
+    if name == "teacher":
+        points = kept_points(points, trainers[name].total_steps, config.teaching.teacher_stop)
+    return name, points
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOfSeed:
+    """Trains what teaches one seed's students, or reads what an earlier call or run stored."""
+
+    seed: int
+    config: RunConfig
+    dataset: ImageDataset
+    """The splits of the students."""
+    data: TrainingData | HostData
+    """Their training split, where the trainers want it."""
+    trainers: Mapping[str, Trainer]
+    """ "teacher", and "assistant" where there is one."""
+    store: RunStore
+    events: Events
+
+    def trained(self, row: SeedFields) -> tuple[TrainedNetwork, list[TeacherRow]]:
+        """Return the network that teaches the students, and its rows, one a checkpoint.
+
+        Args:
+          row: what every row says besides the measurement.
+
+        Raises:
+          RunError: the training diverged, or something stored is damaged.
+        """
+        trainer = self.trainers["teacher"]
+        networks = self.config.distillation
+        settings = training_settings(self.config, networks.teacher, trainer, self.dataset)
+        points = teacher_points(trainer, self.config.teaching.teacher_checkpoints)
+        kept = kept_points(points, trainer.total_steps, self.config.teaching.teacher_stop)
+        teacher = self._network(
+            "teacher", settings, Labels(self.dataset.num_outputs), self._teacher_data(),
+            fold=_TEACHER, kept=kept,
+            # Nobody else will want what comes after the stop of a run's own teacher.
+            points=points if self.config.teaching.teachers else kept,
+        )  # fmt: skip
+        if networks.assistant is None:
+            return teacher, self._rows("teacher", teacher, row)
+        trainer = self.trainers["assistant"]
+        points = teacher_points(trainer, self.config.teaching.teacher_checkpoints)
+        own = training_settings(self.config, networks.assistant, trainer, self.dataset)
+        assistant = self._network(
+            "assistant", assistant_settings(self.config, own, settings),
+            self._assistant_supervision(teacher), self.data,
+            fold=_ASSISTANT, kept=points, points=points,
+        )  # fmt: skip
+        of_teacher = accuracies(teacher.logits[-1], self.dataset)
+        row = {
+            **row,
+            "teacher_train_accuracy": of_teacher["train_accuracy"],
+            "teacher_validation_accuracy": of_teacher["validation_accuracy"],
+            "teacher_test_accuracy": of_teacher["test_accuracy"],
+        }
+        return assistant, self._rows("assistant", assistant, row)
+
+    def _network(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        supervision: TargetProvider,
+        data: TrainingData | HostData,
+        *,
+        fold: int,
+        points: Sequence[int],
+        kept: Sequence[int],
+    ) -> TrainedNetwork:
+        """Train a network, and keep the checkpoints that students see, with their logits."""
+        trainer, events = self.trainers[name], self.events
+        title = f"seed {self.seed}: {name} {getattr(self.config.distillation, name)}"
+        events.network(
+            title, trainer.total_steps, folder=f"{self.seed}-{name}",
+            epoch_steps=trainer.epoch_steps,
+        )  # fmt: skip
+        init_key, train_key = jax.random.split(jax.random.fold_in(self._key, fold))
+        variables: list[Variables] = []
+        logits: list[SplitLogits] = []
+        with self._lent(name, settings, title) as unit:
+            network = Network(
+                label=f"{name}, seed {self.seed}", trainer=trainer, supervision=supervision,
+                data=data, init_key=init_key, train_key=train_key, points=points, unit=unit,
+            )  # fmt: skip
+            for step, checkpoint in network.train(events):
+                if step not in kept:
+                    continue
+                path = unit.folder / f"logits-{step:08d}.npz"
+                if name == "teacher" and self.config.teaching.teacher_perturbation:
+                    checkpoint = self._perturbed(checkpoint, step)
+                    path = self._unit(name).folder / f"perturbed-{step:08d}.npz"
+                is_new = not path.exists()
+                variables.append(checkpoint)
+                label = f"{network.label}, step {step}"
+                logits.append(stored_logits(path, trainer, checkpoint, self.dataset, label=label))
+                if is_new:
+                    events.measured(step, [accuracies(logits[-1], self.dataset)])
+        events.network_done()
+        return TrainedNetwork.of(trainer, kept, variables, logits)
+
+    @property
+    def _key(self) -> jax.Array:
+        return jax.random.key(self.seed)
+
+    def _unit(self, name: str) -> Unit:
+        return self.store.unit(self.seed, name)
+
+    def _lent(
+        self, name: str, settings: Mapping[str, Any], title: str
+    ) -> contextlib.AbstractContextManager[Unit]:
+        """Return the context that gives a network's folder: the run's own, or the shared one."""
+        if self.config.teaching.teachers is None:
+            return contextlib.nullcontext(self._unit(name))
+        waiting = f"{title}: waiting for another run that works on it"
+        return shared_unit(
+            Path(self.config.teaching.teachers), settings, seed=self.seed, name=name,
+            on_wait=lambda: self.events.status(waiting),
+        )  # fmt: skip
+
+    def _teacher_data(self) -> TrainingData | HostData:
+        """Return the teacher's split; it shares what it can with the students'."""
+        if self.config.teaching.teacher_data == "train":
+            return self.data
+        split = teacher_examples(self.config, self.dataset)
+        if isinstance(self.data, HostData) or self.config.teaching.teacher_data == "validation":
+            trainer = self.trainers["teacher"]
+            return trainer.place(split, mean=self.dataset.mean, std=self.dataset.std)
+        return self.data._replace(labels=jnp.asarray(split.labels))
+
+    def _perturbed(self, checkpoint: Variables, step: int) -> Variables:
+        """Return a checkpoint with noise; each one's comes from the seed and its step."""
+        key = jax.random.fold_in(jax.random.fold_in(self._key, _PERTURBATION), step)
+        return perturbed(checkpoint, scale=self.config.teaching.teacher_perturbation, key=key)
+
+    def _assistant_supervision(self, teacher: TrainedNetwork) -> TargetProvider:
+        """Return what trains an assistant: its teacher's last checkpoint at the last temperature.
+
+        The teacher is as `teacher_stop` and `teacher_perturbation` leave it; alpha mixes in labels
+        as it does for students.
+        """
+        return offline(
+            teacher.trainer.apply_fn,
+            teacher.trajectory.final(),
+            temperature=self.config.distillation.temperatures[-1],
+            alpha=self.config.distillation.alpha,
+        )
+
+    def _rows(self, name: str, teacher: TrainedNetwork, row: SeedFields) -> list[TeacherRow]:
+        """Return a teacher's rows, one a checkpoint, and store them in the run's own folder.
+
+        Loss and accuracies are those on the students' splits, with the labels that students have,
+        whatever the teacher was trained on.
+        """
+        unit, epoch_steps = self._unit(name), teacher.trainer.epoch_steps
+        rows: list[TeacherRow] = []
+        for step, logits in zip(teacher.steps, teacher.logits, strict=True):
+            loss = np.mean(cross_entropy(logits["train"], self.dataset.train.labels))
+            epoch, rest = divmod(step, epoch_steps)
+            rows.append({
+                **row, "kind": "teacher", "step": step,
+                "epoch": step / epoch_steps if rest else epoch,
+                "final": step == teacher.steps[-1], "train_loss": float(loss),
+                **accuracies(logits, self.dataset),
+            })  # fmt: skip
+            if not unit.has_rows(step):
+                unit.write_rows(step, rows[-1:])
+        return rows
+
+
+def assistant_settings(
+    config: RunConfig, own: Mapping[str, Any], teachers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return everything that an assistant's checkpoints and their logits depend on, but the seed.
 
     Args:
-      teacher: as students see it.
-      trainer: its architecture.
-      unit: where this run keeps the rows.
-      dataset: the splits.
-      context: what every row says besides the measurement.
+      config: the run.
+      own: `training_settings` of the assistant's own training.
+      teachers: those of its teacher.
     """
-    rows: list[TeacherRow] = []
-    for step, logits in zip(teacher.steps, teacher.logits, strict=True):
-        loss = np.mean(cross_entropy(logits["train"], dataset.train.labels))
-        epoch, rest = divmod(step, trainer.epoch_steps)
-        rows.append({
-            **context, "kind": "teacher", "step": step,
-            "epoch": step / trainer.epoch_steps if rest else epoch,
-            "final": step == teacher.steps[-1], "train_loss": float(loss),
-            **accuracies(logits, dataset),
-        })  # fmt: skip
-        if not unit.has_rows(step):
-            unit.write_rows(step, rows[-1:])
-    return rows
+    return {
+        **own,
+        # Of an assistant these are its students'; what its teacher saw is below.
+        "teacher_data": "train",
+        "teacher_noise": None,
+        "data_seed": None,
+        "distilled_from": {
+            **teachers,
+            "teacher_stop": config.teaching.teacher_stop,
+            "teacher_perturbation": config.teaching.teacher_perturbation,
+        },
+        "temperature": config.distillation.temperatures[-1],
+        "alpha": config.distillation.alpha,
+    }

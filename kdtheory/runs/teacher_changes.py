@@ -1,4 +1,4 @@
-"""What is done to a trained teacher before students see it: stopped early, disturbed, thinned."""
+"""Which checkpoints a teacher has, and what is done to it: stopped early, disturbed, thinned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from kdtheory.errors import InputError
+from kdtheory.training import Trainer
 from kdtheory.typing import Variables
+
+
+def teacher_points(trainer: Trainer, checkpoints: int) -> list[int]:
+    """Return the steps of a teacher's evenly spaced checkpoints, the last step among them.
+
+    They are at the ends of epochs if there are at least as many epochs as checkpoints; otherwise
+    at multiples of the steps of a compiled program, at most one a program.
+    """
+    if checkpoints <= trainer.epochs:
+        unit, units = trainer.epoch_steps, trainer.epochs
+    else:
+        unit, units = trainer.length, trainer.total_steps // trainer.length
+    m = min(checkpoints, units)
+    return [round(i * units / m) * unit for i in range(1, m + 1)]
 
 
 def kept_points(points: Sequence[int], total_steps: int, stop: float) -> list[int]:

@@ -15,7 +15,7 @@ from kdtheory.files import locked_folder
 from kdtheory.report.rows import read_rows
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, to_json
-from kdtheory.runs.launch import launch
+from kdtheory.runs.jobs import launch
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.runner import run_study
 from kdtheory.runs.store import read_provenance

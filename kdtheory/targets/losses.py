@@ -86,10 +86,10 @@ def distillation_divergence(
     temperature = jnp.asarray(temperature, jnp.asarray(student_logits).dtype)
     log_student = jax.nn.log_softmax(class_logits(student_logits) / temperature)
     log_teacher = jax.nn.log_softmax(class_logits(teacher_logits) / temperature)
-    # As optax's kl_divergence_with_log_targets, with 0 log 0 = 0 for a class that is ruled out.
-    ruled_out = log_teacher == -jnp.inf
-    ratio = jnp.where(ruled_out, jnp.zeros_like(log_teacher), log_teacher - log_student)
-    divergence = jnp.sum(jnp.exp(log_teacher) * ratio, axis=-1)
+    # 0 log 0 = 0 for a class that is ruled out. Where none is, this is optax's sum bit for bit, and
+    # stored runs that are continued make the updates that they would have made.
+    log_teacher = jnp.maximum(log_teacher, jnp.finfo(log_teacher.dtype).min)
+    divergence = optax.losses.kl_divergence_with_log_targets(log_student, log_teacher)
     return temperature**2 * divergence
 
 

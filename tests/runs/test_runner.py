@@ -8,10 +8,10 @@ import pytest
 
 from kdtheory.errors import InputError, RunError
 from kdtheory.report import read_rows
-from kdtheory.runs import network, run_study
+from kdtheory.runs import run_study
 from kdtheory.runs.demo import run_demo
 from kdtheory.runs.store import open_store
-from kdtheory.training import Checkpoints, OptimizerConfig
+from kdtheory.training import Checkpoints, OptimizerConfig, trainer
 
 
 def without_times(out):
@@ -71,7 +71,7 @@ def test_every_arm_starts_from_the_same_student(finished):
 
 def test_a_second_call_reuses_everything(finished, monkeypatch):
     before = without_times(finished.output.out)
-    monkeypatch.setattr(network, "run", None)  # nothing may be trained
+    monkeypatch.setattr(trainer, "run", None)  # nothing may be trained
     run_study(finished, quiet=True)
     assert without_times(finished.output.out) == before
     sessions = json.loads((Path(finished.output.out) / "provenance.json").read_text())["sessions"]

@@ -10,10 +10,9 @@ import pytest
 
 from kdtheory.report import read_rows
 from kdtheory.runs import RunConfig, provenance, read_config, run_study, to_json
-from kdtheory.runs.assistant import assistant_settings
 from kdtheory.runs.runner import load_dataset
-from kdtheory.runs.seed_teacher import teacher_trainers
 from kdtheory.runs.shared_teachers import folder_name, training_settings
+from kdtheory.runs.teacher import assistant_settings, teacher_trainers
 
 STORED = Path(__file__).parent / "stored_run"
 

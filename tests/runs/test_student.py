@@ -10,7 +10,7 @@ import pytest
 
 from kdtheory.datasets import AugmentConfig
 from kdtheory.report import read_rows
-from kdtheory.runs import context, run_study, student
+from kdtheory.runs import run_study, seed, student
 from kdtheory.targets import TabulatedTeacher, Teacher
 
 
@@ -49,7 +49,7 @@ def providers_of(contexts):
 def test_known_logits_and_inference_train_the_same_student(
     finished_once, tiny, contexts, monkeypatch
 ):
-    monkeypatch.setattr(context, "TABLE_BYTES", 0)
+    monkeypatch.setattr(seed, "TABLE_BYTES", 0)
     run_study(tiny, quiet=True)
     assert {type(provider) for provider in providers_of(contexts).values()} == {Teacher}
     computed, known = student_rows(tiny.output.out), student_rows(str(finished_once))
@@ -71,8 +71,8 @@ def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
     assert len(set(kinds.values())) == 1
     assert {type(provider) for provider in providers.values()} == {TabulatedTeacher}
     # Augmented images are others than those whose logits are known.
-    arm, shared, earlier = contexts[-1]
+    arm, shared = contexts[-1]
     trainer = shared.student_trainer.replace(augmentation=AugmentConfig(flip=True))
     augmented = shared.config.replace(augment=True)
     changed = dataclasses.replace(shared, student_trainer=trainer, config=augmented)
-    assert isinstance(student.provider_of(arm, changed, earlier), Teacher)
+    assert isinstance(student.provider_of(arm, changed), Teacher)

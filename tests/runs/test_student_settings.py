@@ -12,6 +12,7 @@ from kdtheory.ntk import gram
 from kdtheory.report import read_rows
 from kdtheory.runs import run_study, student
 from kdtheory.runs.bound_terms import DELTA, GAMMAS
+from kdtheory.runs.events import Events
 from kdtheory.training import OptimizerConfig
 
 
@@ -26,9 +27,9 @@ def run(tmp_path_factory, tiny_anywhere):
     contexts = []
     original = student.train_student
 
-    def train_student(arm, unit, context, *arguments, **settings):
-        contexts.append(context)
-        return original(arm, unit, context, *arguments, **settings)
+    def train_student(arm, seed, *arguments, **settings):
+        contexts.append(seed)
+        return original(arm, seed, *arguments, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kdtheory.runs.runner.train_student", train_student)
@@ -100,13 +101,13 @@ def test_the_last_kernels_are_compared_on_test_examples(run):
     kernels = [
         gram(trainer.module.apply, variables, context.similarity_images, outputs="trace")
         for trainer, variables in (
-            (context.teacher_trainer, context.teacher.trajectory.final()),
+            (context.teacher.trainer, context.teacher.trajectory.final()),
             (context.student_trainer, context.initial_variables),
         )
     ]
     assert kernels[0].shape == (6, 6)
     np.testing.assert_allclose(context.teacher_test_kernel, kernels[0], rtol=1e-5)
-    found = student._test_similarities(context.initial_variables, context, None)
+    found = student._test_similarities(context.initial_variables, context, Events())
     expected = ntk_similarity(*kernels), ntk_similarity(*kernels, centred=True)
     np.testing.assert_allclose(tuple(found.values()), expected, rtol=1e-5)
 

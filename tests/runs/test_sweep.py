@@ -11,8 +11,8 @@ from kdtheory.cli import main
 from kdtheory.errors import InputError
 from kdtheory.files import FolderBusyError
 from kdtheory.runs.config import to_json
-from kdtheory.runs.launch import launch
-from kdtheory.runs.runs import find_runs
+from kdtheory.runs.jobs import launch
+from kdtheory.runs.listing import find_runs
 from kdtheory.runs.store import open_store
 from kdtheory.runs.sweep import Case, expand, read_sweep
 

@@ -1,8 +1,8 @@
 """The teacher's settings: shared, stopped, disturbed, trained on other data, thinned, assisted."""
 
-import dataclasses
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -12,16 +12,17 @@ from kdtheory import models
 from kdtheory.analysis import decisions
 from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError, locked_folder
-from kdtheory.runs import RunConfig, network, run_study, runner
-from kdtheory.runs.network import augmentation_of
-from kdtheory.runs.progress import RunProgress
+from kdtheory.rows import checked_row
+from kdtheory.runs import RunConfig, run_study, runner
+from kdtheory.runs.events import Events
+from kdtheory.runs.network import TrainedNetwork, split_logits
 from kdtheory.runs.runner import load_dataset
-from kdtheory.runs.seed_teacher import teacher_examples, teacher_of_seed, teacher_trainers
 from kdtheory.runs.shared_teachers import folder_name, shared_unit, training_settings
 from kdtheory.runs.store import open_store
-from kdtheory.runs.teacher import split_logits, teacher_points
-from kdtheory.runs.teacher_changes import kept_points, perturbed, thinned
-from kdtheory.training import Checkpoints, OptimizerConfig, training_data
+from kdtheory.runs.teacher import TeacherOfSeed, teacher_examples, teacher_trainers
+from kdtheory.runs.teacher_changes import kept_points, perturbed, teacher_points, thinned
+from kdtheory.runs.trainers import augmentation_of
+from kdtheory.training import Checkpoints, OptimizerConfig, trainer, training_data
 
 
 @pytest.fixture
@@ -30,19 +31,22 @@ def quick(tiny):
     return tiny.replace(arms=("offline", "online"), temperatures=(2.0,), points=2)
 
 
+class Taught(NamedTuple):
+    teacher: TrainedNetwork
+    rows: list
+
+
 def teach(config, seed=0):
     """A run's teacher without its students."""
     dataset = load_dataset(config)
     trainers = teacher_trainers(config, dataset)
     data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
-    with (
-        open_store(config, data=dataset.provenance) as store,
-        RunProgress(quiet=True) as progress,
-    ):
-        return teacher_of_seed(
-            seed, config, dataset, data, trainers, store, progress,
-            key=jax.random.key(seed), context={"seed": seed},
-        )  # fmt: skip
+    with open_store(config, data=dataset.provenance) as store:
+        network, rows = TeacherOfSeed(
+            seed=seed, config=config, dataset=dataset, data=data, trainers=trainers, store=store,
+            events=Events(),
+        ).trained({"seed": seed})  # fmt: skip
+    return Taught(network, rows)
 
 
 def same(one, other):
@@ -58,13 +62,13 @@ def same(one, other):
 def trained(monkeypatch):
     """The names of the networks that are trained, not read."""
     seen = []
-    original = network.run
+    original = trainer.run
 
     def run(*arguments, **settings):
         seen.append(settings["name"])
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(network, "run", run)
+    monkeypatch.setattr(trainer, "run", run)
     return seen
 
 
@@ -84,7 +88,7 @@ def test_the_whole_line_with_shared_teachers_and_an_assistant(
         "student on offline-tau2, seed 0", "student on online-tau2, seed 0",
     ]  # fmt: skip
     for row in rows:
-        check_row(row)
+        checked_row(row)
     assert {row["assistant"] for row in rows} == {"mlp12x1"}
     teachers = [row for row in rows if row["kind"] == "teacher"]
     assert [row["step"] for row in teachers] == [4, 8, 12, 16]
@@ -98,20 +102,20 @@ def test_the_whole_line_with_shared_teachers_and_an_assistant(
     trained.clear()
     assert run_study(shared, quiet=True) == rows
     assert not trained
-    run_study(dataclasses.replace(shared, arms=("offline",)), fresh=True, quiet=True)
+    run_study(shared.replace(arms=("offline",)), fresh=True, quiet=True)
     assert trained == ["student on offline-tau2, seed 0"]
 
 
 def test_a_shared_teacher_is_trained_once_and_has_the_same_numbers(quick, tmp_path, trained):
     alone = teach(quick)
     shared = quick.replace(teachers=str(tmp_path / "teachers"))
-    first = teach(dataclasses.replace(shared, out=str(tmp_path / "a")))
+    first = teach(shared.replace(out=str(tmp_path / "a")))
     assert same(first, alone)
     assert first.rows == alone.rows
     assert trained == ["teacher, seed 0"] * 2
     # Another student, stopped and disturbed: the teacher's own training is the same.
-    other = dataclasses.replace(
-        shared, student="mlp4x1", teacher_stop=0.5, teacher_perturbation=0.1, online_checkpoints=1,
+    other = shared.replace(
+        student="mlp4x1", teacher_stop=0.5, teacher_perturbation=0.1, online_checkpoints=1,
         out=str(tmp_path / "b"),
     )  # fmt: skip
     assert [row["step"] for row in teach(other).rows] == [4, 8]
@@ -127,8 +131,8 @@ def test_what_a_teacher_depends_on_separates_it(quick, tmp_path):
 
     def name(**changes):
         config = quick.replace(**changes)
-        trainer = teacher_trainers(config, dataset)["teacher"]
-        return folder_name(training_settings(config, config.distillation.teacher, trainer, dataset))
+        own = teacher_trainers(config, dataset)["teacher"]
+        return folder_name(training_settings(config, config.distillation.teacher, own, dataset))
 
     own = name()
     for changes in (
@@ -276,29 +280,30 @@ def test_a_disturbed_teacher(quick, tmp_path):
         assert not np.allclose(noise[0], noise[-1])
     assert not np.allclose(plain.logits[-1]["test"], noisy.teacher.logits[-1]["test"])
     # Its logits are those of the noisy parameters, also when they are read again.
-    trainer, dataset = noisy.trainer, load_dataset(config)
-    computed = split_logits(trainer, noisy.teacher.trajectory.final(), dataset, label="again")
+    dataset = load_dataset(config)
+    computed = split_logits(
+        noisy.teacher.trainer, noisy.teacher.trajectory.final(), dataset, label="again"
+    )
     np.testing.assert_allclose(noisy.teacher.logits[-1]["test"], computed["test"], rtol=1e-5)
     assert same(teach(config), noisy)
 
 
 def test_the_online_teacher_uses_some_checkpoints(quick):
-    taught = teach(quick.replace(online_checkpoints=2))
+    taught = teach(quick)
     teacher = taught.teacher
+    some = teacher.at(thinned(teacher.steps, 2))
     assert len(taught.rows) == 4
     assert teacher.steps == (4, 8, 12, 16)
-    assert teacher.online.steps == (8, 16)
-    assert [teacher.online.position(step) for step in (1, 8, 9, 99)] == [0, 0, 1, 1]
-    assert teacher.online.logits[0] is teacher.logits[1]
-    for all_of, some in zip(
+    assert some.steps == (8, 16)
+    assert [some.position(step) for step in (1, 8, 9, 99)] == [0, 0, 1, 1]
+    assert some.logits[0] is teacher.logits[1]
+    for all_of, thin in zip(
         jax.tree.leaves(teacher.trajectory.variables),
-        jax.tree.leaves(teacher.online.trajectory.variables),
+        jax.tree.leaves(some.trajectory.variables),
         strict=True,
     ):
-        np.testing.assert_array_equal(np.asarray(all_of)[[1, 3]], some)
-    assert teach(quick.replace(out=quick.output.out + "2")).teacher.online.steps == (
-        4, 8, 12, 16,
-    )  # fmt: skip
+        np.testing.assert_array_equal(np.asarray(all_of)[[1, 3]], thin)
+    assert teacher.at(thinned(teacher.steps, None)) is teacher
 
 
 def test_thinned():
@@ -320,8 +325,8 @@ def test_thinned():
 )
 def test_checkpoints_within_epochs(quick, checkpoints, length, steps):
     config = quick.replace(teacher_checkpoints=checkpoints, epochs=2, steps_per_dispatch=length)
-    trainer = teacher_trainers(config, load_dataset(config))["teacher"]
-    assert tuple(teacher_points(trainer, checkpoints)) == steps
+    own = teacher_trainers(config, load_dataset(config))["teacher"]
+    assert tuple(teacher_points(own, checkpoints)) == steps
 
 
 def test_a_checkpoint_within_an_epoch_says_so(quick):
@@ -372,7 +377,8 @@ def test_a_teacher_with_augmentation_of_its_own(quick, tmp_path):
 def test_an_assistant_is_distilled_from_the_teacher(quick, tmp_path):
     config = quick.replace(assistant="mlp12x1", alpha=0.5)
     plain, assisted = teach(quick), teach(config.replace(out=str(tmp_path / "b")))
-    assert assisted.trainer.module == models.create("mlp12x1", assisted.trainer.module.num_outputs)
+    module = assisted.teacher.trainer.module
+    assert module == models.create("mlp12x1", module.num_outputs)
     assert assisted.teacher.steps == (4, 8, 12, 16)
     for row in assisted.rows:
         assert row["teacher_test_accuracy"] == plain.rows[-1]["test_accuracy"]

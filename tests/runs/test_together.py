@@ -72,8 +72,8 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, 
     unbroken = run_study(config.replace(out=str(tmp_path / "unbroken")), quiet=True)
     show = RunProgress.network
 
-    def stopping(self, name, steps, *, folder, together=1):
-        show(self, name, steps, folder=folder, together=together)
+    def stopping(self, name, steps, *, together=1, **where):
+        show(self, name, steps, together=together, **where)
         if together > 1:
             monkeypatch.setattr(RunProgress, "step", stop)
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from kdtheory.cli import main
-from kdtheory.runs import network
 from kdtheory.studies import STUDIES
+from kdtheory.training import trainer
 
 #: They take 10 to 25 s of one core each: one tells whether the machinery works, the slow suite
 #: runs the rest.
@@ -46,7 +46,7 @@ def test_a_study_from_the_command_line(name, teachers, tmp_path, monkeypatch, ca
 
     results = [path for path in tmp_path.iterdir() if path.suffix in (".md", ".csv", ".tex")]
     before = {path: path.read_bytes() for path in results}
-    monkeypatch.setattr(network, "run", None)  # nothing may be trained
+    monkeypatch.setattr(trainer, "run", None)  # nothing may be trained
     main(command)
     assert {path: path.read_bytes() for path in results} == before
 

@@ -1,14 +1,12 @@
 """Who supervises a student on an arm: in its training, and where its supervision is measured."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 
 from kdtheory.rows import Supervision
-from kdtheory.runs.context import SeedContext
-from kdtheory.runs.teacher import SplitLogits
+from kdtheory.runs.matched import matched_schedule
+from kdtheory.runs.network import SplitLogits, TrainedNetwork
+from kdtheory.runs.seed import Seed
 from kdtheory.targets import (
     Labels,
     TargetProvider,
@@ -18,23 +16,15 @@ from kdtheory.targets import (
     tabulate,
     tabulated,
 )
-from kdtheory.typing import Variables
 
 
-@dataclass(frozen=True)
-class EarlierRound:
-    """What later students take from the student trained on labels."""
-
-    variables: Variables
-    """Of its end: the teacher of self-distillation."""
-    logits: SplitLogits
-    schedules: Mapping[float, tuple[int, ...]]
-    """The online teacher's steps on the matched arm, by temperature; see `studies.matched`."""
+def labels_student(seed: Seed) -> TrainedNetwork:
+    """Return the seed's student on labels, which is trained before those that need it."""
+    assert seed.labels_student is not None
+    return seed.labels_student
 
 
-def provider_of(
-    arm: Supervision, context: SeedContext, earlier: EarlierRound | None
-) -> TargetProvider:
+def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
     """Return the target provider that trains an arm's student.
 
     Without augmentation a student sees the training examples as they are, on which the teacher's
@@ -43,54 +33,48 @@ def provider_of(
     costs nothing. With augmentation, or with logits above 1 GiB, the teacher runs on every batch.
     """
     if arm.temperature is None:
-        return Labels(context.dataset.num_outputs)
-    mixture = {"temperature": arm.temperature, "alpha": context.config.distillation.alpha}
-    table = context.teacher_table
+        return Labels(seed.dataset.num_outputs)
+    mixture = {"temperature": arm.temperature, "alpha": seed.config.distillation.alpha}
+    table = seed.teacher_table
     if arm.name == "self":
-        assert earlier is not None
+        earlier = labels_student(seed)
         if table is not None:
-            return tabulated(tabulate([earlier.logits["train"]], [0]), **mixture)
-        return self_distillation(context.student_trainer.apply_fn, earlier.variables, **mixture)
-    apply_teacher = context.teacher_trainer.apply_fn
+            return tabulated(tabulate([earlier.logits[-1]["train"]], [0]), **mixture)
+        return self_distillation(earlier.trainer.apply_fn, earlier.trajectory.final(), **mixture)
+    apply_teacher = seed.teacher.trainer.apply_fn
     if arm.name == "offline":
         if table is not None:
             return tabulated(table.last_only(), **mixture)
-        return offline(apply_teacher, context.teacher.trajectory.final(), **mixture)
-    steps = online_steps(arm, context, earlier)
+        return offline(apply_teacher, seed.teacher.trajectory.final(), **mixture)
+    steps = online_steps(arm, seed)
     if table is not None:
         return tabulated(table.rescheduled(steps), **mixture)
-    return online(apply_teacher, context.teacher.online.trajectory.rescheduled(steps), **mixture)
+    return online(apply_teacher, seed.online_teacher.trajectory.rescheduled(steps), **mixture)
 
 
-def online_steps(
-    arm: Supervision, context: SeedContext, earlier: EarlierRound | None
-) -> tuple[int, ...]:
+def online_steps(arm: Supervision, seed: Seed) -> tuple[int, ...]:
     """Return the last student step of each checkpoint of the online teacher, on such an arm."""
     if arm.name == "online":
-        return context.teacher.online.steps
-    assert earlier is not None
+        return seed.online_teacher.steps
     assert arm.temperature is not None
-    return earlier.schedules[arm.temperature]
+    return matched_schedule(seed, arm.temperature)
 
 
-def teacher_logits_at(
-    arm: Supervision, step: int, context: SeedContext, earlier: EarlierRound | None
-) -> SplitLogits | None:
+def teacher_logits_at(arm: Supervision, step: int, seed: Seed) -> SplitLogits | None:
     """Return the logits that supervise an arm at a step, read off the stored checkpoints."""
     if arm.name == "offline":
-        return context.teacher.logits[-1]
+        return seed.teacher.logits[-1]
     if arm.name in ("online", "matched"):
-        teacher = context.teacher.online
-        steps = online_steps(arm, context, earlier)
+        teacher = seed.online_teacher
+        steps = online_steps(arm, seed)
         return teacher.logits[int(teacher.trajectory.rescheduled(steps).index(step))]
     if arm.name == "self":
-        assert earlier is not None
-        return earlier.logits
+        return labels_student(seed).logits[-1]
     return None
 
 
 def supervisions(
-    arm: Supervision, step: int, context: SeedContext, earlier: EarlierRound | None
+    arm: Supervision, step: int, seed: Seed
 ) -> list[tuple[str, float | None, Float[np.ndarray, "n d"]]]:
     """Return (name, temperature, targets) of what is measured on an arm's student at a step.
 
@@ -98,19 +82,19 @@ def supervisions(
     of the self and matched arms their own supervision too.
     """
     named: list[tuple[str, float | None, np.ndarray]] = [
-        (name, None, targets) for name, targets in context.fixed_targets.items()
+        (name, None, targets) for name, targets in seed.fixed_targets.items()
     ]
     arms = [
         Supervision(name, temperature)
         for name in ("offline", "online")
-        for temperature in context.config.distillation.temperatures
+        for temperature in seed.config.distillation.temperatures
     ]
     if arm.name in ("self", "matched"):
         arms.append(arm)
     for each in arms:
-        logits = teacher_logits_at(each, step, context, earlier)
+        logits = teacher_logits_at(each, step, seed)
         assert logits is not None
         assert each.temperature is not None
-        targets = context.targets_of(context.measured(logits), each.temperature)
+        targets = seed.targets_of(seed.measured(logits), each.temperature)
         named.append((each.name, each.temperature, targets))
     return named

@@ -1,7 +1,7 @@
-"""What all students of one seed share: data, teacher, and what is computed once for all of them."""
+"""What the networks of one seed share: data, teacher, and what students have in common."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -15,7 +15,9 @@ from kdtheory.measure.network_kernel import with_margins
 from kdtheory.ntk import gram
 from kdtheory.rows import SeedFields, SupervisionName
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.teacher import SplitLogits, TrainedTeacher
+from kdtheory.runs.events import Events
+from kdtheory.runs.network import SplitLogits, TrainedNetwork
+from kdtheory.runs.teacher_changes import thinned
 from kdtheory.targets import (
     Labels,
     RandomLabels,
@@ -37,21 +39,45 @@ _mixture_targets = jax.jit(mixture_targets, static_argnames="form")
 TABLE_BYTES = 2**30
 
 
-@dataclass(frozen=True)
-class SeedContext:
-    """What all students of one seed share."""
+@dataclass(kw_only=True)
+class Seed:
+    """What the networks of one seed share; all its randomness comes from `jax.random.key(seed)`."""
 
+    number: int
     config: RunConfig
     dataset: ImageDataset
     data: TrainingData | HostData
-    teacher_trainer: Trainer
-    teacher: TrainedTeacher
+    """The training split on the device."""
     student_trainer: Trainer
-    key: jax.Array
+    teacher: TrainedNetwork
+    """Of the students: the teacher, or its assistant."""
     row: SeedFields
     """What every row of this seed says besides the measurement."""
+    labels_student: TrainedNetwork | None = None
+    """Once it is trained: the student on labels, with its last checkpoint. It is the teacher of
+    self-distillation."""
+    learned: dict[int, Float[np.ndarray, "n d"]] = field(default_factory=dict)
+    """By step, the logits of the student on labels on the measuring examples, for matched arms."""
+    schedules: dict[float, tuple[int, ...]] = field(default_factory=dict)
+    """By temperature, the matched arm's last step of each checkpoint, once they are known."""
     kernels_at_init: dict[str, MeasuredKernel] = field(default_factory=dict)
     """Where `kernel_at_init` keeps what it computed."""
+
+    @property
+    def key(self) -> jax.Array:
+        """PRNG key of the seed."""
+        return jax.random.key(self.number)
+
+    @property
+    def train_key(self) -> jax.Array:
+        """PRNG key of every student's batches and augmentation."""
+        return jax.random.fold_in(self.key, 2)
+
+    @functools.cached_property
+    def online_teacher(self) -> TrainedNetwork:
+        """The teacher of online distillation: with the checkpoints that it uses alone."""
+        count = self.config.teaching.online_checkpoints
+        return self.teacher.at(thinned(self.teacher.steps, count))
 
     @property
     def init_key(self) -> jax.Array:
@@ -97,26 +123,20 @@ class SeedContext:
             std=self.dataset.std,
         )
 
-    def kernel_at_init(self, on_tile: Callable[[int, int], None] | None = None) -> MeasuredKernel:
-        """Return the kernel of the untrained student, the same for every arm, computed once.
-
-        Args:
-          on_tile: called with (done, total) after each tile, where it has to be computed.
-        """
+    def kernel_at_init(self, events: Events | None = None) -> MeasuredKernel:
+        """Return the kernel of the untrained student, the same for every arm, computed once."""
         if "kernel" not in self.kernels_at_init:
-            self.kernels_at_init["kernel"] = self.student_kernel(self.initial_variables, on_tile)
+            self.kernels_at_init["kernel"] = self.student_kernel(self.initial_variables, events)
         return self.kernels_at_init["kernel"]
 
-    def student_kernel(
-        self, variables: Variables, on_tile: Callable[[int, int], None] | None = None
-    ) -> MeasuredKernel:
+    def student_kernel(self, variables: Variables, events: Events | None = None) -> MeasuredKernel:
         """Return a student's kernel on the measuring examples: factorised, or its products."""
         return measured_kernel(
             self.student_trainer.module.apply,
             variables,
             np.asarray(self.ntk_examples.images),
             self.config.measuring.kernel_spec(),
-            on_tile=on_tile,
+            on_tile=None if events is None else events.tile,
         )
 
     def complexities(
@@ -144,7 +164,7 @@ class SeedContext:
         Online and offline teachers share it, and so one compiled program: its last checkpoint is
         the offline teacher.
         """
-        teacher = self.teacher.online
+        teacher = self.online_teacher
         logits = [split["train"] for split in teacher.logits]
         changed = self.student_trainer.augmentation is not None
         if changed or sum(values.nbytes for values in logits) > TABLE_BYTES:
@@ -194,7 +214,7 @@ class SeedContext:
         trainer: Trainer,
         variables: Variables,
         images: Float[np.ndarray, "n h w c"],
-        on_tile: Callable[[int, int], None] | None = None,
+        events: Events | None = None,
     ) -> Float[np.ndarray, "n n"]:
         """Return a network's kernel, summed over outputs, whose entries alone are of interest.
 
@@ -208,7 +228,7 @@ class SeedContext:
             method=self.config.measuring.ntk_method,
             batch_size=self.config.measuring.ntk_batch_size,
             dtype="float32",
-            on_tile=on_tile,
+            on_tile=None if events is None else events.tile,
         )
 
     @functools.cached_property
@@ -216,10 +236,10 @@ class SeedContext:
         """The final teacher's kernel on the measuring examples, summed over outputs."""
         final = self.teacher.trajectory.final()
         images = np.asarray(self.ntk_examples.images)
-        return self.kernel_to_compare(self.teacher_trainer, final, images)
+        return self.kernel_to_compare(self.teacher.trainer, final, images)
 
     @functools.cached_property
     def teacher_test_kernel(self) -> Float[np.ndarray, "n n"]:
         """The final teacher's kernel on the first `similarity_size` test examples."""
         final = self.teacher.trajectory.final()
-        return self.kernel_to_compare(self.teacher_trainer, final, self.similarity_images)
+        return self.kernel_to_compare(self.teacher.trainer, final, self.similarity_images)
