@@ -1,6 +1,6 @@
 """What is certified of a kernel predictor of real images, beside its test error.
 
-    python experiments/certificates.py --problems digits
+    python experiments/certificates.py --problems digits [--parts 1 0.75 0.5 --out DIR]
     KDTHEORY_DATA_DIR=... python experiments/certificates.py --problems digits pairs
 
 digits: even against odd, the NTK of a network at initialisation, which saw no image. pairs: random
@@ -69,6 +69,8 @@ class Options:
     """Examples n."""
     draws: int = 5
     """Samples of the digits for each n."""
+    parts: tuple[float, ...] = (1.0,)
+    """Ends of the sequence that the certificate may be of, each paid for."""
     pairs: int = 60
     """Pairs of classes."""
     digits_model: str = "mlp512x1"
@@ -96,14 +98,16 @@ def by_leave_one_out(kernel: np.ndarray, y: np.ndarray) -> tuple[float, Factor]:
     return factors[int(np.argmin(errors))]
 
 
-def measure(kernel: np.ndarray, labels: np.ndarray, n: int) -> dict[str, float]:
+def measure(
+    kernel: np.ndarray, labels: np.ndarray, n: int, *, parts: tuple[float, ...]
+) -> dict[str, float]:
     """Return every bound for the first n examples, and errors on the others."""
     y = 2.0 * labels - 1
     sample, test, half = slice(0, n), slice(n, None), n // 2
     inner, cross = kernel[sample, sample], kernel[test, sample]
     factors = [factorize(inner, ridge=ridge) for ridge in RIDGES]
     terms = prequential_bound(
-        factors, y[sample], labels[sample], targets_depend_on_sample=False, **FIXED
+        factors, y[sample], labels[sample], part=parts, targets_depend_on_sample=False, **FIXED
     )
     fits = [ridge_fit(factor, y[sample]) for factor in factors]
     process = gaussian_process_bound(
@@ -145,7 +149,7 @@ def measure(kernel: np.ndarray, labels: np.ndarray, n: int) -> dict[str, float]:
 def risk_of_iterates(
     factors: list[Factor], cross: np.ndarray, y: np.ndarray, n: int, weights: np.ndarray
 ) -> float:
-    """Return the weighted test error of the f_{i-1}, each with the ridge that the past chose.
+    """Return the weighted test error of the last f_{i-1}, each with the ridge that the past chose.
 
     f_i(x) is the sum over j <= i of (L^-1 k(X, x))_j z_j.
     """
@@ -157,7 +161,8 @@ def risk_of_iterates(
         errors.append(np.mean(y[n:, None] * values <= 0, axis=0))
         mistakes.append(y[:n] * (y[:n] - factor.pivots * half) <= 0)
     before = np.cumsum(mistakes, axis=1) - np.array(mistakes)
-    return float(weights @ np.array(errors)[before.argmin(axis=0), np.arange(n)])
+    chosen = np.array(errors)[before.argmin(axis=0), np.arange(n)]
+    return float(weights @ chosen[n - len(weights) :])
 
 
 def digits(options: Options) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -230,8 +235,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         held = np.mean([row["certificate"] >= row["certified risk on test"] for row in some])
         note = (
             f"{problem}, n = {n:,}: certificate / held-out half "
-            f"{certified.mean() / half.mean():.2f}, below it in {np.mean(certified < half):.0%} of the samples; not below the certified "
-            f"predictors' error on test images in {held:.0%}"
+            f"{certified.mean() / half.mean():.2f}, below it in {np.mean(certified < half):.0%} "
+            "of the samples; not below the certified predictors' error on test images in "
+            f"{held:.0%}"
         )
         if problem == "pairs" and len(some) > 2:
             found = scipy.stats.spearmanr(certified, error)
@@ -284,7 +290,8 @@ def main(options: Options) -> list[dict[str, Any]]:
         content: dict[str, Any] = {"config": config, "provenance": provenance(), "rows": []}
         for name, kernel, labels in PROBLEMS[problem](options):
             for n in options.sizes:
-                row = {"problem": problem, "sample": name, "n": n, **measure(kernel, labels, n)}
+                row = {"problem": problem, "sample": name, "n": n}
+                row |= measure(kernel, labels, n, parts=options.parts)
                 content["rows"].append(row)
             print(json.dumps(content["rows"][-1]), flush=True)
             # After each sample: what is cut off leaves what it has.

@@ -266,14 +266,16 @@ print(f"{best.validity}: risk <= {best.bound:.3f}, at gamma = {best.gamma:.2f}; 
 # ## 4. Ridge and PAC-Bayes
 #
 # The **PAC-Bayes** form measures the same things otherwise. Shake $f$ by a random function of scale
-# $s$; let $e_s$ be the share of errors on the sample then. With probability at least $1 - \delta$,
-# for every $f$ and all $m$ scales,
+# $s$; let $e_{s,c}$ be the share of errors on the sample then. With probability at least
+# $1 - \delta$, for every $f$ and all $m$ pairs of $s$ and $c$,
 #
-# $$P(Y f(X) \le 0) \le 2 \sup\Big\{p : \operatorname{kl}(e_s, p) \le \tfrac1n \Big(\tfrac{\lVert f
-# \rVert^2}{2 s^2} + \ln\tfrac{2 m \sqrt n}{\delta}\Big)\Big\}.$$
+# $$P(Y f(X) \le 0) \le \frac{1}{\Phi(c)} \sup\Big\{p : \operatorname{kl}(e_{s,c}, p) \le \tfrac1n
+# \Big(\tfrac{\lVert f \rVert^2}{2 s^2} + \ln\tfrac{2 m \sqrt n}{\delta}\Big)\Big\}.$$
 #
-# Where $e_s$ is near 0 it shrinks like $1/n$ and not like $1/\sqrt n$. The 2 is the price of
-# returning from the shaken predictor to $f$. Its premise is the same: a kernel fixed in advance.
+# Here a shaken margin counts as an error below $c$ standard deviations of the shaking. Where
+# $e_{s,c}$ is near 0 the bound shrinks like $1/n$ and not like $1/\sqrt n$. $1/\Phi(c)$, at most 2,
+# is the price of returning from the shaken predictor to $f$. Its premise is the same: a kernel
+# fixed in advance.
 
 # %%
 RIDGES = np.geomspace(1e-3, 100, 4 if SMALL else 7)  # times n
@@ -334,6 +336,74 @@ display(by_size)
 # The interpolant's bound *rises* with $n$ and never certifies anything. Every wrong label costs
 # norm, ever more as $n$ nears the number of parameters, where $K$ becomes singular; its risk rises
 # there too. A ridge fit gives up a few labels and certifies something.
+#
+# ### Complexity read as prediction: the certificate
+#
+# There is another way from complexity to risk, without norm, margin or $\operatorname{Tr} K$. Let
+# $f_{i-1}$ be the ridge fit to the first $i - 1$ examples and $v_i$ its predictive variance at
+# $x_i$. Then, by the chain rule of the Cholesky factor,
+#
+# $$Y^\top (K + \rho I)^{-1} Y = \sum_i \frac{(y_i - f_{i-1}(x_i))^2}{\rho + v_i}:$$
+#
+# complexity is the loss of predicting each example from those before it. Each of these predictions
+# is *honest*: $f_{i-1}$ was fixed before $(x_i, y_i)$ was drawn. So the share $e$ of the $f_{i-1}$
+# that err on their next example bounds their risk, as errors on held-out examples would, though no
+# example was held out. With probability at least $1 - \delta$ the mean risk of the $f_{i-1}$ (with
+# weights that the past decides) is at most `prequential_bound(...).bound`, about $\sup\{p :
+# \operatorname{kl}(e, p) \le \ln(1 / \delta) / n\}$.
+#
+# > **Certificate.** Besides a kernel that was fixed beforehand it needs examples in a random
+# > order, and targets that were made without the example itself and later ones. It certifies a
+# > predictor *drawn among* the $f_{i-1}$, or twice that their vote; not the fit to all examples.
+
+
+# %%
+def certify_prediction(size, ridge):
+    """Return the prequential bound of the labels, and the exact counterpart of what it bounds."""
+    factor = factorize(kernel[:size, :size], ridge=ridge)
+    terms = bounds.prequential_bound(
+        factor, y[:size], labels[:size],
+        kernel_depends_on_sample=False, targets_depend_on_sample=False,
+    )  # fmt: skip
+    # f_i(x) = sum over j <= i of (L^-1 k(X, x))_j z_j: all growing fits from one factor.
+    part = slice(0, FRESH // 5)
+    steps = factor.half_solve(np.asarray(cross[part, :size], float)) * factor.half_solve(y[:size])
+    growing = np.cumsum(steps, axis=1) - steps
+    logit = bayes_logit(fresh[part])[:, None]
+    wrong = scipy.special.expit(np.where(growing > 0, -1, 1) * logit).mean(axis=0)
+    # f_0 = 0 decides nothing, which counts as an error.
+    return terms, float(terms.weights @ np.append(1.0, wrong[1:]))
+
+
+rows = []
+for size in SIZES:
+    terms, risk = certify_prediction(size, ridge=0.1 * size)
+    others = by_size.filter(pl.col("n") == size)
+    rows.append({
+        "n": size,
+        "certificate": terms.bound,
+        "its true risk": risk,
+        "prequential error": terms.error,
+        "ridge, PAC-Bayes": others["ridge, PAC-Bayes"][0],
+        "ridge, held-out": others["ridge, held-out"][0],
+        "error from complexity alone": terms.error_from_complexity,
+    })  # fmt: skip
+by_prediction = pl.DataFrame(rows)
+
+styles = [(BLUE, "o-"), (RED, "D-"), (BLUE, "x:"), (BLACK, "s-"), (GREEN, "^-."), (ORANGE, "v--")]
+_, axis = plt.subplots(figsize=(7, 3.6))
+for name, (color, style) in zip(by_prediction.columns[1:], styles, strict=True):
+    axis.loglog(SIZES, by_prediction[name], style, color=color, fillstyle="none", label=name)
+axis.axhline(1, color="0.5", linewidth=1)
+axis.set(title="The certificate and the true risk", xlabel="n", ylabel="probability")
+axis.legend(**BESIDE)
+plt.show()
+display(by_prediction)
+
+# %% [markdown]
+# The certificate lies near the held-out line, which has $n$ *further* examples at its disposal.
+# The last line is what complexity alone says of the errors: for labels $\pm 1$ each error costs at
+# least 1 over $\rho + v_i$, so there are at most $\max_i (\rho + v_i) \cdot C$ of them.
 #
 # ## 6. Live: the teacher-student bound
 #

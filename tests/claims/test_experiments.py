@@ -78,7 +78,41 @@ def test_certified_cifar100_table_is_that_of_its_result():
 
 def test_the_docs_hold_the_results_tables():
     page = (ROOT / "docs/bounds.md").read_text()
-    for name in ("bound_tightness", "interval_coverage", "certified_cifar100"):
+    for name in ("bound_tightness", "interval_coverage", "certified_cifar100", "certificates"):
         table = (ROOT / "experiments/results" / name / "table.md").read_text().rstrip()
         (shown,) = re.findall(rf"<!-- {name}: begin[^>]*-->\n(.*?)\n<!-- {name}: end", page, re.S)
         assert shown == table
+
+
+def test_certificates(tmp_path):
+    module = load(ROOT / "experiments/certificates.py")
+    options = module.Options(
+        problems=("digits",), sizes=(60,), draws=2, digits_model="mlp16x1", out=tmp_path
+    )
+    rows = module.main(options)
+    for row in rows:
+        assert 0 <= row["test error"] <= row["certificate"] <= 1
+        assert row["prequential error"] < row["certificate"] <= 1
+        assert row["Gibbs, GP"] <= row["mean, GP"]
+    assert "| digits | 60 | 2 |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "certificates.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_risk_of_iterates_is_that_of_refitting():
+    module = load(ROOT / "experiments/certificates.py")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.choice([-1.0, 1.0], 30)
+    gram, n = x @ x.T, 20
+    weights = rng.uniform(size=n)
+    factors = [module.factorize(gram[:n, :n], ridge=ridge) for ridge in (10.0, 0.1)]
+    found = module.risk_of_iterates(factors, gram[n:, :n], y, n, weights / weights.sum())
+    mistakes, expected = np.zeros(2), 0.0
+    for i in range(n):
+        use = int(mistakes.argmin())
+        errors = []
+        for ridge in (10.0, 0.1):
+            a = np.linalg.solve(gram[:i, :i] + ridge * np.eye(i), y[:i])
+            errors.append((np.mean(y[n:] * (gram[n:, :i] @ a) <= 0), y[i] * (gram[i, :i] @ a) <= 0))
+        expected += weights[i] / weights.sum() * errors[use][0]
+        mistakes += [error[1] for error in errors]
+    assert found == pytest.approx(expected)

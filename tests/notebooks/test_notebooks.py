@@ -61,6 +61,16 @@ counted = np.mean(decisions(bayes_logit(check_x)) != check_labels)
 assert abs(counted - scipy.special.ndtr(-DISTANCE)) < 0.004
 assert abs(estimate - counted) < 5 * standard_error + 0.004
 
+# The certificate: the growing fits by refitting, the bound from the errors.
+check_factor = factorize(kernel[:20, :20], ridge=2.0)
+half = check_factor.half_solve(y[:20])
+found = (check_factor.half_solve(np.asarray(cross[:5, :20], float)) * half)[:, :19].sum(axis=1)
+refitted = cross[:5, :19] @ factorize(kernel[:19, :19], ridge=2.0).solve(y[:19])
+np.testing.assert_allclose(found, refitted, rtol=1e-4, atol=1e-6)
+assert (by_prediction["certificate"] > by_prediction["prequential error"]).all()
+assert (by_prediction["certificate"] > by_prediction["its true risk"]).all()
+assert (by_prediction["error from complexity alone"] >= by_prediction["prequential error"]).all()
+
 # The closed form at a long time is the interpolant, at a short one tK/n Y.
 target = soft(teacher_logit(inputs[:N], 0.9), 2.0)
 direct = factorize(kernel[:N, :N])
