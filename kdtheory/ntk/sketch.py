@@ -149,16 +149,16 @@ def sketch_features(
         size = engine.block_size(len(x), batch_size)
         # Evenly spaced, since data sets may be sorted by class.
         if pilot is None:
-            pilot = x[np.linspace(0, len(x) - 1, min(len(x), _PILOT)).round().astype(int)]
+            seen = x[np.linspace(0, len(x) - 1, min(len(x), _PILOT)).round().astype(int)]
         else:
-            pilot = as_inputs("pilot", pilot, result_dtype)
-            if pilot.shape[1:] != x.shape[1:]:
+            seen = as_inputs("pilot", pilot, result_dtype)
+            if seen.shape[1:] != x.shape[1:]:
                 raise InputError(
-                    f"pilot must have examples of shape {x.shape[1:]}, got {pilot.shape[1:]}"
+                    f"pilot must have examples of shape {x.shape[1:]}, got {seen.shape[1:]}"
                 )
         found = []
-        for part in blocks(len(pilot), size):
-            shares = engine.features(variables, pilot[part], size)
+        for part in blocks(len(seen), size):
+            shares = engine.features(variables, seen[part], size)
             found.append(np.asarray(_norms(shares), np.float64)[: part.stop - part.start])
         weights = np.concatenate(found).mean((0, 1))
         if not np.isfinite(weights).all():
