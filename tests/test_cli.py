@@ -77,11 +77,11 @@ def test_gram_and_complexity(tmp_path, capsys):
     assert json.loads(kernel.with_suffix(".json").read_text())["model"] == "mlp8x1"
 
     capsys.readouterr()
-    main(["complexity", "--gram", str(kernel), "--targets", str(targets), "--ridge", "0.5",
-          "--json"])  # fmt: skip
-    values = json.loads(capsys.readouterr().out)
     expected = Y.T.astype(np.float64) @ np.linalg.solve(K + 0.5 * np.eye(12), Y.astype(np.float64))
-    np.testing.assert_allclose(values["complexity"], expected[0, 0], rtol=1e-8)
+    for ridge in (["--ridge-absolute", "0.5"], ["--ridge", str(0.5 / np.mean(np.diag(K)))]):
+        main(["complexity", "--gram", str(kernel), "--targets", str(targets), *ridge, "--json"])
+        values = json.loads(capsys.readouterr().out)
+        np.testing.assert_allclose(values["complexity"], expected[0, 0], rtol=1e-8)
     main(["complexity", "--gram", str(kernel), "--targets", str(targets), "--ridge", "0.5"])
     assert "condition" in capsys.readouterr().out
 
