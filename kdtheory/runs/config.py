@@ -205,7 +205,7 @@ class MeasuringConfig:
                 if getattr(self, name):
                     raise InputError(f"{name} needs a kernel; choose --kernel full or trace")
 
-    def kernel_spec(self) -> KernelSpec:
+    def kernel_spec(self, devices: int = 1) -> KernelSpec:
         """Return which kernel of a student is measured, with which ridge, and what it may take."""
         assert self.kernel != "none"
         return KernelSpec(
@@ -214,6 +214,7 @@ class MeasuringConfig:
             ridge_absolute=self.ridge_absolute,
             relative_gap=self.relative_gap,
             memory_budget=self.memory_budget,
+            devices=devices,
             method=self.ntk_method,
             batch_size=self.ntk_batch_size,
             dtype=self.ntk_dtype,

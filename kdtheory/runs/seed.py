@@ -135,7 +135,7 @@ class Seed:
             self.student_trainer.module.apply,
             variables,
             np.asarray(self.ntk_examples.images),
-            self.config.measuring.kernel_spec(),
+            self.config.measuring.kernel_spec(self.config.training.devices),
             on_tile=None if events is None else events.tile,
         )
 
