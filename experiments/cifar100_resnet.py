@@ -15,19 +15,18 @@ Needs an accelerator for the full schedule. Besides the package's own code only 
 orbax and NumPy are used.
 """
 
-import argparse
-import dataclasses
 import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
+import tyro
 
-from kdtheory.datasets import ImageDataset, Source, SourceSplit, load, register_source
+from kdtheory.commands.run import Run, run
+from kdtheory.datasets import Source, SourceSplit, register_source
 from kdtheory.errors import InputError, KdtheoryError, Terminated
-from kdtheory.runs.comparison import ARMS, ComparisonConfig, compare
-from kdtheory.training import OptimizerConfig, enable_compilation_cache
+from kdtheory.runs import RunConfig
+from kdtheory.training import OptimizerConfig
 
 #: Names of the four arrays in files that others write.
 SHORT = {"train_images": "x", "train_labels": "y", "test_images": "xt", "test_labels": "yt"}
@@ -52,10 +51,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def cifar100(path: Path | None) -> ImageDataset:
-    """Load CIFAR-100 with no validation split: nothing here is chosen by looking at data."""
-    if path is None:
-        return load("cifar100", validation_size=0)
+def register(path: Path) -> None:
+    """Make the arrays of files known as the data set cifar100_npz."""
     arrays = read_arrays(path)
 
     @register_source("cifar100_npz")
@@ -74,83 +71,43 @@ def cifar100(path: Path | None) -> ImageDataset:
             validation=None, provenance={"source": str(path)},
         )  # fmt: skip
 
-    return load("cifar100_npz", validation_size=0)
+
+#: The usual setting of this pair; nothing is chosen by looking at data, so none is held out.
+SETTING = RunConfig.of(
+    dataset="cifar100", validation_size=0, teacher="resnet56", student="resnet20",
+    arms=("labels", "offline", "online"), temperatures=(4.0,), alpha=0.9, seeds=3,
+    one_teacher=True, epochs=240, teacher_checkpoints=60, batch_size=128, augment=True,
+    student_optimizer=OptimizerConfig(learning_rate=0.1, warmup=0.02),
+    teacher_optimizer=OptimizerConfig(learning_rate=0.1, warmup=0.02),
+    together="seeds", kernel="none", points=13, out="runs/cifar100_resnet",
+)  # fmt: skip
+
+#: In miniature, on made-up images.
+SMOKE = SETTING.replace(
+    dataset="synthetic", train_size=64, test_size=32, teacher="resnet8", student="lenet5x1",
+    seeds=2, epochs=2, batch_size=16, teacher_checkpoints=2, points=3,
+)  # fmt: skip
 
 
-def settings(arguments: argparse.Namespace) -> ComparisonConfig:
-    """Return what the flags describe."""
-    optimizer = OptimizerConfig(
-        learning_rate=arguments.learning_rate, schedule=arguments.schedule, warmup=arguments.warmup
-    )
-    names = {entry.name for entry in dataclasses.fields(ComparisonConfig)} - {"optimizer"}
-    given = {name: value for name, value in vars(arguments).items() if name in names}
-    given["arms"] = tuple(given["arms"])
-    config = ComparisonConfig(optimizer=optimizer, **given)
-    if arguments.smoke:
-        return dataclasses.replace(
-            config, teacher="resnet8", student="lenet5x1", seeds=2, epochs=2, batch_size=16,
-            teacher_checkpoints=2, evaluations=2,
-        )  # fmt: skip
-    return config
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Run):
+    """CIFAR-100, ResNet-56 to ResNet-20: a run without kernels; every setting of it is a flag."""
+
+    data: Path | None = None
+    """An .npz file or a folder of them."""
 
 
 def main() -> None:
     """Run the experiment."""
-    default = ComparisonConfig()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--data", type=Path, help="an .npz file or a folder of them")
-    add("--out", type=Path, default=Path("runs/cifar100_resnet"))
-    add("--work", type=Path, help="folder of checkpoints (default: OUT/checkpoints)")
-    add("--smoke", action="store_true", help="in miniature, on made-up images")
-    add("--teacher", default=default.teacher)
-    add("--student", default=default.student)
-    add("--arms", nargs="+", default=ARMS, choices=ARMS)
-    add("--seeds", type=int, default=default.seeds)
-    add("--epochs", type=int, default=default.epochs)
-    add("--batch-size", type=int, default=default.batch_size)
-    add("--learning-rate", type=float, default=0.1)
-    add("--schedule", default="cosine", choices=["cosine", "step", "constant"])
-    add("--warmup", type=float, default=0.02, help="part of the steps in which the rate rises")
-    add("--temperature", type=float, default=default.temperature)
-    add("--alpha", type=float, default=default.alpha)
-    add("--teacher-checkpoints", type=int, default=default.teacher_checkpoints)
-    add("--evaluations", type=int, default=default.evaluations)
-    add("--compute-dtype", default=default.compute_dtype, choices=["float32", "bfloat16"])
-    add("--together", choices=["interleaved", "vmap", "packed"])
-    add("--compilation-cache", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.compilation_cache:
-        enable_compilation_cache()
-    if arguments.smoke:
-        dataset = load("synthetic", train_size=64, validation_size=0, test_size=32)
-    else:
-        dataset = cifar100(arguments.data)
-    print(f"{jax.devices()[0].device_kind}; {len(dataset.train)} training images", flush=True)
-    began = time.monotonic()
-
-    def on_epoch(network: str, epoch: int, loss: float) -> None:
-        if epoch <= 3 or epoch % 10 == 0:
-            print(f"{time.monotonic() - began:8.1f} s  {network} epoch {epoch} loss {loss:.3f}",
-                  flush=True)  # fmt: skip
-
-    def on_row(row: dict) -> None:
-        print(f"{time.monotonic() - began:8.1f} s  {row['network']} seed {row['seed']} "
-              f"epoch {row['epoch']}: test accuracy {100 * row['test_accuracy']:.2f} %",
-              flush=True)  # fmt: skip
-
-    rows = compare(
-        settings(arguments), dataset, arguments.out,
-        work=arguments.work, on_row=on_row, on_epoch=on_epoch,
-    )  # fmt: skip
-    for network in ("teacher", *arguments.arms):
-        values = [
-            100 * row["test_accuracy"] for row in rows if row["final"] and row["network"] == network
-        ]
-        spread = f" +- {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-        print(f"{network:<8} {np.mean(values):.2f}{spread} % ({len(values)} networks)")
+    smoke = "--smoke" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "--smoke"]
+    default = Experiment(run=SMOKE if smoke else SETTING)
+    options = tyro.cli(Experiment, args=words, default=default)
+    if options.data is not None:
+        register(options.data)
+        config = options.run.replace(dataset="cifar100_npz")
+        options = Experiment(run=config, fresh=options.fresh)
+    run(options)
 
 
 if __name__ == "__main__":

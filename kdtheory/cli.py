@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,7 +108,12 @@ def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Option
         with contextlib.suppress(argparse.ArgumentError):
             path = early.parse_known_args(list(arguments))[0].config
             if path is not None:
-                default = Run(run=read_config(path))
+                config = read_config(path)
+                if (path.parent / "data.json").exists():
+                    # A run's own file: it is continued where it lies, whatever its folder was
+                    # called when it began.
+                    config = config.replace(out=str(path.parent))
+                default = Run(run=config)
     settings: dict[str, Any] = {"prog": f"kdtheory {name}"}
     if default is not None:
         settings["default"] = default
@@ -166,12 +172,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = COMMANDS[name]
         command.function(parse(name, command.options, rest))
     except Terminated as order:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(f"\n{order}; the same command continues where it was", file=sys.stderr)
         raise SystemExit(order.exit_code) from None
     except KdtheoryError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
+        # A second one finds nothing to interrupt: what is left is to end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         goes_on = "; the same command, without --fresh, continues where it was"
         resumes = name in ("demo", "run", "study", "sweep")
         print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)

@@ -3,9 +3,12 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from kdtheory.runs.sweep import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +62,10 @@ def sweep(options: Sweep) -> None:
     )
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     write_failures(failed, options.out)
-    complete = [options.out / outcome.name for outcome in outcomes if outcome.error is None]
-    if complete:
-        _report(options, complete)
+    found = [options.out / outcome.name for outcome in outcomes]
+    measured = [folder for folder in found if (folder / "rows.jsonl").exists()]
+    if measured:
+        _report(options, measured, [failure_note(outcome, options.out) for outcome in failed])
     for outcome in failed:
         where = "" if outcome.log is None else f" (log: {outcome.log})"
         print(f"error: {outcome.name}: {outcome.error}{where}", file=sys.stderr)
@@ -70,8 +74,15 @@ def sweep(options: Sweep) -> None:
         raise SystemExit(1)
 
 
-def _report(options: Sweep, folders: list[Path]) -> None:
-    """Write and print the table of all complete runs."""
+def failure_note(outcome: "Outcome", out: Path) -> str:
+    """Return the sentence about a run that failed, for the page: what is there of it."""
+    done = (out / outcome.name / "rows.jsonl").exists()
+    what = "its finished seeds are in the table" if done else "nothing of it is in the table"
+    return f"FAILED: {outcome.name} ({what}): {outcome.error}"
+
+
+def _report(options: Sweep, folders: list[Path], notes: list[str]) -> None:
+    """Write and print the table of what the runs have measured, the failed ones marked."""
     from kdtheory.report import print_table, read_rows, stdout_console, write_all
 
     rows = read_rows(*folders).rows
@@ -81,6 +92,9 @@ def _report(options: Sweep, folders: list[Path]) -> None:
         config={"sweep": str(options.file), "runs": [str(folder) for folder in folders]},
         provenance={},
         title=f"kdtheory sweep: {options.file.name}",
+        notes=notes,
     )
     print_table(rows, stdout_console())
+    for note in notes:
+        print(note)
     print(f"report: {options.out}/report.html    table: {options.out}/table.md")

@@ -28,9 +28,10 @@ def table(options: Table) -> None:
     read = read_rows(*options.runs)
     for note in read.notes:
         print(f"note: {note}", file=sys.stderr)
-    print_table(read.rows, stdout_console())
-    if options.out is not None:
+    if options.out is not None:  # first: whoever reads the printed table may go away (`| head`)
         names = [str(path) for path in options.runs]
         title = "kdtheory: " + ", ".join(names)
         write_all(read.rows, options.out, config={"runs": names}, provenance={}, title=title)
+    print_table(read.rows, stdout_console())
+    if options.out is not None:
         print(f"wrote {options.out}/report.html and the tables and figures beside it")

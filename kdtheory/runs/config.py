@@ -310,6 +310,10 @@ class RunConfig(Groups):
     measuring: MeasuringConfig = field(default_factory=MeasuringConfig)
     teaching: TeachingConfig = field(default_factory=TeachingConfig)
 
+    def __post_init__(self) -> None:
+        if self.measuring.kernel == "none" and "matched" in self.distillation.arms:
+            raise InputError("the matched arm needs a kernel; choose --kernel full or trace")
+
     @property
     def title(self) -> str:
         """The run in words: data, task, teacher and student."""

@@ -62,7 +62,11 @@ def summarise(folder: Path) -> RunSummary:
     except KdtheoryError as error:
         message = " ".join(str(error).split())
         return RunSummary(folder, "damaged", message, "", changed, ())
-    done = {row["seed"] for row in rows}
+    measured = {
+        (row["seed"], arm_of(row)) for row in rows if row["kind"] == "student" and row["final"]
+    }
+    seeds = range(config.distillation.seeds)
+    done = [s for s in seeds if all((s, arm) in measured for arm in config.arm_list())]
     state: State = "complete" if len(done) >= config.distillation.seeds else "interrupted"
     if is_locked(folder):
         state = "running"

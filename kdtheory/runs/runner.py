@@ -7,10 +7,11 @@ from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, Terminated
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
-from kdtheory.rows import Row, SeedFields, Supervision
+from kdtheory.rows import Row, SeedFields, Supervision, TeacherRow
 from kdtheory.runs.bound_terms import BOUNDS_NEED_A_FACTOR, bound_rows
 from kdtheory.runs.config import LABELS, MeasuringConfig, RunConfig, to_json
 from kdtheory.runs.events import Events
+from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed import Seed
 from kdtheory.runs.store import RunStore, open_store, read_provenance
@@ -118,6 +119,8 @@ class Runner:
 
     def __init__(self, config: RunConfig, dataset: ImageDataset, events: Events) -> None:
         self.config, self.dataset, self.events = config, dataset, events
+        #: With one teacher for all seeds: it, and its rows.
+        self.taught_by: dict[int, tuple[TrainedNetwork, list[TeacherRow]]] = {}
         self.trainers: Mapping[str, Trainer] = {
             **teacher_trainers(config, dataset),
             "student": trainer_of(
@@ -157,12 +160,18 @@ class Runner:
         }  # fmt: skip
         if networks.assistant is not None:
             row["assistant"] = networks.assistant
-        teacher, teacher_rows = TeacherOfSeed(
-            seed=self.teaching_seed(number), config=config, dataset=self.dataset, data=data,
+        teaching = self.teaching_seed(number)
+        if networks.one_teacher and teaching in self.taught_by:
+            teacher, teacher_rows = self.taught_by[teaching]
+        else:
+            teacher, teacher_rows = TeacherOfSeed(
+            seed=teaching, config=config, dataset=self.dataset, data=data,
             trainers=self.trainers, store=store, events=self.events,
-        ).trained({**row, "seed": self.teaching_seed(number)})  # fmt: skip
+        ).trained({**row, "seed": teaching})  # fmt: skip
+        if networks.one_teacher:
+            self.taught_by[teaching] = teacher, teacher_rows
         # A teacher's rows are those of the seed whose teacher it is.
-        rows: list[Row] = [*teacher_rows] if self.teaching_seed(number) == number else []
+        rows: list[Row] = [*teacher_rows] if teaching == number else []
         seed = Seed(
             number=number, config=config, dataset=self.dataset, data=data,
             student_trainer=self.trainers["student"], teacher=teacher, row=row,
