@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array as JaxtypingArray
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Num
 
 from kdtheory.datasets.images import checked_images
 from kdtheory.datasets.labels import in_range, label_array, whole_numbers
@@ -162,7 +162,7 @@ def check_alike(images: np.ndarray, train: np.ndarray, std: np.ndarray, name: st
 
 
 def normalize(
-    images: UInt8[ArrayLike, "n h w c"] | Float[ArrayLike, "n h w c"],
+    images: Num[ArrayLike, "n h w c"],
     mean: Float[ArrayLike, " c"],
     std: Float[ArrayLike, " c"],
     dtype: Any = jnp.float32,
@@ -174,12 +174,24 @@ def normalize(
     - `mean`, `std`: shape (c,), in units of pixel / 255 (`ImageDataset.mean` and `.std`).
     - `dtype`: of the result. The arithmetic is done in float32 (float64 if `dtype` is).
 
+    Raises:
+        InputError: integers other than uint8, or another number of channels; by dtype and shape, so
+            in compiled code too.
+
     >>> images = np.full((1, 2, 2, 1), 255, np.uint8)
     >>> normalize(images, np.array([0.5], np.float32), np.array([0.25], np.float32))[0, 0, 0]
     Array([2.], dtype=float32)
     """
     working = jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
-    pixels = jnp.asarray(images).astype(working) / 255
+    given, channels = jnp.asarray(images), (jnp.shape(images)[-1],)
+    if given.dtype != jnp.uint8 and not jnp.issubdtype(given.dtype, jnp.floating):
+        raise InputError(f"images must be uint8 (0 to 255) or floating, got {given.dtype}")
+    if jnp.shape(mean) != channels or jnp.shape(std) != channels:
+        raise InputError(
+            f"mean and std must have a value for each of the {channels[0]} channels, got shapes "
+            f"{jnp.shape(mean)} and {jnp.shape(std)}"
+        )
+    pixels = given.astype(working) / 255
     mean = jnp.asarray(mean).astype(working)[None, None, None, :]
     std = jnp.asarray(std).astype(working)[None, None, None, :]
     return ((pixels - mean) / std).astype(dtype)

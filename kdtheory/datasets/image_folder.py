@@ -50,9 +50,9 @@ def folder_source(
     """Return the image folder ROOT as a source; `load("folder:ROOT")` uses it.
 
     ROOT/train/CLASS/ and ROOT/test/CLASS/ hold the images (.png, .jpg, .jpeg, .bmp, .gif, .webp; at
-    any depth below CLASS), and optionally ROOT/validation/CLASS/ or ROOT/val/CLASS/. The classes
-    are the folders of "train" in alphabetical order. Without "test", the validation folder is the
-    test split, and without both `load` needs its `test_fraction`. Images are grey (one channel) if
+    any depth below CLASS; hidden files are passed over), and optionally ROOT/validation/CLASS/ or
+    ROOT/val/CLASS/. The classes are the folders of "train" in alphabetical order. Without "test",
+    the validation folder is the test split, and without both `load` needs its `test_fraction`. Images are grey (one channel) if
     all of them are, and RGB otherwise; transparency is dropped. The head of every file is read here
     (a size, no pixels).
 
@@ -96,7 +96,19 @@ def folder_source(
 
 
 def _classes(split: Path) -> list[Path]:
-    return sorted(p for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
+    # ".ipynb_checkpoints", "__MACOSX" and the like are left by programs.
+    hidden = (".", "__MACOSX")
+    return sorted(p for p in split.iterdir() if p.is_dir() and not p.name.startswith(hidden))
+
+
+def _images(folder: Path) -> list[Path]:
+    """Return a class's image files; none whose name, or a folder's below the class, is hidden."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def _records(split: Path, class_names: tuple[str, ...]) -> FolderRecords:
@@ -105,7 +117,7 @@ def _records(split: Path, class_names: tuple[str, ...]) -> FolderRecords:
     for folder in _classes(split):
         if folder.name not in class_names:
             raise InputError(f"{folder} is a class that 'train' does not have")
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        found = _images(folder)
         if not found:
             raise InputError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
         files += found

@@ -74,7 +74,8 @@ def load(
     """
     check_choices(
         task=task, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
-        test_fraction=test_fraction,
+        test_fraction=test_fraction, train_size=train_size, validation_size=validation_size,
+        test_size=test_size,
     )  # fmt: skip
     source = open_source(name, data_dir=data_dir, image_size=image_size)
     mapping = make_task(task, source.class_names)

@@ -39,6 +39,7 @@ def check_choices(
     noise_kind: str,
     seed: int,
     test_fraction: float | None,
+    **whole_numbers: Any,
 ) -> None:
     """Raise unless the choices make sense, before any file is read.
 
@@ -47,6 +48,9 @@ def check_choices(
 
     >>> check_choices(task="full", label_noise=0.1, noise_kind="pair", seed=0, test_fraction=None)
     """
+    for name, number in {**whole_numbers, "seed": seed}.items():
+        if number is not None and not isinstance(number, int | np.integer):
+            raise InputError(f"{name} must be a whole number, got {number!r}")
     if not 0.0 <= label_noise <= 1.0:
         raise InputError(f"label_noise must be between 0 and 1, got {label_noise}")
     if noise_kind not in get_args(NoiseKind):

@@ -66,6 +66,8 @@ def open_source(
     >>> len(open_source("digits").train.labels)
     1297
     """
+    if not isinstance(name, str):
+        raise InputError(f"a data set is named by text, such as 'digits', got {name!r:.80}")
     if image_size is not None and min(image_size) < 1:
         raise InputError(f"image_size must be at least 1 by 1, got {image_size}")
     if name in SOURCES:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
+import numpy as np
 
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.models.requirements import require_linen
@@ -111,8 +112,8 @@ def create(name: str, num_outputs: int) -> nn.Module:
     >>> create("resnet20", 10).blocks_per_stage
     3
     """
-    if num_outputs < 1:
-        raise InputError(f"num_outputs must be at least 1, got {num_outputs}")
+    if not isinstance(num_outputs, int | np.integer) or num_outputs < 1:
+        raise InputError(f"num_outputs must be at least 1, a whole number, got {num_outputs!r}")
     family = family_of(name)
     match = family.pattern.fullmatch(name)
     assert match is not None

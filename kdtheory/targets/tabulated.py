@@ -109,7 +109,8 @@ def tabulate(logits: Sequence[Float[ArrayLike, "n d"]], steps: Sequence[int]) ->
 
     Raises:
       InputError: none, another number of steps, steps that do not increase, logits of several
-        shapes, or that are NaN or +inf (-inf is a class that is ruled out).
+        shapes, probabilities in the place of logits, or logits that are NaN or +inf (-inf is a
+        class that is ruled out).
 
     >>> tabulate([jnp.zeros((3, 2)), jnp.ones((3, 2))], [5, 10]).variables.shape
     (2, 3, 2)
@@ -130,6 +131,13 @@ def tabulate(logits: Sequence[Float[ArrayLike, "n d"]], steps: Sequence[int]) ->
             raise InputError(
                 f"the logits at step {step} must be finite, or -inf for a class that is ruled out; "
                 f"{int(bad.any(axis=1).sum()):,} of {len(array):,} rows are not"
+            )
+        inside = (array > 0) & (array < 1)
+        one = np.allclose(array.sum(axis=1), 1, atol=1e-3)
+        if array.shape[1] > 1 and one and (array >= 0).all() and inside.any():
+            raise InputError(
+                f"the rows at step {step} are probabilities, and logits are wanted: give their "
+                "logarithm, np.log(p)"
             )
     table = jnp.stack([jnp.asarray(values, jnp.float32) for values in logits])
     return Trajectory(table, jnp.asarray(steps, jnp.int32))

@@ -101,6 +101,8 @@ def check_steps(checkpoints: int, steps: Sequence[int], *, strictly: bool = True
             f"a trajectory needs as many steps as checkpoints and at least one, "
             f"got {checkpoints} checkpoints and {len(steps)} steps"
         )
+    if any(step != int(step) for step in steps):
+        raise InputError(f"a trajectory's steps must be whole numbers, got {list(steps)}")
     if any(
         later < earlier or (strictly and later == earlier)
         for earlier, later in itertools.pairwise(steps)
@@ -116,12 +118,22 @@ def stack(checkpoints: Sequence[Variables], steps: Sequence[int]) -> Trajectory:
       steps: their steps, increasing.
 
     Raises:
-      InputError: none, another number of steps, or steps that do not increase.
+      InputError: none, checkpoints of several networks, another number of steps, or steps that do
+        not increase.
 
     >>> trajectory = stack([{"params": jnp.float32(i)} for i in (1, 2)], [10, 20])
     >>> [float(trajectory.at(step)["params"]) for step in (0, 10, 11, 99)]
     [1.0, 1.0, 2.0, 2.0]
     """
+    if hasattr(checkpoints, "keys"):
+        raise InputError("checkpoints are a list of variables, got one dictionary: [variables]")
     check_steps(len(checkpoints), steps)
+    first = jax.tree.map(jnp.shape, checkpoints[0])
+    for step, other in zip(steps, checkpoints, strict=True):
+        if jax.tree.map(jnp.shape, other) != first:
+            raise InputError(
+                f"all checkpoints are of one network: the one at step {step} has other variables "
+                f"or shapes than the one at step {steps[0]}"
+            )
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
     return Trajectory(stacked, jnp.asarray(steps, jnp.int32))

@@ -53,6 +53,19 @@ def _accuracy(
     return float(np.mean(decided == split.labels))
 
 
+def _check_kinds(dataset: Any, targets: Any, optimizer: Any, augmentation: Any) -> None:
+    """Raise InputError for an argument of another kind."""
+    for name, value, kinds, wanted in (
+        ("dataset", dataset, (ImageDataset, StreamedDataset), "datasets.load(...)"),
+        ("targets", targets, (TargetProvider,), "a provider, such as targets.offline(...)"),
+        ("optimizer", optimizer, (OptimizerConfig, optax.GradientTransformation),
+         "OptimizerConfig(optimizer=...) or an optax transformation"),
+        ("augmentation", augmentation, (AugmentConfig,), "datasets.AugmentConfig(...)"),
+    ):  # fmt: skip
+        if not isinstance(value, kinds) and (value is not None or name == "dataset"):
+            raise InputError(f"{name} must be {wanted}, got {type(value).__name__}")
+
+
 def fit(
     model: nn.Module | str,
     dataset: ImageDataset | StreamedDataset,
@@ -102,6 +115,7 @@ def fit(
     >>> [record.epoch for record in result.history], sorted(result.variables)
     ([1, 2], ['params'])
     """
+    _check_kinds(dataset, targets, optimizer, augmentation)
     if epochs < 1 or evaluate_every < 1:
         raise InputError(
             f"epochs and evaluate_every must be at least 1, got {epochs} and {evaluate_every}"

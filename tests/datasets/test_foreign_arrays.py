@@ -18,6 +18,7 @@ from kdtheory.datasets import (
 from kdtheory.datasets.image_dataset import check_class_indices
 from kdtheory.datasets.images import checked_images
 from kdtheory.datasets.labels import class_indices
+from kdtheory.datasets.selection import check_choices
 from kdtheory.datasets.sources import SOURCES
 from kdtheory.errors import InputError
 
@@ -221,3 +222,25 @@ def test_class_indices_are_no_signs_no_one_hot_rows_and_no_floating_numbers():
 def test_what_numpy_has_no_name_for_is_floating_all_the_same():
     half = jnp.full((2, 2, 2, 1), 0.5, jnp.bfloat16)
     assert checked_images(half).dtype == np.float32
+
+
+def test_normalisation_is_of_these_images():
+    mean = np.full(3, 0.5, np.float32)
+    compiled = jax.jit(lambda images: normalize(images, mean, mean))
+    assert "got uint16" in one_line(compiled, PIXELS.astype(np.uint16))
+    assert "got int32" in one_line(compiled, PIXELS.astype(np.int32))
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"train_size": 10.5}, "train_size must be a whole number, got 10.5"),
+        ({"test_size": "10"}, "test_size must be a whole number, got '10'"),
+        ({"validation_size": None, "train_size": True * 1.0}, "train_size must be a whole number"),
+    ],
+)
+def test_sizes_and_seeds_are_whole_numbers(choices, message):
+    settings = {"task": "full", "label_noise": 0.0, "noise_kind": "pair", "seed": 0}
+    assert message in one_line(
+        lambda: check_choices(**{**settings, "test_fraction": None, **choices})
+    )

@@ -123,3 +123,25 @@ def test_damaged_files_are_named(root):
     victim.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"ant.3\.png is no image that can be read"):
         load(f"folder:{root}")
+
+
+def test_what_programs_leave_behind_is_no_image(tmp_path):
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for index in range(4):
+                Image.fromarray(np.full((4, 4, 3), 10 * index, np.uint8)).save(
+                    folder / f"{index}.png"
+                )
+    expected = load(f"folder:{tmp_path}", validation_size=0)
+    one = tmp_path / "train" / "a"
+    (one / "._0.png").write_bytes(b"Mac OS X")
+    (one / ".ipynb_checkpoints").mkdir()
+    (one / ".ipynb_checkpoints" / "0-checkpoint.png").write_bytes((one / "0.png").read_bytes())
+    (tmp_path / "train" / "__MACOSX").mkdir()
+    (one / "Thumbs.db").touch()
+    found = load(f"folder:{tmp_path}", validation_size=0)
+    assert found.provenance["sha256"] == expected.provenance["sha256"]

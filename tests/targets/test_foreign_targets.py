@@ -215,3 +215,15 @@ def test_a_shuffled_table_is_told_by_its_accuracy():
         check_tables(right, labels=labels)
     with pytest.warns(UserWarning, match=r"right for \d+\.\d% of the 500 training labels .*order"):
         check_tables(shuffled, labels=labels)
+
+
+def test_probabilities_are_no_logits():
+    probabilities = np.asarray(jax.nn.softmax(LOGITS))
+    assert "are probabilities, and logits are wanted" in one_line(tabulate, [probabilities], [1])
+    provider = tabulated(tabulate([np.log(probabilities)], [1]))
+    np.testing.assert_allclose(provider.targets(1, EXAMPLES), probabilities, rtol=1e-5)
+
+
+def test_checkpoints_are_of_one_network():
+    small, large = ({"params": jnp.zeros(size)} for size in (2, 3))
+    assert "the one at step 2 has other variables" in one_line(stack, [small, large], [1, 2])

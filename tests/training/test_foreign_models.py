@@ -14,6 +14,7 @@ from kdtheory.errors import InputError
 from kdtheory.models.requirements import require_linen
 from kdtheory.targets import Labels, offline, tabulate, tabulated
 from kdtheory.training import fit, init_state, make_train_chunk, run, training_data
+from kdtheory.training.fitting import _check_kinds
 
 DATA = load("synthetic", train_size=32, validation_size=16, test_size=16)  # ten classes
 
@@ -189,3 +190,17 @@ def test_a_kernel_needs_no_train_argument():
     model = NoTrain()
     images = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2, 2, 1)), jnp.float32)
     assert ntk.gram(model.apply, model.init(jax.random.key(0), images), images).shape == (30, 30)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("digits", None, None, None), "dataset must be datasets.load(...), got str"),
+        ((DATA, RIGHT, None, None), "targets must be a provider, such as targets.offline(...)"),
+        ((DATA, NoTrain(), None, None), "got NoTrain"),
+        ((DATA, None, "adam", None), "optimizer must be OptimizerConfig(optimizer=...)"),
+        ((DATA, None, None, True), "augmentation must be datasets.AugmentConfig(...), got bool"),
+    ],
+)
+def test_arguments_of_other_kinds(values, message):
+    assert message in one_line(_check_kinds, *values)
