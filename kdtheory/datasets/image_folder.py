@@ -52,9 +52,9 @@ def folder_source(
     ROOT/train/CLASS/ and ROOT/test/CLASS/ hold the images (.png, .jpg, .jpeg, .bmp, .gif, .webp; at
     any depth below CLASS; hidden files are passed over), and optionally ROOT/validation/CLASS/ or
     ROOT/val/CLASS/. The classes are the folders of "train" in alphabetical order. Without "test",
-    the validation folder is the test split, and without both `load` needs its `test_fraction`. Images are grey (one channel) if
-    all of them are, and RGB otherwise; transparency is dropped. The head of every file is read here
-    (a size, no pixels).
+    the validation folder is the test split, and without both `load` needs its `test_fraction`.
+    Images are grey (one channel) if all of them are, and RGB otherwise; transparency is dropped.
+    The head of every file is read here (a size, no pixels).
 
     - `image_size`: (height, width) to resize every image to (bilinear).
 
