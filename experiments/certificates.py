@@ -42,8 +42,8 @@ from kdtheory.bounds import (
 )
 from kdtheory.complexity import Factor, eigendecompose, factorize
 from kdtheory.datasets import load
+from kdtheory.files import write_whole
 from kdtheory.ntk import gram
-from kdtheory.report.writing import write_atomically
 from kdtheory.runs.provenance import provenance
 from kdtheory.training import OptimizerConfig, fit
 
@@ -280,7 +280,7 @@ def figure(rows: list[dict[str, Any]], path: Path) -> None:
         axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", dpi=90)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def main(options: Options) -> list[dict[str, Any]]:
@@ -295,7 +295,7 @@ def main(options: Options) -> list[dict[str, Any]]:
                 content["rows"].append(row)
             print(json.dumps(content["rows"][-1]), flush=True)
             # After each sample: what is cut off leaves what it has.
-            write_atomically(options.out / f"{problem}.json", json.dumps(content, indent=1) + "\n")
+            write_whole(options.out / f"{problem}.json", json.dumps(content, indent=1) + "\n")
     return publish(options.out)
 
 
@@ -305,7 +305,7 @@ def publish(folder: Path) -> list[dict[str, Any]]:
     rows = [row for file in files if file.exists() for row in json.loads(file.read_text())["rows"]]
     text = table(rows)
     print(text)
-    write_atomically(folder / "table.md", text)
+    write_whole(folder / "table.md", text)
     figure(rows, folder / "certificates.png")
     return rows
 
