@@ -90,6 +90,7 @@ def test_the_docs_hold_the_results_tables():
         assert shown == table
 
 
+@pytest.mark.slow
 def test_certificates(tmp_path):
     module = load(ROOT / "experiments/certificates.py")
     options = module.Options(
