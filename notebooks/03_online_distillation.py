@@ -70,7 +70,7 @@ BATCH = 16 if SMALL else 64
 TEACHER = "mlp" if SMALL else "resnet8"  # the first is compiled in no time
 TEMPERATURE = 4.0
 NOISE = 0.1  # share of training labels that are made wrong, something for a teacher to smooth over
-RIDGE = 1e-3  # times the kernel's mean diagonal entry: trained networks' kernels are near singular
+RIDGE = 1e-3  # times the mean diagonal entry of the kernel
 
 pl.Config.set_fmt_str_lengths(90)
 pl.Config.set_tbl_hide_dataframe_shape(True)

@@ -7,10 +7,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.errors import InputError
+from kdtheory.report.findings import Finding
 from kdtheory.report.plain_table import PlainTable
 from kdtheory.studies import STUDIES
 from kdtheory.studies.results import write_results
-from kdtheory.studies.study import Analysis, StudyFigure, StudyFinding
+from kdtheory.studies.study import Analysis, StudyFigure
 
 ROOT = Path(__file__).parents[1]
 NAME = "noisy_teacher"
@@ -41,7 +42,7 @@ def finished(tmp_path):
         analysis = Analysis(
             [PlainTable(name, f"What {name} shows.", {"teacher": [f"{name}!"]}) for name in tables],
             [StudyFigure("terms", "The bars [and marks].", Figure())],
-            [StudyFinding("noise costs", "seen", "+1"), StudyFinding("all well", "not seen", "-1")],
+            [Finding("noise costs", "seen", "+1"), Finding("all well", "not seen", "-1")],
         )  # fmt: skip
         out = tmp_path / "runs" / size
         config = {

@@ -100,7 +100,7 @@ def _print_analysis(analysis: "Analysis", out: Path) -> None:
     from rich.table import Table
 
     from kdtheory.report import stdout_console
-    from kdtheory.studies.results import verdict_counts
+    from kdtheory.report.findings import verdict_line
 
     console = stdout_console()
     for table in analysis.tables:
@@ -112,5 +112,5 @@ def _print_analysis(analysis: "Analysis", out: Path) -> None:
         console.print(shown)
     for found in analysis.findings:
         console.print(f"{found.verdict}: {found.hypothesis} ({found.evidence})", highlight=False)
-    print(verdict_counts(analysis.findings))
+    print(verdict_line(analysis.findings))
     print(f"report: {out}/report.html    summary: {out}/summary.md", file=sys.stdout)

@@ -41,27 +41,30 @@ _CONFIDENCE = 0.95
 
 
 class Finding(NamedTuple):
-    """One hypothesis held against the rows of one run group.
+    """One hypothesis held against rows.
 
-    - `group`: the runs it is about.
-    - `topic`: "complexity order", "temperature", "accuracy" or "over the arms".
     - `hypothesis`: the prediction, in words.
     - `verdict`: "seen", "not seen" or "undecided"; `RULE` says how.
+    - `evidence`: the effect with its interval, in words.
     - `effect`: mean over seeds of the number whose sign is predicted, positive where the hypothesis
-      holds; a fraction for accuracies.
-    - `half_width`: half the 95 % interval of `effect`; None with one seed.
-    - `seeds`: how many seeds entered.
-    - `evidence`: the same in words.
+      holds; a fraction for accuracies. None where nothing was measured.
+    - `half_width`: half the 95 % interval of `effect`; None with one value.
+    - `seeds`: how many entered.
+    - `group`: the runs that it is about; None for a study's findings, which may be about several.
+    - `topic`: "complexity order", "temperature", "accuracy", "over the arms" or nothing.
+    - `by_construction`: it could not have come out otherwise (two names of the same targets, a
+      theorem): it is told, and not counted.
     """
 
-    group: RunGroup
-    topic: str
     hypothesis: str
     verdict: Verdict
-    effect: float
-    half_width: float | None
-    seeds: int
     evidence: str
+    effect: float | None = None
+    half_width: float | None = None
+    seeds: int = 0
+    group: RunGroup | None = None
+    topic: str = ""
+    by_construction: bool = False
 
 
 def findings(rows: Sequence[Row]) -> list[Finding]:
@@ -98,6 +101,95 @@ def findings(rows: Sequence[Row]) -> list[Finding]:
 def against_theory(found: Sequence[Finding]) -> list[Finding]:
     """Return the findings that contradict their hypothesis: what a reader should not miss."""
     return [finding for finding in found if finding.verdict == "not seen"]
+
+
+def finding(
+    hypothesis: str,
+    values: Collection[float],
+    *,
+    scale: float | int = 1,
+    unit: str = "",
+    by_construction: bool = False,
+) -> Finding:
+    """Judge that the mean of one value a seed is positive.
+
+    Args:
+        hypothesis: what is predicted, in words.
+        values: one number a seed, positive where the hypothesis holds.
+        scale: factor of the numbers as they are told.
+        unit: their unit as it is told.
+        by_construction: whether it could not have come out otherwise.
+
+    Example:
+        >>> finding("labels are more complex", [1.0, 1.1, 0.9], unit=" adjusted").verdict
+        'seen'
+        >>> finding("nothing measured", []).verdict
+        'undecided'
+    """
+    if not values:
+        return Finding(hypothesis, "undecided", "not measured", by_construction=by_construction)
+    verdict, effect, half_width = judge(values)
+    n = len(values)
+    text = f"{scale * effect:+.3g}"
+    if half_width is None:
+        text += f"{unit} (one seed)"
+    else:
+        text += f" ± {scale * half_width:.2g}{unit} (95 %, {n} values)"
+    return Finding(
+        hypothesis, verdict, text, effect, half_width, n, by_construction=by_construction
+    )
+
+
+def verdict_line(found: Sequence[Finding]) -> str:
+    """Return in short how many hypotheses were seen, and plainly which the data go against.
+
+    What holds by construction is not counted.
+
+    Example:
+        >>> verdict_line([Finding("a", "seen", ""), Finding("b", "seen", "", by_construction=True)])
+        'Of 1 hypotheses: 1 seen, 0 not seen, 0 undecided.'
+    """
+    counted = [each for each in found if not each.by_construction]
+    if not counted:
+        return "The rows hold no measurements that could test a hypothesis."
+    against = against_theory(counted)
+    undecided = [each for each in counted if each.verdict == "undecided"]
+    doubtful = [each for each in undecided if each.effect is not None and each.effect < 0]
+    measured = [each for each in counted if each.effect is not None]
+    parts = [
+        f"Of {len(counted)} hypotheses: {len(counted) - len(against) - len(undecided)} seen,"
+        f" {len(against)} not seen, {len(undecided)} undecided."
+    ]
+    several = len({each.group for each in counted}) > 1
+    if against:
+        parts.append(f"Against the theory, the data contradict: {_listed(against, several)}.")
+    if doubtful:
+        parts.append(
+            "Against the theory, but undecided within the error, are the means for:"
+            f" {_listed(doubtful, several)}."
+        )
+    if measured and all(each.half_width is None for each in measured):
+        parts.append("Each has one seed's value, so there is no error and nothing is decided.")
+    elif measured and not against and not doubtful:
+        parts.append("No mean goes against the theory.")
+    return " ".join(parts)
+
+
+def marked_verdict(each: Finding) -> str:
+    """Return a finding's verdict as it is shown, by construction or not."""
+    return f"{each.verdict} (by construction)" if each.by_construction else each.verdict
+
+
+def _listed(found: Sequence[Finding], several: bool) -> str:
+    """List hypotheses; where there are several run groups, each group is named once."""
+    by_group: dict[str, list[str]] = {}
+    for each in found:
+        title = each.group.title if several and each.group is not None else ""
+        by_group.setdefault(title, []).append(each.hypothesis)
+    return "; ".join(
+        f"[{title}] {', '.join(listed)}" if title else "; ".join(listed)
+        for title, listed in by_group.items()
+    )
 
 
 def _complexity_findings(
@@ -152,7 +244,7 @@ def _complexity_findings(
         hypothesis = f"{higher.label} {words} {lower.label}"
         found.append(
             Finding(
-                group, topic, hypothesis, verdict, effect, half_width, len(differences), evidence
+                hypothesis, verdict, evidence, effect, half_width, len(differences), group, topic
             )
         )
     return found
@@ -181,7 +273,7 @@ def _accuracy_findings(
         hypothesis = f"{better.label} is more accurate than {worse.label}"
         n = len(differences)
         found.append(
-            Finding(group, "accuracy", hypothesis, verdict, effect, half_width, n, evidence)
+            Finding(hypothesis, verdict, evidence, effect, half_width, n, group, "accuracy")
         )
     return found
 
@@ -209,7 +301,7 @@ def _findings_over_arms(
         evidence = f"Spearman's rank correlation over the arms {interval}"
         hypothesis = f"{words} goes with higher test accuracy"
         found.append(
-            Finding(group, "over the arms", hypothesis, verdict, effect, half_width, n, evidence)
+            Finding(hypothesis, verdict, evidence, effect, half_width, n, group, "over the arms")
         )
     return found
 
@@ -240,7 +332,8 @@ def judge(
     low, high = mean - half_width, mean + half_width
     if low > 0 or (equal_agrees and low == high == 0):
         return "seen", mean, half_width
-    if high < 0 or (not equal_agrees and low == high == 0):
+    # Differences that are all exactly zero (two arms that did the same) contradict nothing.
+    if high < 0:
         return "not seen", mean, half_width
     return "undecided", mean, half_width
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdtheory.report.findings import RULE, Finding
-from kdtheory.report.tables import TextTable, verdict_line
+from kdtheory.report.findings import RULE, Finding, verdict_line
+from kdtheory.report.tables import TextTable
 
 if TYPE_CHECKING:
     import great_tables
@@ -51,7 +51,7 @@ def great_table(table: TextTable, found: Sequence[Finding] | None) -> "great_tab
     great = great.tab_source_note(verdict_line(found))
     several = len(table.groups) > 1
     for finding in found:
-        where = f" [{finding.group.title}]" if several else ""
+        where = f" [{finding.group.title}]" if several and finding.group else ""
         great = great.tab_source_note(
             f"{finding.verdict}: {finding.hypothesis}{where} ({finding.evidence})"
         )

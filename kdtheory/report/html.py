@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.files import write_whole
-from kdtheory.report.findings import RULE, Finding, findings
-from kdtheory.report.page import details, embedded, page
-from kdtheory.report.tables import text_table, verdict_line
+from kdtheory.report.findings import findings, verdict_line
+from kdtheory.report.page import details, embedded, findings_table, page
+from kdtheory.report.tables import text_table
 from kdtheory.rows import Row
 
 REPORT_FILE = "report.html"
@@ -154,7 +154,7 @@ def report_page(
         "<h2>Accuracy</h2>",
         _figure(rows, "accuracy"),
         "<h2>What the rows say about the theory</h2>",
-        _findings_table(found, several=len(table.groups) > 1),
+        findings_table(found),
         "<h2>How to read the table</h2><dl>",
         *(f"<dt>{html.escape(t)}</dt><dd>{html.escape(text)}</dd>" for t, text in GUIDE),
         "</dl>",
@@ -177,26 +177,3 @@ def _figure(rows: Sequence[Row], name: str) -> str:
     except InputError as error:
         return f"<p>No figure: {html.escape(str(error))}.</p>"
     return embedded(figure, caption)
-
-
-def _findings_table(found: Sequence[Finding], *, several: bool) -> str:
-    """Return the findings as a table with the rule under it."""
-    if not found:
-        return f"<p>{html.escape(verdict_line(found))}</p>"
-    titles = list(dict.fromkeys(finding.group.title for finding in found))
-    lines = []
-    for title in titles:
-        if several:
-            lines.append(f'<tr><th colspan="3">{html.escape(title)}</th></tr>')
-        lines += [
-            f'<tr><td class="{f.verdict.split()[0]}">{f.verdict}</td>'
-            f"<td>{html.escape(f.hypothesis)}</td>"
-            f"<td>{html.escape(f.evidence)}</td></tr>"
-            for f in found
-            if f.group.title == title
-        ]
-    return (
-        '<div class="wide"><table class="findings">'
-        "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
-        f'{"".join(lines)}</table></div><p class="soft">{html.escape(RULE)}</p>'
-    )

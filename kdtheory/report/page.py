@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import matplotlib.figure
 
+    from kdtheory.report.findings import Finding
+
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1c1c1e; --soft: #5b5b62; --line: #d4d4da;
   --panel: #f5f5f7; --good: #006b4e; --bad: #b03a00; --open: #6b5900; }
@@ -62,6 +64,30 @@ def embedded(figure: "matplotlib.figure.Figure", caption: str) -> str:
     return (
         f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def findings_table(found: "Sequence[Finding]") -> str:
+    """Return findings as a table with the rule under it, under a heading for each run group."""
+    from kdtheory.report.findings import RULE, marked_verdict, verdict_line
+
+    if not found:
+        return f"<p>{html.escape(verdict_line(found))}</p>"
+    groups = list(dict.fromkeys(each.group for each in found))
+    lines = []
+    for group in groups:
+        if len(groups) > 1 and group is not None:
+            lines.append(f'<tr><th colspan="3">{html.escape(group.title)}</th></tr>')
+        lines += [
+            f'<tr><td class="{each.verdict.split()[0]}">{marked_verdict(each)}</td>'
+            f"<td>{html.escape(each.hypothesis)}</td><td>{html.escape(each.evidence)}</td></tr>"
+            for each in found
+            if each.group == group
+        ]
+    return (
+        '<div class="wide"><table class="findings">'
+        "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
+        f'{"".join(lines)}</table></div><p class="soft">{html.escape(RULE)}</p>'
     )
 
 

@@ -14,7 +14,7 @@ from kdtheory.report.columns import (
     SETTINGS_CAPTION,
     format_column,
 )
-from kdtheory.report.findings import RULE, Finding, against_theory, findings
+from kdtheory.report.findings import RULE, Finding, findings, marked_verdict, verdict_line
 from kdtheory.report.seeds import (
     MeanSd,
     final_values,
@@ -182,57 +182,17 @@ def markdown_table(table: TextTable, found: Sequence[Finding]) -> str:
     lines += ["", "## What the rows say about the theory", ""]
     lines += [verdict_line(found), ""]
     for title, _ in table.groups:
-        mine = [finding for finding in found if finding.group.title == title]
+        mine = [finding for finding in found if finding.group and finding.group.title == title]
         if several and mine:
             lines += [f"### {_escape_markdown(title)}", ""]
         lines += [
-            f"- **{finding.verdict}**: {_escape_markdown(finding.hypothesis)}"
+            f"- **{marked_verdict(finding)}**: {_escape_markdown(finding.hypothesis)}"
             f" ({_escape_markdown(finding.evidence)})"
             for finding in mine
         ]
         lines += [""] if mine else []
     lines += [RULE]
     return "\n".join(lines) + "\n"
-
-
-def verdict_line(found: Sequence[Finding]) -> str:
-    """Return in short how many hypotheses were seen, and plainly which the data go against.
-
-    Example:
-        >>> verdict_line([])
-        'The rows hold no measurements that could test a hypothesis.'
-    """
-    if not found:
-        return "The rows hold no measurements that could test a hypothesis."
-    against = against_theory(found)
-    undecided = [finding for finding in found if finding.verdict == "undecided"]
-    doubtful = [finding for finding in undecided if finding.effect < 0]
-    seen = len(found) - len(against) - len(undecided)
-    parts = [
-        f"Of {len(found)} hypotheses: {seen} seen, {len(against)} not seen,"
-        f" {len(undecided)} undecided."
-    ]
-    several = len({finding.group for finding in found}) > 1
-    if against:
-        parts.append(f"Against the theory, the data contradict: {_listed(against, several)}.")
-    if doubtful:
-        parts.append(
-            "Against the theory, but undecided within the error, are the means for:"
-            f" {_listed(doubtful, several)}."
-        )
-    if all(finding.half_width is None for finding in found):
-        parts.append("With one seed there is no error, so nothing is decided.")
-    elif not against and not doubtful:
-        parts.append("No mean goes against the theory.")
-    return " ".join(parts)
-
-
-def _listed(found: Sequence[Finding], several: bool) -> str:
-    """List hypotheses, each with its run group where there are several."""
-    return "; ".join(
-        f"{finding.hypothesis} [{finding.group.title}]" if several else finding.hypothesis
-        for finding in found
-    )
 
 
 def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:

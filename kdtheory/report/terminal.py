@@ -43,7 +43,7 @@ def print_table(rows: Sequence[Row], console: "rich.console.Console") -> None:
     found = findings(rows)
     several = len(table.groups) > 1
     for title, _ in table.groups:
-        mine = [finding for finding in found if finding.group.title == title]
+        mine = [finding for finding in found if finding.group and finding.group.title == title]
         if several and mine:
             console.print(Text(title, style="italic"))
         for verdict, style in _STYLES.items():
@@ -67,7 +67,7 @@ def _print_findings(
         text = finding.hypothesis
         if verdict == "not seen":
             text += f" ({finding.evidence})"
-        elif verdict == "undecided" and finding.effect < 0:
+        elif verdict == "undecided" and finding.effect is not None and finding.effect < 0:
             text += " (the mean goes against it)"
         listed.append(text)
     words = Text.assemble((f"{verdict} ({len(found)}): ", style), "; ".join(listed))

@@ -2,21 +2,14 @@
 
 from kdtheory.report.arms import arms_in
 from kdtheory.report.figures import accuracy_figure
+from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import final_values, mean_sd, own_complexity
 from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.network_pairs import differences, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
 _LABELS = Supervision("labels", None)
 
@@ -56,7 +49,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
             "complexity", "margin", "test fidelity (%)", "train NTK similarity",
         )
     }  # fmt: skip
-    findings: list[StudyFinding] = []
+    findings: list[Finding] = []
     for case, rows in case_rows.items():
         teacher = final_values(rows, None, "test_accuracy")
         cells: list[Cell] = [case, f"teacher ({rows[0]['teacher']})", _percent(teacher)]
@@ -105,7 +98,7 @@ def _percent(values: dict[int, float]) -> Cell:
     return mean_sd(percent(values).values())
 
 
-def _findings(case: str, rows: list[Row]) -> list[StudyFinding]:
+def _findings(case: str, rows: list[Row]) -> list[Finding]:
     accuracy = {arm: final_values(rows, arm, "test_accuracy") for arm in arms_in(rows)}
     found = []
     for arm, values in accuracy.items():

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from kdtheory.report.bound_terms import BOUND_TERMS
-from kdtheory.report.findings import judge, rank_correlations
+from kdtheory.report.findings import Finding, finding, judge, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.rows import BoundRow, Row, Supervision, number, supervision_of
-from kdtheory.studies.study import StudyFinding, finding
 
 
 class Place(NamedTuple):
@@ -166,7 +165,7 @@ def minima_table(
     return PlainTable("minima", caption, columns)
 
 
-def trend(hypothesis: str, places: Sequence[Place], measure: Measure, sign: float) -> StudyFinding:
+def trend(hypothesis: str, places: Sequence[Place], measure: Measure, sign: float) -> Finding:
     """Judge that a measure rises (sign 1) or falls (-1) with what is varied, in rank."""
     along = {place.value: dict(measure(place)) for place in places}
     varied = {value: dict.fromkeys(values, value) for value, values in along.items()}
@@ -175,7 +174,7 @@ def trend(hypothesis: str, places: Sequence[Place], measure: Measure, sign: floa
     return finding(hypothesis, values, unit=unit)
 
 
-def same_order(hypothesis: str, places: Sequence[Place], measure: Measure) -> StudyFinding:
+def same_order(hypothesis: str, places: Sequence[Place], measure: Measure) -> Finding:
     """Judge that smaller values of a measure go with higher test accuracy, in rank."""
     values = rank_correlations(
         {place.value: measure(place) for place in places},
@@ -186,7 +185,7 @@ def same_order(hypothesis: str, places: Sequence[Place], measure: Measure) -> St
 
 def near_best(
     hypothesis: str, places: Sequence[Place], measure: Measure, *, logarithmic: bool = False
-) -> StudyFinding:
+) -> Finding:
     """Judge that a measure is lowest within one step of the grid of where accuracy is best.
 
     The number a seed is 1.5 less the steps between the two; it is positive for 0 or 1 step.
@@ -200,7 +199,7 @@ def near_best(
     bound, accuracy = lowest(places, measure), lowest(places, accuracy_of, -1.0)
     seeds = sorted(bound.keys() & accuracy.keys())
     if not seeds or len(places) < 3:
-        return StudyFinding(hypothesis, "undecided", "not measured at three places")
+        return Finding(hypothesis, "undecided", "not measured at three places")
     verdict, _, _ = judge([1.5 - abs(bound[s] - accuracy[s]) for s in seeds])
     scale: Callable[[float], float] = math.log2 if logarithmic else float
     distances = [
@@ -211,7 +210,7 @@ def near_best(
         ", ".join(f"{places[found[s]].value:g}" for s in seeds) for found in (bound, accuracy)
     ]  # fmt: skip
     unit = " in log2" if logarithmic else ""
-    return StudyFinding(
+    return Finding(
         hypothesis,
         verdict,
         f"lowest at {at[0]}, most accurate at {at[1]} (by seed); mean absolute difference "
@@ -221,7 +220,7 @@ def near_best(
 
 def chosen_gain(
     hypothesis: str, places: Sequence[Place], measure: Measure, over: Place, sign: float = 1.0
-) -> StudyFinding:
+) -> Finding:
     """Judge that the place where a measure is lowest is more accurate than one place.
 
     Args:

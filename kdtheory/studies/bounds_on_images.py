@@ -11,6 +11,7 @@ from kdtheory.report.bound_terms import (
     bound_values,
     draw_stacked_terms,
 )
+from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import MeanSd, mean_sd
 from kdtheory.report.styles import line_style
@@ -25,15 +26,7 @@ from kdtheory.studies.bound_series import (
     shown_supervisions,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -207,11 +200,11 @@ def _rates_table(tasks: Sequence[Series]) -> PlainTable:
     return PlainTable("rates", caption, columns)
 
 
-def _findings(task: Series) -> list[StudyFinding]:
+def _findings(task: Series) -> list[Finding]:
     sizes = list(task.runs)
     first, last = sizes[0], sizes[-1]
     shown = [s for s in shown_supervisions(task) if s.name != "random_labels"]
-    found: list[StudyFinding] = []
+    found: list[Finding] = []
     at_last = {}
     for supervision in shown:
         bounds = task.values(supervision, "bound")

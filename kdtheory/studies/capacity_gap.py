@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdtheory.report.findings import rank_correlations
+from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import mean_sd
 from kdtheory.rows import Row
@@ -27,15 +27,7 @@ from kdtheory.studies.network_pairs import (
     teacher_accuracy,
 )
 from kdtheory.studies.setting import many_teachers_setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 from kdtheory.training import OptimizerConfig
 
 if TYPE_CHECKING:
@@ -142,8 +134,8 @@ _MEASURES: dict[str, Callable[[list[Row]], Values]] = {
 }
 
 
-def _findings(case_rows: CaseRows) -> list[StudyFinding]:
-    found: list[StudyFinding] = []
+def _findings(case_rows: CaseRows) -> list[Finding]:
+    found: list[Finding] = []
     for members in student_families(case_rows).values():
         smallest, largest = (case_rows[case] for case in (members[0], members[-1]))
         names = [Pair.of(case).student for case in (members[0], members[-1])]
@@ -166,7 +158,7 @@ def _findings(case_rows: CaseRows) -> list[StudyFinding]:
     return found + _about_remedies(case_rows)
 
 
-def _about_gaps(over: str, case_rows: CaseRows) -> list[StudyFinding]:
+def _about_gaps(over: str, case_rows: CaseRows) -> list[Finding]:
     gaps, gains, complexities = (
         {case: measure(rows) for case, rows in case_rows.items()}
         for measure in (gap, gain, offline_complexity)
@@ -187,8 +179,8 @@ def _about_gaps(over: str, case_rows: CaseRows) -> list[StudyFinding]:
     ]  # fmt: skip
 
 
-def _about_remedies(case_rows: CaseRows) -> list[StudyFinding]:
-    found: list[StudyFinding] = []
+def _about_remedies(case_rows: CaseRows) -> list[Finding]:
+    found: list[Finding] = []
     for case, rows in case_rows.items():
         pair = Pair.of(case)
         if pair.assistant is None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from kdtheory.report.arms import arms_in
 from kdtheory.report.figures import complexity_figure
+from kdtheory.report.findings import Finding, finding
 from kdtheory.report.findings import findings as general_findings
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import (
@@ -16,15 +17,7 @@ from kdtheory.report.seeds import (
 from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
 #: The runs' names: examples that the students were trained on, and examples that no network saw.
 TRAIN, TEST = "train", "test"
@@ -65,7 +58,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         )
         for case, rows in case_rows.items()
     ]
-    found: list[StudyFinding] = []
+    found: list[Finding] = []
     for case, rows in case_rows.items():
         found += _order(case, rows) + _course(case, rows)
     return Analysis([_table(case_rows)], figures, found + _unseen(case_rows))
@@ -129,16 +122,16 @@ def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _order(case: str, rows: list[Row]) -> list[StudyFinding]:
+def _order(case: str, rows: list[Row]) -> list[Finding]:
     """The order of the supervisions, and the temperatures', which every report holds up too."""
     return [
-        StudyFinding(f"{case}: {found.hypothesis}", found.verdict, found.evidence)
+        found._replace(hypothesis=f"{case}: {found.hypothesis}", group=None)
         for found in general_findings(rows)
         if found.topic in ("complexity order", "temperature")
     ]
 
 
-def _course(case: str, rows: list[Row]) -> list[StudyFinding]:
+def _course(case: str, rows: list[Row]) -> list[Finding]:
     """What happens along the training of the reference student."""
     reference = reference_student(rows, arms_in(rows))
     if reference is None:
@@ -158,6 +151,7 @@ def _course(case: str, rows: list[Row]) -> list[StudyFinding]:
                     if any(values)
                 ],
                 unit=" of that mean below the allowed part",
+                by_construction=True,
             )
         )
         found.append(
@@ -189,6 +183,7 @@ def _course(case: str, rows: list[Row]) -> list[StudyFinding]:
             "above 1",
             [math.sqrt(_mean([v**2 for v in values.values()])) - 1 for values in random.values()],
             unit=" above 1",
+            by_construction=True,
         )
     )
     return found
@@ -205,7 +200,7 @@ def _differences(
     }
 
 
-def _unseen(case_rows: CaseRows) -> list[StudyFinding]:
+def _unseen(case_rows: CaseRows) -> list[Finding]:
     """The labels at the end, on unseen examples against those that the student was trained on."""
     if not {TRAIN, TEST} <= case_rows.keys():
         return []

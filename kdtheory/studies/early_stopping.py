@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import Cell
 from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.rows import (
@@ -29,15 +30,7 @@ from kdtheory.studies.bound_terms_table import (
     trend,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
 #: Parts of the teacher's training after which it is stopped; the last is the whole of it.
 STOPS = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -192,7 +185,7 @@ def _validation(place: Place) -> dict[int, float]:
 
 def _findings(
     label: str, places: list[Place], points: Sequence[tuple[float, Sequence[BoundRow]]]
-) -> list[StudyFinding]:
+) -> list[Finding]:
     bound, final = of_bound("bound"), places[-1]
     found = [
         trend(

@@ -12,22 +12,14 @@ from kdtheory.report.bound_terms import (
     bound_values,
     draw_stacked_terms,
 )
-from kdtheory.report.findings import rank_correlations
+from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import complexity_points, final_values, mean_sd
 from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.network_pairs import percent
 from kdtheory.studies.setting import many_teachers_setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -190,8 +182,8 @@ def _rising(names: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _findings(case_rows: CaseRows, supervisions: list[Supervision]) -> list[StudyFinding]:
-    found: list[StudyFinding] = []
+def _findings(case_rows: CaseRows, supervisions: list[Supervision]) -> list[Finding]:
+    found: list[Finding] = []
     # A teacher's decisions do not depend on the temperature: one finding for all of them.
     for supervision in supervisions[:1]:
         error = _MEASURES["teacher error"]

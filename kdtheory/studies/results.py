@@ -8,10 +8,10 @@ from typing import Any
 
 from kdtheory.files import write_whole
 from kdtheory.report.figures import render
-from kdtheory.report.findings import RULE
-from kdtheory.report.page import details, embedded, page
+from kdtheory.report.findings import RULE, marked_verdict, verdict_line
+from kdtheory.report.page import details, embedded, findings_table, page
 from kdtheory.report.plain_table import PlainTable, great, markdown, write_plain_table
-from kdtheory.studies.study import Analysis, Size, Study, StudyFinding
+from kdtheory.studies.study import Analysis, Size, Study
 
 SMOKE_NOTE = (
     "A smoke run: everything is shrunk to seconds, to see that the command works. The numbers mean "
@@ -53,28 +53,15 @@ def write_results(
     return written
 
 
-def verdict_counts(findings: list[StudyFinding]) -> str:
-    """Return in short how many hypotheses were seen, and which the data contradict.
-
-    >>> verdict_counts([StudyFinding("a", "seen", ""), StudyFinding("b", "not seen", "")])
-    'Of 2 hypotheses: 1 seen, 1 not seen, 0 undecided. Against the theory: b.'
-    """
-    count = {v: sum(f.verdict == v for f in findings) for v in ("seen", "not seen", "undecided")}
-    text = (
-        f"Of {len(findings)} hypotheses: {count['seen']} seen, {count['not seen']} not seen, "
-        f"{count['undecided']} undecided."
-    )
-    against = [f.hypothesis for f in findings if f.verdict == "not seen"]
-    return text + (f" Against the theory: {'; '.join(against)}." if against else "")
-
-
 def summary(study: Study, analysis: Analysis, size: Size) -> str:
     """Return the study in Markdown: what was asked, expected and found."""
     lines = [f"# {study.name}: {study.question}", ""]
     if size == "smoke":
         lines += [SMOKE_NOTE, ""]
-    lines += [f"**Expected.** {study.expected}", "", verdict_counts(analysis.findings), ""]
-    lines += [f"- **{f.verdict}**: {f.hypothesis} ({f.evidence})" for f in analysis.findings]
+    lines += [f"**Expected.** {study.expected}", "", verdict_line(analysis.findings), ""]
+    lines += [
+        f"- **{marked_verdict(f)}**: {f.hypothesis} ({f.evidence})" for f in analysis.findings
+    ]
     lines += ["", RULE, ""]
     for table in analysis.tables:
         lines += [markdown(table)]
@@ -97,11 +84,11 @@ def report_page(
         parts.append(f"<p><strong>{html.escape(SMOKE_NOTE)}</strong></p>")
     parts += [
         f"<p>{html.escape(study.expected)}</p>",
-        f'<p class="verdict">{html.escape(verdict_counts(analysis.findings))}</p>',
+        f'<p class="verdict">{html.escape(verdict_line(analysis.findings))}</p>',
         *(_table(table) for table in analysis.tables),
         *(embedded(figure.figure, figure.caption) for figure in analysis.figures),
         "<h2>What the rows say about the theory</h2>",
-        _findings(analysis.findings),
+        findings_table(analysis.findings),
         "<h2>How it was made</h2>",
         details("Configuration", config),
         details("Provenance", provenance),
@@ -111,16 +98,3 @@ def report_page(
 
 def _table(table: PlainTable) -> str:
     return f'<div class="wide">{great(table).as_raw_html()}</div>'
-
-
-def _findings(findings: list[StudyFinding]) -> str:
-    lines = [
-        f'<tr><td class="{f.verdict.split()[0]}">{f.verdict}</td>'
-        f"<td>{html.escape(f.hypothesis)}</td><td>{html.escape(f.evidence)}</td></tr>"
-        for f in findings
-    ]
-    return (
-        '<div class="wide"><table class="findings">'
-        "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
-        f'{"".join(lines)}</table></div><p class="soft">{html.escape(RULE)}</p>'
-    )

@@ -5,22 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kdtheory.report.arms import arms_in
-from kdtheory.report.findings import rank_correlations
+from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import final_values, mean_sd, own_complexity
 from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.studies.schedule_figure import schedule_figure
 from kdtheory.studies.setting import many_teachers_setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 from kdtheory.studies.teaching_times import checkpoint_complexities, teachings
 from kdtheory.training import OptimizerConfig
 from kdtheory.training.optimizers import Schedule
@@ -171,8 +163,8 @@ def _differences(first: Mapping[int, float], second: Mapping[int, float]) -> lis
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
-def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[StudyFinding]:
-    found: list[StudyFinding] = []
+def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
+    found: list[Finding] = []
     for schedule, runs in teachers.items():
         first = runs[next(iter(runs))]
         temperatures = [arm.temperature for arm in arms_in(first) if arm.name == "online"]
@@ -193,7 +185,7 @@ def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[StudyFind
 
 def _about_frequency(
     schedule: str, runs: Mapping[int, list[Row]], tau: float | None
-) -> list[StudyFinding]:
+) -> list[Finding]:
     """Judge what more checkpoints do; offline is one checkpoint."""
     online, offline = Supervision("online", tau), Supervision("offline", tau)
 
@@ -229,10 +221,10 @@ def _about_frequency(
     ]
 
 
-def _about_learning_rates(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[StudyFinding]:
+def _about_learning_rates(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
     """Judge in which order the teachers' trajectories rise."""
     present: Collection[str] = [name for name in _EARLIEST_FIRST if name in teachers]
-    found: list[StudyFinding] = []
+    found: list[Finding] = []
     for earlier in present:
         for later in present:
             if _EARLIEST_FIRST.index(earlier) >= _EARLIEST_FIRST.index(later):

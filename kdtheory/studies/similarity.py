@@ -6,20 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.report.arms import arms_in
-from kdtheory.report.findings import rank_correlations
+from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
 from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.report.styles import line_style
 from kdtheory.rows import Row, Supervision
 from kdtheory.studies import accuracy
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Study, StudyFigure
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -178,7 +171,7 @@ def bootstrap_interval(by_seed: list[list[tuple[float, float]]]) -> Interval:
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
-def _findings(values: Mapping[str, Mapping[str, _Values]]) -> list[StudyFinding]:
+def _findings(values: Mapping[str, Mapping[str, _Values]]) -> list[Finding]:
     return [
         finding(
             f"{case}: {QUANTITIES[first]} and {QUANTITIES[second]} rise together",

@@ -1,10 +1,10 @@
 """What a study is: the runs it needs, and what it makes of their rows."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from kdtheory.report.findings import Verdict, judge
+from kdtheory.report.findings import Finding
 from kdtheory.report.plain_table import PlainTable
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
@@ -28,20 +28,12 @@ class StudyFigure(NamedTuple):
     figure: "matplotlib.figure.Figure"
 
 
-class StudyFinding(NamedTuple):
-    """One hypothesis held against a study's rows; `report.findings.RULE` says how."""
-
-    hypothesis: str
-    verdict: Verdict
-    evidence: str
-
-
 class Analysis(NamedTuple):
     """What a study makes of its rows; the first table is the main one."""
 
     tables: list[PlainTable]
     figures: list[StudyFigure]
-    findings: list[StudyFinding]
+    findings: list[Finding]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,29 +54,3 @@ class Study:
     """Tables, figures and findings from the rows of all runs."""
     runs_of: str | None = None
     """Another study whose runs these are: they are shared, not made again."""
-
-
-def finding(
-    hypothesis: str, values: Collection[float], *, scale: float | int = 1, unit: str = ""
-) -> StudyFinding:
-    """Judge that the mean of one value a seed is positive.
-
-    Args:
-      hypothesis: what is predicted, in words.
-      values: one number a seed, positive where the hypothesis holds.
-      scale: factor of the numbers as they are told.
-      unit: their unit as it is told.
-
-    >>> finding("labels are more complex", [1.0, 1.1, 0.9], unit=" adjusted").verdict
-    'seen'
-    >>> finding("nothing measured", []).verdict
-    'undecided'
-    """
-    if not values:
-        return StudyFinding(hypothesis, "undecided", "not measured")
-    verdict, effect, half_width = judge(values)
-    text = f"{scale * effect:+.3g}"
-    if half_width is None:
-        return StudyFinding(hypothesis, verdict, f"{text}{unit} (one seed)")
-    text += f" ± {scale * half_width:.2g}{unit} (95 %, {len(values)} values)"
-    return StudyFinding(hypothesis, verdict, text)

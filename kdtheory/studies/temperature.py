@@ -2,6 +2,7 @@
 
 import math
 
+from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import PlainTable
 from kdtheory.report.seeds import complexity_points, final_values
 from kdtheory.rows import ArmName, Row, Supervision, arm_of, students
@@ -22,15 +23,7 @@ from kdtheory.studies.bound_terms_table import (
     trend,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import (
-    Analysis,
-    CaseRows,
-    Size,
-    Study,
-    StudyFigure,
-    StudyFinding,
-    finding,
-)
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
@@ -120,7 +113,7 @@ def _targets(rows: list[Row], supervision: Supervision) -> dict[str, dict[int, f
     return found
 
 
-def _findings(name: str, places: list[Place]) -> list[StudyFinding]:
+def _findings(name: str, places: list[Place]) -> list[Finding]:
     first = places[0]
     return [
         trend(f"{name}: adjusted complexity falls as τ rises", places, _ADJUSTED, -1.0),
@@ -156,7 +149,7 @@ def _findings(name: str, places: list[Place]) -> list[StudyFinding]:
     ]
 
 
-def _levelling(name: str, places: list[Place]) -> StudyFinding:
+def _levelling(name: str, places: list[Place]) -> Finding:
     """For small z / tau targets are z / (2 tau), and their ratio no longer depends on tau."""
     hypothesis = f"{name}: complexity / margin changes by less at the last step of τ than the first"
     if len(places) < 3:

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.errors import InputError
-from kdtheory.report.findings import against_theory, findings, judge
+from kdtheory.report.findings import (
+    against_theory,
+    finding,
+    findings,
+    judge,
+    marked_verdict,
+    verdict_line,
+)
 
 
 def by_hypothesis(rows):
@@ -52,12 +59,12 @@ def test_the_opposite_data_give_the_opposite_verdicts(make_rows):
             row["test_accuracy"] = 1 - row["test_accuracy"]
     before, after = by_hypothesis(make_rows()), by_hypothesis(rows)
     opposite = {"seen": "not seen", "not seen": "seen", "undecided": "undecided"}
-    for hypothesis, finding in before.items():
+    for hypothesis, each in before.items():
         if "less complex" in hypothesis:  # both quantities are turned over
-            assert after[hypothesis].verdict == finding.verdict
+            assert after[hypothesis].verdict == each.verdict
         else:
-            assert after[hypothesis].verdict == opposite[finding.verdict], hypothesis
-            assert after[hypothesis].effect == pytest.approx(-finding.effect)
+            assert after[hypothesis].verdict == opposite[each.verdict], hypothesis
+            assert after[hypothesis].effect == pytest.approx(-each.effect)
     assert "random labels are more complex than labels" in [
         finding.hypothesis for finding in against_theory(findings(rows))
     ]
@@ -137,7 +144,7 @@ def test_the_interval_is_students():
 
 def test_equality_agrees_with_at_least_and_contradicts_more():
     assert judge([0.0, 0.0], equal_agrees=True)[0] == "seen"
-    assert judge([0.0, 0.0])[0] == "not seen"
+    assert judge([0.0, 0.0])[0] == "undecided"
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6))
@@ -146,3 +153,16 @@ def test_a_verdict_turns_with_the_sign(values):
     turned = judge([-value for value in values])[0]
     if any(values):
         assert turned == {"seen": "not seen", "not seen": "seen"}.get(verdict, "undecided")
+
+
+def test_differences_that_are_all_exactly_zero_contradict_nothing():
+    assert judge([0.0, 0.0])[0] == "undecided"
+    assert judge([-1.0, -1.0])[0] == "not seen"
+
+
+def test_what_holds_by_construction_is_told_and_not_counted():
+    by_construction = finding("a theorem", [1.0, 1.1, 0.9], by_construction=True)
+    assert marked_verdict(by_construction) == "seen (by construction)"
+    assert verdict_line([by_construction]).startswith("The rows hold no measurements")
+    counted = verdict_line([by_construction, finding("a guess", [-1.0, -1.1, -0.9])])
+    assert counted.startswith("Of 1 hypotheses: 0 seen, 1 not seen, 0 undecided.")

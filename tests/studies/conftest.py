@@ -2,6 +2,8 @@
 
 import pytest
 
+from kdtheory.rows import checked_row
+
 IDS = {
     "dataset": "cifar100", "task": "first_half", "teacher": "resnet8", "student": "lenet5x1",
     "settings": "3f2a90bc",
@@ -27,7 +29,7 @@ BOUND = {
 
 
 def checked(row):
-    check_row(row)
+    checked_row(row)
     return row
 
 

@@ -5,17 +5,17 @@ import json
 import pytest
 from matplotlib.figure import Figure
 
-from kdtheory.report.findings import RULE
+from kdtheory.report.findings import RULE, Finding, verdict_line
 from kdtheory.report.plain_table import PlainTable
 from kdtheory.studies import STUDIES
-from kdtheory.studies.results import SMOKE_NOTE, summary, verdict_counts, write_results
-from kdtheory.studies.study import Analysis, StudyFigure, StudyFinding
+from kdtheory.studies.results import SMOKE_NOTE, summary, write_results
+from kdtheory.studies.study import Analysis, StudyFigure
 
 STUDY = STUDIES["accuracy"]
 FINDINGS = [
-    StudyFinding("a < b", "seen", "+1 ± 0.5"),
-    StudyFinding("c", "not seen", "-1 ± 0.5"),
-    StudyFinding("d", "undecided", "one seed"),
+    Finding("a < b", "seen", "+1 ± 0.5"),
+    Finding("c", "not seen", "-1 ± 0.5"),
+    Finding("d", "undecided", "one seed"),
 ]
 
 
@@ -66,10 +66,11 @@ def test_the_summary_says_what_was_asked_expected_and_found(analysis):
 
 
 def test_what_goes_against_the_theory_is_named():
-    assert verdict_counts(FINDINGS) == (
-        "Of 3 hypotheses: 1 seen, 1 not seen, 1 undecided. Against the theory: c."
+    assert verdict_line(FINDINGS) == (
+        "Of 3 hypotheses: 1 seen, 1 not seen, 1 undecided. "
+        "Against the theory, the data contradict: c."
     )
-    assert "Against" not in verdict_counts(FINDINGS[:1])
+    assert "Against" not in verdict_line(FINDINGS[:1])
 
 
 def test_the_same_analysis_gives_the_same_files(analysis, tmp_path):

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from kdtheory.report.figures import render
+from kdtheory.rows import checked_row
 from kdtheory.runs import RunConfig
 from kdtheory.studies import accuracy, find_study
 from kdtheory.studies.results import summary
@@ -33,7 +34,7 @@ def rows_of(hand_made):
                 values = dict.fromkeys(QUANTITIES, level + shift * seed)
                 values["test_accuracy"] = 0.5 + sign * 0.01 * number - shift * seed
                 row = hand_made(seed).student(*arm, **{**values, **fixed})
-                check_row(row)
+                checked_row(row)
                 made.append(row)
         return made
 
