@@ -29,7 +29,6 @@ import jax
 import numpy as np
 import scipy.stats
 import tyro
-from kdtheory.report.writing import write_atomically
 
 from kdtheory import models
 from kdtheory.bounds import (

@@ -132,6 +132,7 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     left.set_ylabel("adjusted supervision complexity")
     for axes in (left, right):
         axes.set_xlabel("training epoch of the student")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(True, color="#DDDDDD", linewidth=0.6)
     positive = [height for height in heights if height > 0]
     if positive and max(positive) > _LOG_RATIO * min(positive):
@@ -211,7 +212,7 @@ def _accuracy_panels(
         left.errorbar(
             [_number(value.mean)],
             [place],
-            xerr=None if value.sd is None else [value.sd],
+            xerr=_bar(value),
             capsize=3,
             **{**look, "markersize": 8},
         )
@@ -275,7 +276,7 @@ def _scatter(
             [x.mean],
             [y.mean],
             xerr=None if x.sd is None else [x.sd],
-            yerr=None if y.sd is None else [y.sd],
+            yerr=_bar(y),
             elinewidth=1.0,
             **{**line_style(arm, arms), "linestyle": "none", "markersize": 8},
         )
@@ -291,6 +292,14 @@ def _scatter(
         axes.set_axis_off()
     elif min(drawn) > 0 and max(drawn) > _LOG_RATIO * min(drawn):
         axes.set_xscale("log")
+
+
+def _bar(accuracy: MeanSd) -> list[list[float]] | None:
+    """Return a deviation below and above a mean in per cent, as far as 0 and 100 % allow."""
+    if accuracy.mean is None or accuracy.sd is None:
+        return None
+    below, above = min(accuracy.sd, accuracy.mean), min(accuracy.sd, 100.0 - accuracy.mean)
+    return [[below], [max(above, 0.0)]]
 
 
 def _title(axes: "matplotlib.axes.Axes", first: str, second: str) -> None:

@@ -28,10 +28,15 @@ p, dd, li { max-width: 50rem; }
 figure { margin: 1rem 0 2rem; }
 figure img { width: 100%; height: auto; background: #fff; border-radius: 6px;
   border: 1px solid var(--line); }
+/* On a narrow screen a figure scrolls rather than shrinks until nobody can read it. */
+figure { overflow-x: auto; } figure img { min-width: 44rem; }
+@media (prefers-color-scheme: dark) { figure img { filter: invert(.9) hue-rotate(180deg); } }
 .wide { overflow-x: auto; }
+.wide table.gt_table td, .wide table.gt_table th { padding-left: 5px !important;
+  padding-right: 5px !important; }
 .wide table.gt_table, .wide table.gt_table * { background-color: transparent !important;
   color: inherit !important; border-color: var(--line) !important; }
-.wide table.gt_table { font-family: inherit !important; font-size: .88rem !important;
+.wide table.gt_table { font-family: inherit !important; font-size: .8rem !important;
   margin-left: 0 !important; }
 table.findings { border-collapse: collapse; font-size: .92rem; }
 table.findings th, table.findings td { text-align: left; vertical-align: top;
