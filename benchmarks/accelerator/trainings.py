@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from kdtheory.runs.comparison import ARMS, ComparisonConfig, compare
 
 from benchmarks.accelerator.result import OutOfTime, Result, Row
 from benchmarks.accelerator.settings import Settings
 from kdtheory import models
 from kdtheory.datasets import ImageDataset, default_augmentation
 from kdtheory.errors import Terminated
-from kdtheory.runs.comparison import ARMS, ComparisonConfig, compare
 from kdtheory.targets import Labels
 from kdtheory.training import (
     OptimizerConfig,
