@@ -53,9 +53,8 @@ from kdtheory.analysis import decisions, margins
 from kdtheory.bounds import held_out_bound, margin_bound, teacher_student_bound
 from kdtheory.complexity import eigendecompose, factorize
 from kdtheory.ntk import gram
-from kdtheory.targets import Labels, RandomLabels, online, soft_targets, stack
+from kdtheory.targets import Examples, Labels, RandomLabels, online, soft_targets, stack
 from kdtheory.training import (
-    Examples,
     OptimizerConfig,
     init_state,
     make_optimizer,

@@ -48,9 +48,8 @@ from kdtheory import datasets, models
 from kdtheory.analysis import agreement, decisions, margins, ntk_similarity
 from kdtheory.complexity import factorize, ridge_from_trace
 from kdtheory.ntk import gram
-from kdtheory.targets import Labels, RandomLabels, offline, online, soft_targets, stack
+from kdtheory.targets import Examples, Labels, RandomLabels, offline, online, soft_targets, stack
 from kdtheory.training import (
-    Examples,
     OptimizerConfig,
     init_state,
     make_optimizer,
