@@ -8,20 +8,22 @@ from typing import Any
 
 import jax
 import numpy as np
-from kdtheory.runs.comparison import ARMS, ComparisonConfig, compare
 
 from benchmarks.accelerator.result import OutOfTime, Result, Row
 from benchmarks.accelerator.settings import Settings
 from kdtheory import models
 from kdtheory.datasets import ImageDataset, default_augmentation
 from kdtheory.errors import Terminated
-from kdtheory.targets import Labels
+from kdtheory.targets import Labels, TargetProvider, offline, online, stack
 from kdtheory.training import (
     OptimizerConfig,
+    Trainer,
     default_steps_per_dispatch,
+    handle_sigterm,
     init_state,
     make_optimizer,
     make_train_chunk,
+    predict_logits,
     run,
     steps_per_epoch,
     training_data,
@@ -123,31 +125,62 @@ def distillation(
     count = _plan(settings, result, epochs)
     ended = False
 
-    def at_epoch(network: str, epoch: int, loss: float) -> None:
-        nonlocal ended
-        on_epoch(network, epoch, count)
-        if result.clock.left() <= 0 and not ended:
-            # As from outside: the training saves its state at the end of this program.
-            ended = True
-            signal.raise_signal(signal.SIGTERM)
+    def train(network: str, name: str, targets: TargetProvider, count_kept: int) -> Any:
+        """Train one network, or go on with it; return its trajectory and test accuracy."""
+        trainer = Trainer(
+            module=models.create(name, dataset.num_outputs), image_shape=dataset.image_shape,
+            examples=len(dataset.train), epochs=count, batch_size=settings.batch_size,
+            optimizer=OptimizerConfig(learning_rate=0.1), compute_dtype="bfloat16",
+            augmentation=default_augmentation(dataset.name, dataset.image_shape),
+        )  # fmt: skip
+
+        def on_step(step: int, loss: float) -> None:
+            nonlocal ended
+            del loss
+            if step % trainer.epoch_steps == 0:
+                on_epoch(network, step // trainer.epoch_steps, count)
+            if result.clock.left() <= 0 and not ended:
+                # As from outside: the training saves its state at the end of this program.
+                ended = True
+                signal.raise_signal(signal.SIGTERM)
+
+        epochs_kept = sorted({round(i * count / count_kept) for i in range(1, count_kept + 1)})
+        points = [epoch * trainer.epoch_steps for epoch in epochs_kept]
+        init_key, train_key = jax.random.split(jax.random.key(0))
+        kept = [
+            variables
+            for _, variables in trainer.train(
+                targets, trainer.place(dataset.train, mean=dataset.mean, std=dataset.std),
+                init_key=init_key, train_key=train_key, points=points, name=network,
+                folder=result.folder / "distillation" / network, on_step=on_step,
+            )
+        ]  # fmt: skip
+        logits = predict_logits(
+            trainer.apply_fn, kept[-1], dataset.test.images, mean=dataset.mean, std=dataset.std
+        )
+        accuracy = float(np.mean(np.argmax(logits, axis=1) == dataset.test.labels))
+        return trainer.apply_fn, stack(kept, points), accuracy
 
     def work() -> Row:
-        config = ComparisonConfig(
-            teacher=settings.teacher, student=settings.student, arms=ARMS, seeds=1, epochs=count,
-            teacher_checkpoints=min(60, count), evaluations=min(12, count),
-            batch_size=settings.batch_size, compute_dtype="bfloat16",
-        )  # fmt: skip
+        labels = Labels(dataset.num_outputs)
         try:
-            rows: list[dict[str, Any]] = compare(
-                config, dataset, result.folder / "distillation", on_epoch=at_epoch
-            )
+            with handle_sigterm():
+                apply_fn, trajectory, accuracy = train(
+                    "teacher", settings.teacher, labels, min(60, count)
+                )
+                accuracies = {"accuracy_teacher": accuracy}
+                for arm, targets in (
+                    ("labels", labels),
+                    ("offline", offline(apply_fn, trajectory.final(), temperature=4.0, alpha=0.9)),
+                    ("online", online(apply_fn, trajectory, temperature=4.0, alpha=0.9)),
+                ):
+                    accuracies[f"accuracy_{arm}"] = train(arm, settings.student, targets, 1)[2]
         except Terminated as order:
             if ended:
                 raise OutOfTime from order
             raise
         return {
-            "teacher": settings.teacher, "student": settings.student, "epochs": count,
-            **{f"accuracy_{row['network']}": row["test_accuracy"] for row in rows if row["final"]},
+            "teacher": settings.teacher, "student": settings.student, "epochs": count, **accuracies,
         }  # fmt: skip
 
     result.measure("distillation", f"{settings.teacher} to {settings.student}", work)
