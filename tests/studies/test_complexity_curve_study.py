@@ -99,7 +99,8 @@ def test_a_run_on_training_examples_and_one_on_unseen_ones(size):
 
 def test_the_paper_sizes():
     full = cases("full")["train"]
-    assert (full.teacher, full.student, full.ntk_size, full.points) == (
+    d, m = full.distillation, full.measuring
+    assert (d.teacher, d.student, m.ntk_size, m.points) == (
         "resnet56", "lenet5x8", 4096, 11,
     )  # fmt: skip
     assert set(COMPLEXITY_CURVE.costs) == {"smoke", "small", "full"}
