@@ -14,6 +14,11 @@ USUAL = {"impl": "threefry2x32", "partitionable": True}
 _VARIABLES = {"impl": "JAX_DEFAULT_PRNG_IMPL", "partitionable": "JAX_THREEFRY_PARTITIONABLE"}
 
 
+def _setting(name: str) -> Any:
+    # By name: the types of JAX 0.10 don't list its flags as attributes.
+    return getattr(jax.config, _VARIABLES[name].lower())
+
+
 def prng() -> dict[str, Any]:
     """Return the generator that keys of this process are of, as JSON's types.
 
@@ -21,8 +26,8 @@ def prng() -> dict[str, Any]:
     {'impl': 'threefry2x32', 'partitionable': True}
     """
     return {
-        "impl": str(jax.config.jax_default_prng_impl),
-        "partitionable": bool(jax.config.jax_threefry_partitionable),
+        "impl": str(_setting("impl")),
+        "partitionable": bool(_setting("partitionable")),
     }
 
 

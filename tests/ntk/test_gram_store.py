@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_line(problem, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.np, "savez", full)
-    with pytest.raises(RunError, match=r"cannot use the store at .*No space left on device"):
+    with pytest.raises(RunError, match=r"cannot write .*: No space left on device"):
         gram(apply_fn, variables, x1, store=tmp_path)
 
 

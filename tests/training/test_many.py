@@ -169,7 +169,10 @@ def test_half_precision_teachers_give_float32_logits(dataset):
     assert 0 < largest_difference(logits, exact) < 0.1
     assert half == in_precision(model.apply, "bfloat16") or half.apply_fn.__self__ is model
     assert "bf16" in str(jax.make_jaxpr(lambda x: half(variables, x))(images))
-    with pytest.raises(InputError, match="compute_dtype 'float16'; known: bfloat16, float32"):
+    with pytest.raises(
+        InputError,
+        match="compute_dtype .float16.; did you mean .bfloat16.. known: bfloat16, float32",
+    ):
         in_precision(model.apply, "float16")
 
 
