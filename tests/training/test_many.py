@@ -171,7 +171,7 @@ def test_half_precision_teachers_give_float32_logits(dataset):
     assert "bf16" in str(jax.make_jaxpr(lambda x: half(variables, x))(images))
     with pytest.raises(
         InputError,
-        match="compute_dtype .float16.; did you mean .bfloat16.. known: bfloat16, float32",
+        match=r"compute_dtype .float16.; did you mean .bfloat16.. known: bfloat16, float32",
     ):
         in_precision(model.apply, "float16")
 
