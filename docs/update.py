@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from kdtheory.errors import InputError, KdtheoryError
-from kdtheory.report.findings import RULE
+from kdtheory.statistics.findings import RULE
 from kdtheory.studies import STUDIES, find_study
 
 ROOT = Path(__file__).parent.parent

@@ -71,6 +71,9 @@ class Supervision(NamedTuple):
         )
 
 
+LABELS, RANDOM_LABELS = Supervision("labels", None), Supervision("random_labels", None)
+
+
 class Allowed(NamedTuple):
     """What a field of a row may hold, in words and as a test."""
 

@@ -38,7 +38,7 @@ from IPython.display import HTML, Image, display
 
 from kdtheory import datasets, models, ntk, report
 from kdtheory.errors import InputError
-from kdtheory.runs import RunConfig, run_study
+from kdtheory.runs import RunConfig, execute
 from kdtheory.training import OptimizerConfig
 
 SMALL = os.environ.get("KDTHEORY_NOTEBOOK_SMALL") == "1"
@@ -288,7 +288,7 @@ config = RunConfig.of(
     seeds=1 if SMALL else 3,
     out=str(WORK / "runs" / "shapes"),
 )
-rows = run_study(config, quiet=True)
+rows = execute(config, quiet=True)
 table = report.summarize(rows)
 wanted = ["adjusted_complexity", "margin", "train_fidelity", "ntk_similarity", "test_accuracy"]
 with pl.Config(tbl_cols=-1, tbl_hide_dataframe_shape=True, float_precision=3):

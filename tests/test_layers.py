@@ -22,6 +22,7 @@ ORDER = (
     ("measure",),
     ("bounds",),
     ("claims", "methods"),
+    ("statistics",),
     ("report",),
     ("runs",),
     ("studies",),

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.errors import InputError
-from kdtheory.report.findings import Finding
 from kdtheory.report.plain_table import PlainTable
+from kdtheory.statistics.findings import Finding
 from kdtheory.studies import STUDIES
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Analysis, StudyFigure

@@ -31,6 +31,6 @@ class Run:
 def run(options: Run) -> None:
     """Run `kdtheory run`."""
     from kdtheory.runs.demo import show
-    from kdtheory.runs.runner import run_study
+    from kdtheory.runs.execution import execute
 
-    show(run_study(options.run, fresh=options.fresh), Path(options.run.output.out))
+    show(execute(options.run, fresh=options.fresh), Path(options.run.output.out))

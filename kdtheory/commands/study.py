@@ -52,7 +52,7 @@ def study(options: StudyOptions) -> None:
     """Run `kdtheory study`."""
     from kdtheory.runs.jobs import slurm_settings
     from kdtheory.studies import find_study
-    from kdtheory.studies.carry_out import carry_out
+    from kdtheory.studies.reproduction import reproduce
 
     if options.list:
         _print_list()
@@ -73,7 +73,7 @@ def study(options: StudyOptions) -> None:
         out = common / chosen.name
         runs = common / (chosen.runs_of or chosen.name) / "runs"
         teachers = teachers or common / "teachers"
-    analysis = carry_out(
+    analysis = reproduce(
         chosen, out, size=size, runs=runs, teachers=teachers, seeds=options.seeds,
         data_dir=options.data_dir, launcher=options.launcher, workers=options.workers,
         slurm=slurm_settings(options.slurm),
@@ -100,7 +100,7 @@ def _print_analysis(analysis: "Analysis", out: Path) -> None:
     from rich.table import Table
 
     from kdtheory.report import stdout_console
-    from kdtheory.report.findings import verdict_line
+    from kdtheory.statistics.findings import verdict_line
 
     console = stdout_console()
     for table in analysis.tables:

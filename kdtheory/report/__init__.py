@@ -5,13 +5,14 @@
 """
 
 from kdtheory.report.figures import accuracy_figure, complexity_figure, render
-from kdtheory.report.findings import Finding, against_theory, findings
 from kdtheory.report.html import write_report
-from kdtheory.report.rows import RowsRead, read_rows
 from kdtheory.report.run_folder import write_all
 from kdtheory.report.tables import summarize, write_tables
 from kdtheory.report.terminal import print_table, stdout_console
 from kdtheory.rows import checked_row
+from kdtheory.statistics.findings import Finding, against_theory
+from kdtheory.statistics.hypotheses import findings
+from kdtheory.statistics.stored_rows import RowsRead, read_rows
 
 __all__ = [
     "Finding",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from kdtheory.report.seeds import MeanSd
+from kdtheory.statistics.seeds import MeanSd
 
 #: Stands in a cell for which the rows hold no value.
 MISSING = "—"

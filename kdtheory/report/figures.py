@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdtheory.errors import InputError
-from kdtheory.report.arms import RunGroup, arms_in, group_rows
-from kdtheory.report.seeds import (
+from kdtheory.report.styles import TEACHER_COLOR, line_style
+from kdtheory.rows import Row, Supervision
+from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
+from kdtheory.statistics.seeds import (
     MeanSd,
     complexity_points,
     final_values,
@@ -19,8 +21,6 @@ from kdtheory.report.seeds import (
     own_complexity,
     reference_student,
 )
-from kdtheory.report.styles import TEACHER_COLOR, line_style
-from kdtheory.rows import Row, Supervision
 
 if TYPE_CHECKING:
     import matplotlib.axes

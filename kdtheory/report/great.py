@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdtheory.report.findings import RULE, Finding, verdict_line
 from kdtheory.report.tables import TextTable
+from kdtheory.statistics.findings import RULE, Finding, verdict_line
 
 if TYPE_CHECKING:
     import great_tables

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.files import write_whole
-from kdtheory.report.findings import findings, verdict_line
 from kdtheory.report.page import details, embedded, findings_table, page
 from kdtheory.report.tables import text_table
 from kdtheory.rows import Row
+from kdtheory.statistics.findings import verdict_line
+from kdtheory.statistics.hypotheses import findings
 
 REPORT_FILE = "report.html"
 

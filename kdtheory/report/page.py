@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import matplotlib.figure
 
-    from kdtheory.report.findings import Finding
+    from kdtheory.statistics.findings import Finding
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1c1c1e; --soft: #5b5b62; --line: #d4d4da;
@@ -74,7 +74,7 @@ def embedded(figure: "matplotlib.figure.Figure", caption: str) -> str:
 
 def findings_table(found: "Sequence[Finding]") -> str:
     """Return findings as a table with the rule under it, under a heading for each run group."""
-    from kdtheory.report.findings import RULE, marked_verdict, verdict_line
+    from kdtheory.statistics.findings import RULE, marked_verdict, verdict_line
 
     if not found:
         return f"<p>{html.escape(verdict_line(found))}</p>"

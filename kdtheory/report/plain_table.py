@@ -9,7 +9,7 @@ from kdtheory.errors import InputError
 from kdtheory.files import write_whole
 from kdtheory.report.columns import MISSING
 from kdtheory.report.latex import escape_latex
-from kdtheory.report.seeds import MeanSd
+from kdtheory.statistics.seeds import MeanSd
 
 if TYPE_CHECKING:
     import great_tables

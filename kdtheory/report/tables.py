@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.errors import InputError
 from kdtheory.files import write_whole
-from kdtheory.report.arms import RunGroup, arms_in, group_rows
 from kdtheory.report.columns import (
     COLUMNS,
     CSV_ONLY,
@@ -14,8 +13,11 @@ from kdtheory.report.columns import (
     SETTINGS_CAPTION,
     format_column,
 )
-from kdtheory.report.findings import RULE, Finding, findings, marked_verdict, verdict_line
-from kdtheory.report.seeds import (
+from kdtheory.rows import GROUP_FIELDS, Row, Supervision
+from kdtheory.statistics.findings import RULE, Finding, marked_verdict, verdict_line
+from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
+from kdtheory.statistics.hypotheses import findings
+from kdtheory.statistics.seeds import (
     MeanSd,
     final_values,
     finished_seeds,
@@ -23,7 +25,6 @@ from kdtheory.report.seeds import (
     own_complexity,
     unfinished_notes,
 )
-from kdtheory.rows import GROUP_FIELDS, Row, Supervision
 
 if TYPE_CHECKING:
     import polars

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdtheory.report.findings import Finding, findings
 from kdtheory.report.tables import TextTable, text_table
 from kdtheory.rows import Row
+from kdtheory.statistics.findings import Finding
+from kdtheory.statistics.hypotheses import findings
 
 if TYPE_CHECKING:
     import rich.console

@@ -2,15 +2,15 @@
 
 from kdtheory.rows import Supervision
 from kdtheory.runs.config import RunConfig, from_json, read_config, to_json
+from kdtheory.runs.execution import execute
 from kdtheory.runs.provenance import provenance
-from kdtheory.runs.runner import run_study
 
 __all__ = [
     "RunConfig",
     "Supervision",
+    "execute",
     "from_json",
     "provenance",
     "read_config",
-    "run_study",
     "to_json",
 ]

@@ -13,7 +13,7 @@ from kdtheory.datasets import DataConfig, TeacherData
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
-from kdtheory.rows import ArmName, Supervision
+from kdtheory.rows import LABELS, ArmName, Supervision
 from kdtheory.runs.identity import known_before
 from kdtheory.settings import (
     Groups,
@@ -32,9 +32,6 @@ Together = Literal["none", "seeds", "arms"]
 
 #: Self-distillation has one arm, at this temperature.
 SELF_TEMPERATURE = 1.0
-
-
-LABELS = Supervision("labels", None)
 
 
 @settings_group

@@ -9,7 +9,7 @@ from kdtheory.files import locked_folder, write_json, write_whole
 from kdtheory.report import print_table, stdout_console, write_all
 from kdtheory.rows import Row, json_lines
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.runner import run_study
+from kdtheory.runs.execution import execute
 from kdtheory.runs.store import delete_run, read_provenance
 
 #: The setting of the demo; why it is what it is stands in NOTES.
@@ -81,7 +81,7 @@ def run_demo(
             for task in TASKS:
                 delete_run(out / task)
         for task_config in configs.values():
-            rows += run_study(task_config, notes=notes, quiet=quiet)
+            rows += execute(task_config, notes=notes, quiet=quiet)
         settings = {task: json.loads((out / task / "config.json").read_text()) for task in TASKS}
         provenance = {task: read_provenance(out / task) for task in TASKS}
         write_whole(out / "rows.jsonl", json_lines(rows))

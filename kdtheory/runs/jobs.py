@@ -14,7 +14,7 @@ from typing import Any
 from kdtheory.errors import InputError, KdtheoryError, unknown_name
 from kdtheory.files import FolderBusyError
 from kdtheory.runs.config import RunConfig, from_json, to_json
-from kdtheory.runs.runner import run_study
+from kdtheory.runs.execution import execute
 from kdtheory.runs.sweep import Case, Outcome
 
 LAUNCHERS = ("inline", "local", "slurm")
@@ -43,7 +43,7 @@ class RunCase:
         config = from_json(json.loads(self._config))
         while True:
             try:
-                run_study(config, quiet=True)
+                execute(config, quiet=True)
             except FolderBusyError:
                 # Another sweep is at this very run: once it ends, its rows are ours too.
                 time.sleep(_POLL)

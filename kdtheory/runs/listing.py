@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.files import is_locked
 from kdtheory.report import read_rows
-from kdtheory.report.rows import ROWS_FILE
 from kdtheory.rows import arm_of
 from kdtheory.runs.config import read_config
+from kdtheory.statistics.stored_rows import ROWS_FILE
 
 State = Literal["running", "complete", "interrupted", "damaged"]
 

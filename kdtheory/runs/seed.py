@@ -17,7 +17,7 @@ from kdtheory.rows import SeedFields, SupervisionName
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import SplitLogits, TrainedNetwork
-from kdtheory.runs.teacher_changes import thinned
+from kdtheory.runs.teacher_checkpoints import thinned
 from kdtheory.targets import (
     Labels,
     RandomLabels,

@@ -24,7 +24,7 @@ from kdtheory.runs.identity import BEFORE, first_settings
 from kdtheory.runs.prng import USUAL, prng
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import Unit
-from kdtheory.runs.teacher_changes import teacher_points
+from kdtheory.runs.teacher_checkpoints import teacher_points
 from kdtheory.training import Trainer
 
 #: Seconds between two looks at a teacher that another process trains.

@@ -8,8 +8,8 @@ import numpy as np
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
 from kdtheory.errors import KernelError
-from kdtheory.rows import Row, Supervision, checked_row
-from kdtheory.runs.config import LABELS, RunConfig
+from kdtheory.rows import LABELS, Row, Supervision, checked_row
+from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import (
     Network,

@@ -28,7 +28,7 @@ from kdtheory.runs.network import (
 )
 from kdtheory.runs.shared_teachers import shared_unit, training_settings
 from kdtheory.runs.store import RunStore, Unit
-from kdtheory.runs.teacher_changes import kept_points, perturbed, teacher_points, thinned
+from kdtheory.runs.teacher_checkpoints import kept_points, perturbed, teacher_points, thinned
 from kdtheory.runs.trainers import augmentation_of, trainer_of
 from kdtheory.targets import Labels, TargetProvider, cross_entropy, offline
 from kdtheory.training import HostData, Trainer, TrainingData

@@ -1,17 +1,15 @@
 """The main table: what each kind of supervision costs a student, and what it gains."""
 
-from kdtheory.report.arms import arms_in
 from kdtheory.report.figures import accuracy_figure
-from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import final_values, mean_sd, own_complexity
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import LABELS, Row, Supervision
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.seeds import final_values, mean_sd, own_complexity
 from kdtheory.studies.network_pairs import differences, percent
 from kdtheory.studies.setting import setting
 from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
-
-_LABELS = Supervision("labels", None)
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -78,13 +76,13 @@ def analyse(case_rows: CaseRows) -> Analysis:
 
 def _line(case: str, rows: list[Row], arm: Supervision) -> list[Cell]:
     accuracy = final_values(rows, arm, "test_accuracy")
-    labels = final_values(rows, _LABELS, "test_accuracy")
+    labels = final_values(rows, LABELS, "test_accuracy")
     gain = percent(differences(accuracy, labels))
     return [
         case,
         arm.label,
         _percent(accuracy),
-        None if arm == _LABELS else mean_sd(gain.values()),
+        None if arm == LABELS else mean_sd(gain.values()),
         *(
             mean_sd(list(own_complexity(rows, arm, name).values()))
             for name in ("adjusted_complexity", "complexity", "margin")
@@ -102,8 +100,8 @@ def _findings(case: str, rows: list[Row]) -> list[Finding]:
     accuracy = {arm: final_values(rows, arm, "test_accuracy") for arm in arms_in(rows)}
     found = []
     for arm, values in accuracy.items():
-        if arm != _LABELS and _LABELS in accuracy:
-            gains = differences(values, accuracy[_LABELS]).values()
+        if arm != LABELS and LABELS in accuracy:
+            gains = differences(values, accuracy[LABELS]).values()
             found.append(
                 finding(f"{case}: {arm.label} above labels", gains, scale=100, unit=" points")
             )

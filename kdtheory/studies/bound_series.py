@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from kdtheory.bounds import held_out_bound
 from kdtheory.errors import InputError
-from kdtheory.report.bound_terms import bound_supervisions, bound_values
-from kdtheory.report.seeds import final_values
 from kdtheory.rows import Row, Supervision
+from kdtheory.statistics.bounds import bound_supervisions, bound_values
+from kdtheory.statistics.seeds import final_values
 from kdtheory.studies.study import CaseRows
 
 

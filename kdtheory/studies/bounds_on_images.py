@@ -4,19 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdtheory.report.bound_terms import (
-    BOUND_COLOR,
-    BOUND_TERMS,
-    ERROR_COLOR,
-    bound_values,
-    draw_stacked_terms,
-)
-from kdtheory.report.findings import Finding, finding
+from kdtheory.report.bound_bars import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR, draw_stacked_terms
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import MeanSd, mean_sd
 from kdtheory.report.styles import line_style
-from kdtheory.rows import Row, Supervision, supervision_of
+from kdtheory.rows import LABELS, Row, Supervision, supervision_of
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.bounds import bound_values
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.seeds import MeanSd, mean_sd
 from kdtheory.studies.bound_series import (
     Series,
     certified_by_holding_out,
@@ -31,7 +26,6 @@ from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 if TYPE_CHECKING:
     import matplotlib.figure
 
-_LABELS = Supervision("labels", None)
 _TAUGHT = Supervision("offline", 4.0)
 
 #: Even or odd: an easy task, 1,297 images of 8 by 8 pixels, and a teacher that costs a minute.
@@ -219,8 +213,8 @@ def _findings(task: Series) -> list[Finding]:
                 unit=" in the exponent",
             ),
         ]  # fmt: skip
-    if _LABELS in at_last and _TAUGHT in at_last:
-        labels, taught = at_last[_LABELS], at_last[_TAUGHT]
+    if LABELS in at_last and _TAUGHT in at_last:
+        labels, taught = at_last[LABELS], at_last[_TAUGHT]
         lower = [labels[seed] - taught[seed] for seed in labels if seed in taught]
         found.append(
             finding(

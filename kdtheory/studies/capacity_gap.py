@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import mean_sd
-from kdtheory.rows import Row
+from kdtheory.rows import LABELS, Row
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.correlations import rank_correlations
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.seeds import mean_sd
 from kdtheory.studies.network_pairs import (
-    LABELS,
     SELF,
     Pair,
     Values,

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Mapping
 
-from kdtheory.report.arms import arms_in
 from kdtheory.report.figures import complexity_figure
-from kdtheory.report.findings import Finding, finding
-from kdtheory.report.findings import findings as general_findings
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import (
+from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
+from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.hypotheses import findings as general_findings
+from kdtheory.statistics.seeds import (
     complexity_points,
     mean_sd,
     measured_supervisions,
     reference_student,
 )
-from kdtheory.rows import Row, Supervision
-from kdtheory.runs.config import RunConfig
 from kdtheory.studies.setting import setting
 from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
 
@@ -25,8 +25,6 @@ TRAIN, TEST = "train", "test"
 #: Online meets offline where their difference is below this part of its mean along training.
 MEETING = 0.1
 
-_LABELS = Supervision("labels", None)
-_RANDOM = Supervision("random_labels", None)
 
 #: {seed: {step: value}}
 _Along = Mapping[int, Mapping[int, float]]
@@ -167,7 +165,7 @@ def _course(case: str, rows: list[Row]) -> list[Finding]:
                 unit=" in adjusted complexity",
             )
         )
-    labels = complexity_points(rows, reference, _LABELS, "adjusted_complexity")
+    labels = complexity_points(rows, reference, LABELS, "adjusted_complexity")
     found.append(
         finding(
             f"{case}: the kernel aligns with the labels (their complexity on the student trained "
@@ -176,7 +174,7 @@ def _course(case: str, rows: list[Row]) -> list[Finding]:
             unit=" in adjusted complexity",
         )
     )
-    random = complexity_points(rows, reference, _RANDOM, "adjusted_complexity")
+    random = complexity_points(rows, reference, RANDOM_LABELS, "adjusted_complexity")
     found.append(
         finding(
             f"{case}: root mean square over the points of the random labels' adjusted complexity "
@@ -205,7 +203,7 @@ def _unseen(case_rows: CaseRows) -> list[Finding]:
     if not {TRAIN, TEST} <= case_rows.keys():
         return []
     train, test = (
-        complexity_points(case_rows[case], _LABELS, _LABELS, "adjusted_complexity")
+        complexity_points(case_rows[case], LABELS, LABELS, "adjusted_complexity")
         for case in (TRAIN, TEST)
     )
     return [

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import Cell
-from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.rows import (
+    LABELS,
     BoundRow,
     Row,
     Supervision,
@@ -15,8 +14,11 @@ from kdtheory.rows import (
     supervision_of,
 )
 from kdtheory.runs.config import RunConfig
-from kdtheory.studies.bound_terms_figure import Line, draw_terms_and_accuracy
-from kdtheory.studies.bound_terms_table import (
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.seeds import final_values, mean_sd
+from kdtheory.studies.setting import setting
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
     Place,
     accuracy_of,
@@ -29,8 +31,7 @@ from kdtheory.studies.bound_terms_table import (
     terms_table,
     trend,
 )
-from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.varied_setting_figure import Line, draw_terms_and_accuracy
 
 #: Parts of the teacher's training after which it is stopped; the last is the whole of it.
 STOPS = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -40,7 +41,6 @@ _FEWER_STOPS = (0.1, 0.3, 1.0)
 #: A run's name begins so, and goes on with the part of training.
 _STOP = "stop-"
 
-_LABELS = Supervision("labels", None)
 _TAUS = (1.0, 4.0)
 
 
@@ -87,7 +87,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
             groups, "stopping time", {"time of the smallest bound over all checkpoints": earliest}
         ),
     ]
-    labels = final_values(whole, _LABELS, "test_accuracy")
+    labels = final_values(whole, LABELS, "test_accuracy")
     figure = StudyFigure(
         "early_stopping",
         "Left: adjusted complexity and margin of the stopped teacher's targets, and their ratio, "

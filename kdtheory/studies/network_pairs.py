@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from kdtheory.models import summarize
-from kdtheory.report.arms import arms_in
-from kdtheory.report.seeds import complexity_points, final_values
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import LABELS, Row, Supervision
 from kdtheory.runs.config import SELF_TEMPERATURE
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.seeds import complexity_points, final_values
 from kdtheory.studies.study import CaseRows
 
-LABELS = Supervision("labels", None)
 SELF = Supervision("self", SELF_TEMPERATURE)
 
 #: {seed: value}

@@ -5,18 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kdtheory.errors import InputError
-from kdtheory.report.bound_terms import (
-    BOUND_TERMS,
-    ERROR_COLOR,
-    bound_supervisions,
-    bound_values,
-    draw_stacked_terms,
-)
-from kdtheory.report.findings import Finding, finding, rank_correlations
+from kdtheory.report.bound_bars import BOUND_TERMS, ERROR_COLOR, draw_stacked_terms
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import complexity_points, final_values, mean_sd
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import LABELS, Row, Supervision
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.bounds import bound_supervisions, bound_values
+from kdtheory.statistics.correlations import rank_correlations
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.seeds import complexity_points, final_values, mean_sd
 from kdtheory.studies.network_pairs import percent
 from kdtheory.studies.setting import many_teachers_setting
 from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
@@ -30,7 +26,6 @@ CLEAN = "clean"
 #: Runs whose names begin so differ in the size of one corruption, and stand in rising order.
 _GRADED = ("label-noise-", "weights-")
 
-_LABELS = Supervision("labels", None)
 
 #: One value a seed, of a run's rows and a supervision.
 _Measure: TypeAlias = Callable[[list[Row], Supervision], dict[int, float]]
@@ -93,7 +88,7 @@ def complexities(rows: list[Row], supervision: Supervision) -> dict[int, float]:
     That student is the same whatever the teacher, so that all teachers stand on one kernel at each
     point; the value is the mean over the points.
     """
-    points = complexity_points(rows, _LABELS, supervision, "adjusted_complexity")
+    points = complexity_points(rows, LABELS, supervision, "adjusted_complexity")
     return {seed: sum(along.values()) / len(along) for seed, along in points.items()}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from kdtheory.files import write_whole
 from kdtheory.report.figures import render
-from kdtheory.report.findings import RULE, marked_verdict, verdict_line
 from kdtheory.report.page import details, embedded, findings_table, page
 from kdtheory.report.plain_table import PlainTable, great, markdown, write_plain_table
+from kdtheory.statistics.findings import RULE, marked_verdict, verdict_line
 from kdtheory.studies.study import Analysis, Size, Study
 
 SMOKE_NOTE = (

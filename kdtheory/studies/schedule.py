@@ -4,16 +4,17 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from kdtheory.report.arms import arms_in
-from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import final_values, mean_sd, own_complexity
 from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.correlations import rank_correlations
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.seeds import final_values, mean_sd, own_complexity
+from kdtheory.studies.checkpoint_spans import checkpoint_complexities, teachings
 from kdtheory.studies.schedule_figure import schedule_figure
 from kdtheory.studies.setting import many_teachers_setting
 from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
-from kdtheory.studies.teaching_times import checkpoint_complexities, teachings
 from kdtheory.training import OptimizerConfig
 from kdtheory.training.optimizers import Schedule
 

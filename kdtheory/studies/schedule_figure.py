@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kdtheory.report.arms import arms_in
-from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.report.styles import line_style
 from kdtheory.rows import Row, Supervision
-from kdtheory.studies.teaching_times import Teaching, checkpoint_complexities, teachings
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.seeds import final_values, mean_sd
+from kdtheory.studies.checkpoint_spans import Teaching, checkpoint_complexities, teachings
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -1,16 +1,22 @@
 """Do a student's NTK similarity and fidelity to its teacher, and its accuracy, rise together?"""
 
-import functools
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from kdtheory.report.arms import arms_in
-from kdtheory.report.findings import Finding, finding, rank_correlations
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import final_values, mean_sd
 from kdtheory.report.styles import line_style
 from kdtheory.rows import Row, Supervision
+from kdtheory.statistics.correlations import (
+    RESAMPLES,
+    bootstrap_interval,
+    pairs_by_seed,
+    pooled_correlation,
+    rank_correlations,
+)
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.seeds import final_values, mean_sd
 from kdtheory.studies import accuracy
 from kdtheory.studies.study import Analysis, CaseRows, Study, StudyFigure
 
@@ -39,18 +45,8 @@ JUDGED = (
     ("test_fidelity", "test_accuracy"),
 )
 
-#: Resamplings of the seeds.
-RESAMPLES = 1000
-
 #: {arm: {seed: value}} of one quantity in one run.
 _Values = Mapping[Supervision, Mapping[int, float]]
-
-
-class Interval(NamedTuple):
-    """Ends of a 95 % interval; NaN where the seeds are too few."""
-
-    low: float
-    high: float
 
 
 def analyse(case_rows: CaseRows) -> Analysis:
@@ -92,7 +88,7 @@ def quantities(rows: list[Row]) -> dict[str, _Values]:
 
 
 def _line(case: str, values: Mapping[str, _Values], first: str, second: str) -> list[Cell]:
-    by_seed = _pairs_by_seed(values[first], values[second])
+    by_seed = pairs_by_seed(values[first], values[second])
     correlation = pooled_correlation(by_seed)
     interval = bootstrap_interval(by_seed)
     return [
@@ -105,70 +101,6 @@ def _line(case: str, values: Mapping[str, _Values], first: str, second: str) -> 
         interval.high,
         sum(len(pairs) for pairs in by_seed),
     ]
-
-
-def _pairs_by_seed(first: _Values, second: _Values) -> list[list[tuple[float, float]]]:
-    """Return, for each seed, both quantities of every arm that has both."""
-    seeds = sorted({seed for values in first.values() for seed in values})
-    found = [
-        [
-            (first[arm][seed], second[arm][seed])
-            for arm in first
-            if seed in first[arm] and seed in second.get(arm, {})
-        ]
-        for seed in seeds
-    ]
-    return [pairs for pairs in found if pairs]
-
-
-def pooled_correlation(by_seed: list[list[tuple[float, float]]]) -> float:
-    """Return Spearman's rank correlation over the pairs of all seeds.
-
-    NaN with fewer than three pairs, or where either quantity is the same in all.
-
-    >>> pooled_correlation([[(1.0, 2.0), (2.0, 3.0)], [(3.0, 9.0)]])
-    1.0
-    """
-    import numpy as np
-    from scipy.stats import rankdata
-
-    pairs = np.array([pair for pairs in by_seed for pair in pairs]).reshape(-1, 2)
-    ranks = rankdata(pairs, axis=0)
-    if len(pairs) < 3 or not np.all(np.ptp(ranks, axis=0) > 0):
-        return float("nan")
-    return float(np.corrcoef(ranks, rowvar=False)[0, 1])
-
-
-def bootstrap_interval(by_seed: list[list[tuple[float, float]]]) -> Interval:
-    """Return the 95 % percentile interval of `pooled_correlation`, whole seeds drawn at random.
-
-    A seed's arms share a teacher, so they are drawn together or not at all.
-
-    Returns:
-      Its ends; NaN with fewer than two seeds, or if some draw has no correlation.
-    """
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    if len(by_seed) < 2:
-        return Interval(float("nan"), float("nan"))
-
-    # A few seeds have few different draws: each is computed once.
-    @functools.cache
-    def of_draw(drawn: tuple[int, ...]) -> float:
-        return pooled_correlation([by_seed[number] for number in drawn])
-
-    if any(np.isnan(of_draw((number,))) for number in range(len(by_seed))):
-        return Interval(float("nan"), float("nan"))
-    result = bootstrap(
-        (np.arange(len(by_seed)),),
-        lambda drawn: of_draw(tuple(sorted(int(number) for number in drawn))),
-        n_resamples=RESAMPLES,
-        vectorized=False,
-        method="percentile",
-        random_state=np.random.default_rng(0),
-    )
-    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
 def _findings(values: Mapping[str, Mapping[str, _Values]]) -> list[Finding]:

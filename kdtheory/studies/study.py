@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from kdtheory.report.findings import Finding
 from kdtheory.report.plain_table import PlainTable
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.findings import Finding
 
 if TYPE_CHECKING:
     import matplotlib.figure

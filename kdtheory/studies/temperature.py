@@ -2,13 +2,15 @@
 
 import math
 
-from kdtheory.report.findings import Finding, finding
 from kdtheory.report.plain_table import PlainTable
-from kdtheory.report.seeds import complexity_points, final_values
-from kdtheory.rows import ArmName, Row, Supervision, arm_of, students
+from kdtheory.rows import LABELS, ArmName, Row, Supervision, arm_of, students
 from kdtheory.runs.config import RunConfig
-from kdtheory.studies.bound_terms_figure import Line, draw_terms_and_accuracy
-from kdtheory.studies.bound_terms_table import (
+from kdtheory.statistics.bounds import smallest_bounds
+from kdtheory.statistics.findings import Finding, finding
+from kdtheory.statistics.seeds import complexity_points, final_values
+from kdtheory.studies.setting import setting
+from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
     Place,
     chosen_gain,
@@ -18,16 +20,13 @@ from kdtheory.studies.bound_terms_table import (
     of_bound,
     of_targets,
     same_order,
-    smallest_bounds,
     terms_table,
     trend,
 )
-from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.varied_setting_figure import Line, draw_terms_and_accuracy
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
-_LABELS = Supervision("labels", None)
 _TAUGHT: tuple[ArmName, ...] = ("offline", "online")
 
 
@@ -61,7 +60,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         terms_table([place for places in groups.values() for place in places], "τ", caption),
         minima_table(groups, "τ"),
     ]
-    labels = final_values(rows, _LABELS, "test_accuracy")
+    labels = final_values(rows, LABELS, "test_accuracy")
     figure = StudyFigure(
         "temperature",
         "Left: adjusted complexity and margin of the targets, and their ratio. Middle: the bound, "
@@ -106,7 +105,7 @@ def _targets(rows: list[Row], supervision: Supervision) -> dict[str, dict[int, f
     """Return the targets' values on the student of the labels, means over the points."""
     found = {}
     for name in ("adjusted_complexity", "complexity", "margin"):
-        points = complexity_points(rows, _LABELS, supervision, name)
+        points = complexity_points(rows, LABELS, supervision, name)
         found[name] = {
             seed: math.fsum(along.values()) / len(along) for seed, along in points.items()
         }

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 import pytest
 
 from kdtheory.errors import RunError
-from kdtheory.report.findings import findings
 from kdtheory.report.html import report_page
 from kdtheory.report.run_folder import write_all
+from kdtheory.statistics.hypotheses import findings
 
 VOID = {"meta", "img", "br", "link", "hr", "col"}
 

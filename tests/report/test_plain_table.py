@@ -19,7 +19,7 @@ from kdtheory.report.plain_table import (
     markdown,
     write_plain_table,
 )
-from kdtheory.report.seeds import MeanSd
+from kdtheory.statistics.seeds import MeanSd
 
 TABLE = PlainTable(
     "table",

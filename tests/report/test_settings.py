@@ -7,13 +7,13 @@ import polars
 import pytest
 from rich.console import Console
 
-from kdtheory.report.arms import group_rows
 from kdtheory.report.figures import accuracy_figure, complexity_figure
-from kdtheory.report.findings import findings
 from kdtheory.report.html import report_page
-from kdtheory.report.rows import read_rows
 from kdtheory.report.tables import summarize, text_table, write_tables
 from kdtheory.report.terminal import print_table
+from kdtheory.statistics.groups import group_rows
+from kdtheory.statistics.hypotheses import findings
+from kdtheory.statistics.stored_rows import read_rows
 
 PLAIN = "digits, ten: resnet8 → lenet5x1"
 FIRST, SECOND, THIRD = "3f2a90bc", "04d1e6f7", "99aa00bb"

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from kdtheory.errors import InputError
 from kdtheory.report.columns import COLUMNS, format_column
-from kdtheory.report.findings import findings
 from kdtheory.report.latex import escape_latex, latex_table
-from kdtheory.report.seeds import MeanSd
 from kdtheory.report.tables import markdown_table, summarize, text_table, write_tables
 from kdtheory.report.terminal import print_table
+from kdtheory.statistics.hypotheses import findings
+from kdtheory.statistics.seeds import MeanSd
 
 
 def line_of(frame, arm, temperature):

@@ -16,10 +16,10 @@ TINY = RunConfig.of(
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory):
     """A run that has ended; tests copy it."""
-    from kdtheory.runs import run_study
+    from kdtheory.runs import execute
 
     out = tmp_path_factory.mktemp("finished") / "run"
-    run_study(TINY.replace(out=str(out)), quiet=True)
+    execute(TINY.replace(out=str(out)), quiet=True)
     return out
 
 

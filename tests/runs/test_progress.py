@@ -7,7 +7,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from kdtheory.errors import InputError
-from kdtheory.runs import RunConfig, progress, run_study
+from kdtheory.runs import RunConfig, execute, progress
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.store import delete_run
 
@@ -126,7 +126,7 @@ def test_a_network_that_went_back_is_counted_once(tmp_path, clock):
 def test_without_the_extra_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(InputError, match=r"pip install 'kdtheory\[tensorboard\]'") as caught:
-        run_study(RunConfig.of(tensorboard=True, out=str(tmp_path / "run")), quiet=True)
+        execute(RunConfig.of(tensorboard=True, out=str(tmp_path / "run")), quiet=True)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -136,7 +136,7 @@ def test_a_run_with_cutout_and_mixup_writes_event_files(tiny):
         arms=("online",), temperatures=(4.0,), cutout=2, mixup=0.4, tensorboard=True
     )
     assert "tensorboard" not in config.identity()
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     out = Path(tiny.output.out) / "tensorboard"
     assert {path.name for path in out.iterdir()} == {"0-teacher", "0-online-tau4"}
     found = scalars_in(out / "0-online-tau4")
@@ -165,4 +165,4 @@ def test_numbers_out_of_range(setting, message):
 
 def test_a_cutout_as_large_as_the_images_is_refused(tiny):
     with pytest.raises(InputError, match=r"cutout must be below the images' \d+ pixels"):
-        run_study(tiny.replace(cutout=32), quiet=True)
+        execute(tiny.replace(cutout=32), quiet=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdtheory.runs import run_study
+from kdtheory.runs import execute
 
 DATA_DIR = os.environ.get("KDTHEORY_DATA_DIR")
 
@@ -21,7 +21,7 @@ def test_binary_cifar100(tiny):
         validation_size=16, test_size=32, batch_size=64, arms=("labels", "online"), epochs=2,
         temperatures=(4.0,), points=2, student="lenet5x1",
     )  # fmt: skip
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     final = [row for row in rows if row["kind"] == "student" and row["final"]]
     assert len(final) == 2
     control, labels = (
@@ -43,5 +43,5 @@ def test_a_hundred_classes_by_the_mean_kernel(tiny):
         test_size=100, batch_size=100, kernel="trace", ntk_size=128, student="lenet5x1",
         arms=("labels", "offline"), points=2,
     )  # fmt: skip
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     assert all(row["residual"] < 1e-8 for row in rows if row["kind"] == "complexity")

@@ -6,8 +6,8 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import encode_labels, normalize
-from kdtheory.runs import run_study
-from kdtheory.runs.runner import load_dataset
+from kdtheory.runs import execute
+from kdtheory.runs.execution import load_dataset
 
 
 @pytest.mark.parametrize(("centred", "residual"), [(True, False), (True, True)])
@@ -17,7 +17,7 @@ def test_complexity_is_of_the_targets_as_configured(tiny, centred, residual):
         arms=("labels",), temperatures=(), epochs=1, points=2, ntk_size=8, teacher_checkpoints=1,
         centre_targets=centred, residual_targets=residual,
     )  # fmt: skip
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     dataset = load_dataset(config)
     images = normalize(dataset.train.images[:8], dataset.mean, dataset.std)
     targets = np.asarray(encode_labels(dataset.train.labels[:8], dataset.num_outputs))

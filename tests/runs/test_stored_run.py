@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kdtheory.report import read_rows
-from kdtheory.runs import RunConfig, provenance, read_config, run_study, to_json
-from kdtheory.runs.runner import load_dataset
+from kdtheory.runs import RunConfig, execute, provenance, read_config, to_json
+from kdtheory.runs.execution import load_dataset
 from kdtheory.runs.shared_teachers import folder_name, training_settings
 from kdtheory.runs.teacher import assistant_settings, teacher_trainers
 
@@ -76,7 +76,7 @@ def test_its_rows_and_settings_are_read(interrupted, config):
 
 def test_it_is_continued(interrupted, config):
     settings = {row["settings"] for row in expected(config.distillation.arms)}
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     assert {row["settings"] for row in rows} == settings
     assert_same(rows, expected(config.distillation.arms), interrupted)
     units = {str(path.relative_to(interrupted)) for path in interrupted.glob("seeds/*/*")}
@@ -91,7 +91,7 @@ def test_it_is_continued(interrupted, config):
 def test_it_is_extended_by_a_seed_and_arms(interrupted, config):
     shutil.rmtree(interrupted / "seeds" / "1")
     arms = ("labels", "offline", "online", "matched", "self")
-    rows = run_study(config.replace(arms=arms), quiet=True)
+    rows = execute(config.replace(arms=arms), quiet=True)
     assert_same(rows, expected(arms), interrupted)
 
 

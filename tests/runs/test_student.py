@@ -10,7 +10,7 @@ import pytest
 
 from kdtheory.datasets import AugmentConfig
 from kdtheory.report import read_rows
-from kdtheory.runs import run_study, seed, student
+from kdtheory.runs import execute, seed, student
 from kdtheory.targets import TabulatedTeacher, Teacher
 
 
@@ -50,7 +50,7 @@ def test_known_logits_and_inference_train_the_same_student(
     finished_once, tiny, contexts, monkeypatch
 ):
     monkeypatch.setattr(seed, "TABLE_BYTES", 0)
-    run_study(tiny, quiet=True)
+    execute(tiny, quiet=True)
     assert {type(provider) for provider in providers_of(contexts).values()} == {Teacher}
     computed, known = student_rows(tiny.output.out), student_rows(str(finished_once))
     assert computed.keys() == known.keys()
@@ -60,7 +60,7 @@ def test_known_logits_and_inference_train_the_same_student(
 
 
 def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
-    run_study(tiny.replace(epochs=1, points=2), quiet=True)
+    execute(tiny.replace(epochs=1, points=2), quiet=True)
     providers = providers_of(contexts)
     kinds = {
         arm: (jax.tree.structure(p), tuple(leaf.shape for leaf in jax.tree.leaves(p)))

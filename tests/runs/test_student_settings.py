@@ -10,8 +10,8 @@ from kdtheory.analysis import ntk_similarity
 from kdtheory.errors import InputError
 from kdtheory.ntk import gram
 from kdtheory.report import read_rows
-from kdtheory.runs import run_study, student
-from kdtheory.runs.bound_terms import DELTA, GAMMAS
+from kdtheory.runs import execute, student
+from kdtheory.runs.bounds_at_init import DELTA, GAMMAS
 from kdtheory.runs.events import Events
 from kdtheory.training import OptimizerConfig
 
@@ -32,8 +32,8 @@ def run(tmp_path_factory, tiny_anywhere):
         return original(arm, seed, *arguments, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kdtheory.runs.runner.train_student", train_student)
-        rows = run_study(config, quiet=True)
+        patch.setattr("kdtheory.runs.execution.train_student", train_student)
+        rows = execute(config, quiet=True)
     return config, rows, contexts[0]
 
 
@@ -75,7 +75,7 @@ def test_a_continued_run_finds_the_same_schedule(run):
     config, rows, _ = run
     for path in Path(config.output.out).glob("seeds/0/matched-tau4/rows-*.jsonl"):
         path.unlink()
-    assert run_study(config, quiet=True) == rows
+    assert execute(config, quiet=True) == rows
 
 
 def test_the_kernel_is_that_of_the_test_examples(run):
@@ -169,5 +169,5 @@ def test_the_bound_of_the_labels_by_hand(run):
 )
 def test_what_does_not_fit_the_data_is_refused_at_once(tiny, settings, message):
     with pytest.raises(InputError, match=message):
-        run_study(tiny.replace(**settings), quiet=True)
+        execute(tiny.replace(**settings), quiet=True)
     assert not Path(tiny.output.out).exists()

@@ -13,14 +13,14 @@ from kdtheory.analysis import decisions
 from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError, locked_folder
 from kdtheory.rows import checked_row
-from kdtheory.runs import RunConfig, run_study, runner
+from kdtheory.runs import RunConfig, execute, runner
 from kdtheory.runs.events import Events
+from kdtheory.runs.execution import load_dataset
 from kdtheory.runs.network import TrainedNetwork, split_logits
-from kdtheory.runs.runner import load_dataset
 from kdtheory.runs.shared_teachers import folder_name, shared_unit, training_settings
 from kdtheory.runs.store import open_store
 from kdtheory.runs.teacher import TeacherOfSeed, teacher_examples, teacher_trainers
-from kdtheory.runs.teacher_changes import kept_points, perturbed, teacher_points, thinned
+from kdtheory.runs.teacher_checkpoints import kept_points, perturbed, teacher_points, thinned
 from kdtheory.runs.trainers import augmentation_of
 from kdtheory.training import Checkpoints, OptimizerConfig, trainer, training_data
 
@@ -82,7 +82,7 @@ def test_the_whole_line_with_shared_teachers_and_an_assistant(
     shared = quick.replace(teachers=str(tmp_path / "run" / "teachers"), assistant="mlp12x1",
         online_checkpoints=1, teacher_stop=0.5,
     )  # fmt: skip
-    rows = run_study(shared, quiet=True)
+    rows = execute(shared, quiet=True)
     assert trained == [
         "teacher, seed 0", "assistant, seed 0",
         "student on offline-tau2, seed 0", "student on online-tau2, seed 0",
@@ -100,9 +100,9 @@ def test_the_whole_line_with_shared_teachers_and_an_assistant(
     assert {**finals[0], "arm": ""} == {**finals[1], "arm": ""}
     # A finished run is read; one that starts over finds the shared networks.
     trained.clear()
-    assert run_study(shared, quiet=True) == rows
+    assert execute(shared, quiet=True) == rows
     assert not trained
-    run_study(shared.replace(arms=("offline",)), fresh=True, quiet=True)
+    execute(shared.replace(arms=("offline",)), fresh=True, quiet=True)
     assert trained == ["student on offline-tau2, seed 0"]
 
 
@@ -404,7 +404,7 @@ def test_an_assistant_is_distilled_from_the_teacher(quick, tmp_path):
 )
 def test_what_does_not_fit_is_one_line_and_nothing_is_trained(quick, trained, changes, message):
     with pytest.raises(InputError, match=message) as caught:
-        run_study(quick.replace(**changes), quiet=True)
+        execute(quick.replace(**changes), quiet=True)
     assert "\n" not in str(caught.value)
     assert not trained
     assert not (Path(quick.output.out) / "seeds").exists()

@@ -12,7 +12,7 @@ from kdtheory.cli import main
 from kdtheory.commands.sweep import failure_note
 from kdtheory.errors import InputError
 from kdtheory.report import read_rows
-from kdtheory.runs import RunConfig, progress, run_study, runner, seed
+from kdtheory.runs import RunConfig, execute, progress, runner, seed
 from kdtheory.runs.listing import find_runs
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.sweep import Outcome
@@ -76,7 +76,7 @@ def test_an_interrupted_run_has_the_table_of_its_finished_seeds(tiny, monkeypatc
 
     monkeypatch.setattr(runner.Runner, "student", student)
     with pytest.raises(KeyboardInterrupt):
-        run_study(config)
+        execute(config)
     told = capsys.readouterr().err
     assert "3 seeds, 6 networks" in told
     assert "Ctrl-C stops it" in told
@@ -124,7 +124,7 @@ def test_without_kernels_none_is_computed_and_one_teacher_teaches_all_seeds(tiny
         seeds=2, arms=("labels", "offline"), temperatures=(4.0,), kernel="none", one_teacher=True,
         points=2, accuracy_points=5, ntk_size=10_000,
     )  # fmt: skip
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     assert {row["kind"] for row in rows} == {"teacher", "student"}
     students = [row for row in rows if row["kind"] == "student"]
     assert len(students) == 2 * 2 * 5
@@ -133,7 +133,7 @@ def test_without_kernels_none_is_computed_and_one_teacher_teaches_all_seeds(tiny
     assert {row["seed"] for row in rows if row["kind"] == "teacher"} == {0}
     out = Path(config.output.out)
     assert [path.parent.name for path in out.glob("seeds/*/teacher")] == ["0"]
-    assert run_study(config, quiet=True) == rows
+    assert execute(config, quiet=True) == rows
 
 
 def test_what_needs_a_kernel_says_so():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kdtheory.errors import RunError
-from kdtheory.runs import run_study
+from kdtheory.runs import execute
 from kdtheory.runs.progress import RunProgress
 
 #: What identifies a measurement; the rest of its row are numbers.
@@ -39,11 +39,11 @@ def two_seeds(tiny):
 
 @pytest.mark.parametrize("together", [pytest.param("seeds", marks=pytest.mark.slow), "arms"])
 def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
-    alone = run_study(two_seeds, quiet=True)
+    alone = execute(two_seeds, quiet=True)
     config = two_seeds.replace(together=together, out=str(tmp_path / together))
-    same_rows(run_study(config, quiet=True), alone, rtol=2e-3)
+    same_rows(execute(config, quiet=True), alone, rtol=2e-3)
     assert not list((tmp_path / together / "together").iterdir())
-    assert alone[0]["settings"] != run_study(config, quiet=True)[0]["settings"]
+    assert alone[0]["settings"] != execute(config, quiet=True)[0]["settings"]
 
 
 @pytest.mark.slow
@@ -52,9 +52,9 @@ def test_interleaved_students_are_those_alone_bit_for_bit(tiny, tmp_path):
         seeds=2, arms=("labels", "offline"), temperatures=(4.0,), epochs=1, points=2,
         student="lenet5x1", ntk_size=8,
     )  # fmt: skip
-    alone = run_study(config, quiet=True)
+    alone = execute(config, quiet=True)
     config = config.replace(together="seeds", out=str(tmp_path / "together"))
-    same_rows(run_study(config, quiet=True), alone, rtol=0)
+    same_rows(execute(config, quiet=True), alone, rtol=0)
 
 
 class StoppedError(Exception):
@@ -69,7 +69,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, 
         arms=("labels", "online"),
         temperatures=(4.0,),
     )
-    unbroken = run_study(config.replace(out=str(tmp_path / "unbroken")), quiet=True)
+    unbroken = execute(config.replace(out=str(tmp_path / "unbroken")), quiet=True)
     show = RunProgress.network
 
     def stopping(self, name, steps, *, together=1, **where):
@@ -84,18 +84,18 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, 
     with monkeypatch.context() as patched:
         patched.setattr(RunProgress, "network", stopping)
         with pytest.raises(StoppedError):
-            run_study(config, quiet=True)
+            execute(config, quiet=True)
         patched.undo()
     monkeypatch.undo()
     assert list(Path(config.output.out, "together").iterdir())
-    assert run_study(config, quiet=True) == unbroken
+    assert execute(config, quiet=True) == unbroken
 
 
 @pytest.mark.slow
 def test_more_seeds_and_arms_extend_a_run(two_seeds):
     config = two_seeds.replace(together="seeds")
-    first = run_study(config, quiet=True)
-    longer = run_study(
+    first = execute(config, quiet=True)
+    longer = execute(
         config.replace(seeds=4, arms=("labels", "offline", "online", "self")),
         quiet=True,
     )
@@ -107,10 +107,10 @@ def test_more_seeds_and_arms_extend_a_run(two_seeds):
 @pytest.mark.slow
 def test_a_student_that_began_alone_goes_on_alone(two_seeds, tmp_path):
     config = two_seeds.replace(together="seeds")
-    expected = run_study(config.replace(seeds=1), quiet=True)  # one: alone
+    expected = execute(config.replace(seeds=1), quiet=True)  # one: alone
     shutil.rmtree(Path(config.output.out, "seeds", "0", "self-tau1"))
     Path(config.output.out, "seeds", "0", "labels", "rows-00000000.jsonl").unlink()
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     assert [row for row in rows if row["seed"] == 0 and row.get("arm") != "self"] == [
         row for row in expected if row.get("arm") != "self"
     ]
@@ -120,24 +120,24 @@ def test_a_diverging_student_is_named(two_seeds):
     optimizer = dataclasses.replace(two_seeds.training.student_optimizer, learning_rate=1e30)
     config = two_seeds.replace(together="seeds", arms=("labels",), student_optimizer=optimizer)
     with pytest.raises(RunError, match=r"student on labels, seed \d: the loss is .*last good"):
-        run_study(config, quiet=True)
+        execute(config, quiet=True)
 
 
 def test_damaged_members(two_seeds):
     path = Path(two_seeds.output.out, "together", "0-labels-and-1-more", "members.json")
     config = two_seeds.replace(together="seeds", seeds=1)
-    run_study(config, quiet=True)
+    execute(config, quiet=True)
     path.parent.mkdir(parents=True)
     path.write_text("no")
     with pytest.raises(RunError, match=r"remove .* to train its students again"):
-        run_study(config.replace(seeds=2), quiet=True)
+        execute(config.replace(seeds=2), quiet=True)
 
 
 @pytest.mark.slow
 def test_fresh_deletes_a_group_that_was_begun(two_seeds):
     config = two_seeds.replace(together="seeds", arms=("labels",))
-    run_study(config, quiet=True)
+    execute(config, quiet=True)
     left = Path(config.output.out, "together", "left")
     left.mkdir(parents=True)
-    run_study(config, quiet=True, fresh=True)
+    execute(config, quiet=True, fresh=True)
     assert not left.exists()

@@ -90,11 +90,16 @@ def test_rows_that_break_the_theory_contradict_it(runs_of):
     for hypothesis in (
         "adjusted complexity rises with the stopping time",
         "the bound's teacher error falls with the stopping time",
-        "over all checkpoints the bound is smallest before the end",
         "the teacher stopped at 0.4 beats the final one",
-        "the teacher of the smallest bound beats the final one",
     ):
         assert found[label + hypothesis].verdict == "not seen", hypothesis
+    # The smallest bound is that of the final teacher in every seed: exact ties contradict nothing.
+    for hypothesis in (
+        "over all checkpoints the bound is smallest before the end",
+        "the teacher of the smallest bound beats the final one",
+    ):
+        tied = found[label + hypothesis]
+        assert (tied.verdict, tied.effect) == ("undecided", 0.0)
 
 
 def test_a_bound_far_from_the_best_accuracy_is_found_out(runs_of):

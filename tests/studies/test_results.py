@@ -5,8 +5,8 @@ import json
 import pytest
 from matplotlib.figure import Figure
 
-from kdtheory.report.findings import RULE, Finding, verdict_line
 from kdtheory.report.plain_table import PlainTable
+from kdtheory.statistics.findings import RULE, Finding, verdict_line
 from kdtheory.studies import STUDIES
 from kdtheory.studies.results import SMOKE_NOTE, summary, write_results
 from kdtheory.studies.study import Analysis, StudyFigure

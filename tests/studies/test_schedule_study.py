@@ -7,6 +7,7 @@ from kdtheory.report.figures import render
 from kdtheory.rows import Supervision
 from kdtheory.runs import RunConfig
 from kdtheory.studies import find_study
+from kdtheory.studies.checkpoint_spans import Teaching, teachings
 from kdtheory.studies.results import summary
 from kdtheory.studies.schedule import (
     SCHEDULE,
@@ -15,7 +16,6 @@ from kdtheory.studies.schedule import (
     cases,
     earliness,
 )
-from kdtheory.studies.teaching_times import Teaching, teachings
 
 TAUS = (1.0, 4.0)
 STEPS = (10, 20, 30, 40)

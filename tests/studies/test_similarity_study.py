@@ -7,16 +7,10 @@ import pytest
 from kdtheory.report.figures import render
 from kdtheory.rows import checked_row
 from kdtheory.runs import RunConfig
+from kdtheory.statistics.correlations import bootstrap_interval, pooled_correlation
 from kdtheory.studies import accuracy, find_study
 from kdtheory.studies.results import summary
-from kdtheory.studies.similarity import (
-    JUDGED,
-    QUANTITIES,
-    SIMILARITY,
-    analyse,
-    bootstrap_interval,
-    pooled_correlation,
-)
+from kdtheory.studies.similarity import JUDGED, QUANTITIES, SIMILARITY, analyse
 
 ARMS = [("labels", None), ("offline", 1.0), ("offline", 4.0), ("online", 4.0), ("self", 1.0)]
 RATES = ("train_fidelity", "test_fidelity", "test_accuracy")

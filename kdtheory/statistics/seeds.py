@@ -1,7 +1,7 @@
 """Averages over seeds, and the values a seed that enter them."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from kdtheory.rows import Row, Supervision, arm_of, number, supervision_of
@@ -82,13 +82,39 @@ def complexity_points(
     return points
 
 
-def own_complexity(rows: Sequence[Row], arm: Supervision, name: str) -> dict[int, float]:
-    """Return {seed: value} of an arm's own supervision on its own student, over its training.
+def mean_complexity(
+    rows: Sequence[Row], student: Supervision, supervision: Supervision, name: str
+) -> dict[int, float]:
+    """Return {seed: mean over the measuring points} of what `complexity_points` returns."""
+    points = complexity_points(rows, student, supervision, name)
+    return {seed: math.fsum(along.values()) / len(along) for seed, along in points.items()}
 
-    The value is the mean over the measuring points of that seed.
-    """
-    points = complexity_points(rows, arm, arm, name)
-    return {seed: _mean(values.values()) for seed, values in points.items()}
+
+def own_complexity(rows: Sequence[Row], arm: Supervision, name: str) -> dict[int, float]:
+    """Return {seed: value} of an arm's own supervision on its own student, over its training."""
+    return mean_complexity(rows, arm, arm, name)
+
+
+def percent(values: Mapping[int, float]) -> dict[int, float]:
+    """Return rates in per cent."""
+    return {seed: 100 * value for seed, value in values.items()}
+
+
+def differences(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
+    """Return {seed: first less second} of the seeds that both have: differences in pairs."""
+    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+
+
+def differences_along(
+    rows: Sequence[Row], student: Supervision, first: Supervision, second: Supervision
+) -> dict[int, dict[int, float]]:
+    """Return {seed: {step: first less second in adjusted complexity}}, where both were measured."""
+    a, b = (complexity_points(rows, student, s, "adjusted_complexity") for s in (first, second))
+    found = {
+        seed: {step: a[seed][step] - b[seed][step] for step in sorted(a[seed].keys() & b[seed])}
+        for seed in sorted(a.keys() & b.keys())
+    }
+    return {seed: along for seed, along in found.items() if along}
 
 
 def measured_supervisions(rows: Sequence[Row], student: Supervision) -> list[Supervision]:
@@ -131,8 +157,3 @@ def _is_run(row: Row, arm: Supervision | None) -> bool:
     if arm is None:
         return row["kind"] == "teacher"
     return row["kind"] == "student" and arm_of(row) == arm
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return math.fsum(listed) / len(listed)

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kdtheory.errors import InputError
-from kdtheory.report.seeds import finished_seeds
 from kdtheory.rows import Row, Supervision, bounds, supervision_of
-from kdtheory.runs.teacher_changes import thinned
+from kdtheory.runs.teacher_checkpoints import thinned
+from kdtheory.statistics.seeds import finished_seeds
 
 
 def checkpoint_complexities(

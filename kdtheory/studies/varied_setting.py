@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from kdtheory.report.bound_terms import BOUND_TERMS
-from kdtheory.report.findings import Finding, finding, judge, rank_correlations
+from kdtheory.report.bound_bars import BOUND_TERMS
 from kdtheory.report.plain_table import Cell, PlainTable
-from kdtheory.report.seeds import final_values, mean_sd
-from kdtheory.rows import BoundRow, Row, Supervision, number, supervision_of
+from kdtheory.rows import Row, Supervision, number
+from kdtheory.statistics.bounds import smallest_bounds
+from kdtheory.statistics.correlations import rank_correlations
+from kdtheory.statistics.findings import Finding, finding, judge
+from kdtheory.statistics.seeds import final_values, mean_sd
 
 
 class Place(NamedTuple):
@@ -29,25 +31,6 @@ class Place(NamedTuple):
 
 #: One value a seed, of a place.
 Measure: TypeAlias = Callable[[Place], Mapping[int, float]]
-
-
-def smallest_bounds(rows: Sequence[Row], supervision: Supervision) -> dict[int, BoundRow]:
-    """Return {seed: row} of the smallest bound of a supervision.
-
-    The online teacher has a bound for each checkpoint; the others have one.
-
-    >>> row = dict(kind="bound", seed=0, supervision="online", supervision_temperature=4.0)
-    >>> smallest_bounds([{**row, "bound": 2.0}, {**row, "bound": 1.5}],
-    ...                 Supervision("online", 4.0))[0]["bound"]
-    1.5
-    """
-    found: dict[int, BoundRow] = {}
-    for row in rows:
-        if row["kind"] == "bound" and supervision_of(row) == supervision:
-            best = found.get(row["seed"])
-            if best is None or row["bound"] < best["bound"]:
-                found[row["seed"]] = row
-    return found
 
 
 def complexity_over_margin(place: Place) -> dict[int, float]:

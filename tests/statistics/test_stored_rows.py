@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from kdtheory.errors import InputError, RunError
-from kdtheory.report.arms import arms_in
-from kdtheory.report.rows import read_rows
 from kdtheory.report.tables import text_table
 from kdtheory.rows import FIELDS, checked_row
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.stored_rows import read_rows
 
 
 def write(path: Path, rows, end="\n") -> Path:

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.errors import InputError
-from kdtheory.report.findings import (
+from kdtheory.statistics.findings import (
     against_theory,
     finding,
-    findings,
     judge,
     marked_verdict,
     verdict_line,
 )
+from kdtheory.statistics.hypotheses import findings
 
 
 def by_hypothesis(rows):

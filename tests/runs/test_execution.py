@@ -8,7 +8,7 @@ import pytest
 
 from kdtheory.errors import InputError, RunError
 from kdtheory.report import read_rows
-from kdtheory.runs import run_study
+from kdtheory.runs import execute
 from kdtheory.runs.demo import run_demo
 from kdtheory.runs.store import open_store
 from kdtheory.training import Checkpoints, OptimizerConfig, trainer
@@ -26,7 +26,7 @@ def finished(finished_once, tiny):
 
 
 def test_the_whole_line(tiny):
-    rows = run_study(tiny, quiet=True)
+    rows = execute(tiny, quiet=True)
     out = Path(tiny.output.out)
     for name in (
         "table.md", "table.csv", "table.tex", "table.html", "rows.jsonl", "config.json",
@@ -72,7 +72,7 @@ def test_every_arm_starts_from_the_same_student(finished):
 def test_a_second_call_reuses_everything(finished, monkeypatch):
     before = without_times(finished.output.out)
     monkeypatch.setattr(trainer, "run", None)  # nothing may be trained
-    run_study(finished, quiet=True)
+    execute(finished, quiet=True)
     assert without_times(finished.output.out) == before
     sessions = json.loads((Path(finished.output.out) / "provenance.json").read_text())["sessions"]
     assert len(sessions) == 2
@@ -88,7 +88,7 @@ class Killed(BaseException):
 )
 def test_a_killed_run_resumes_to_the_same_rows(tiny, tmp_path, monkeypatch, at):
     tiny = tiny.replace(arms=("labels", "online"), temperatures=(4.0,))
-    run_study(tiny, quiet=True)
+    execute(tiny, quiet=True)
     again = tiny.replace(out=str(tmp_path / "killed"), save_seconds=0.0)
     written = 0
     original = Checkpoints.save
@@ -103,8 +103,8 @@ def test_a_killed_run_resumes_to_the_same_rows(tiny, tmp_path, monkeypatch, at):
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", save)
         with pytest.raises(Killed):
-            run_study(again, quiet=True)
-    run_study(again, quiet=True)
+            execute(again, quiet=True)
+    execute(again, quiet=True)
     assert without_times(again.output.out) == without_times(tiny.output.out)
 
 
@@ -112,21 +112,21 @@ def test_lost_rows_are_measured_again_to_the_same_values(finished):
     before = without_times(finished.output.out)
     for path in Path(finished.output.out).glob("seeds/0/online-tau4/rows-*.jsonl"):
         path.unlink()
-    run_study(finished, quiet=True)
+    execute(finished, quiet=True)
     assert without_times(finished.output.out) == before
 
 
 def test_more_seeds_and_arms_extend_a_run_and_fewer_lose_nothing(tiny):
     few = tiny.replace(arms=("labels",))
-    run_study(few, quiet=True)
-    rows = run_study(few.replace(arms=("online",), seeds=2), quiet=True)
+    execute(few, quiet=True)
+    rows = execute(few.replace(arms=("online",), seeds=2), quiet=True)
     assert {row["seed"] for row in rows} == {0, 1}
     assert {row["arm"] for row in rows if row["kind"] == "student"} == {"labels", "online"}
-    assert run_study(few, quiet=True) == rows
+    assert execute(few, quiet=True) == rows
 
 
 def test_fewer_arms_and_self_without_labels(tiny):
-    rows = run_study(tiny.replace(arms=("self",)), quiet=True)
+    rows = execute(tiny.replace(arms=("self",)), quiet=True)
     assert {row["arm"] for row in rows if row["kind"] == "student"} == {"self"}
 
 
@@ -134,9 +134,9 @@ def test_another_configuration_is_refused_and_nothing_is_lost(finished):
     before = without_times(finished.output.out)
     other = finished.replace(ridge=0.5, epochs=2)
     with pytest.raises(InputError, match=r"epochs: 4 there, 2 asked; ridge: 0.01 there, 0.5"):
-        run_study(other, quiet=True)
+        execute(other, quiet=True)
     assert without_times(finished.output.out) == before
-    run_study(other, fresh=True, quiet=True)
+    execute(other, fresh=True, quiet=True)
     assert without_times(finished.output.out) != before
 
 
@@ -145,18 +145,18 @@ def test_a_folder_of_something_else_is_refused(tiny):
     out.mkdir(parents=True)
     (out / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match="no run"):
-        run_study(tiny, fresh=True, quiet=True)
+        execute(tiny, fresh=True, quiet=True)
     # Not even a config.json of somebody else's makes it ours to delete.
     (out / "config.json").write_text('{"name": "my project"}')
     with pytest.raises(InputError, match="no run of kdtheory"):
-        run_study(tiny, fresh=True, quiet=True)
+        execute(tiny, fresh=True, quiet=True)
     assert (out / "thesis.tex").read_text() == "precious"
 
 
 def test_fresh_deletes_only_what_a_run_writes(finished):
     note = Path(finished.output.out) / "my_notes.txt"
     note.write_text("precious")
-    run_study(finished.replace(arms=("labels",)), fresh=True, quiet=True)
+    execute(finished.replace(arms=("labels",)), fresh=True, quiet=True)
     assert note.read_text() == "precious"
     assert not (Path(finished.output.out) / "seeds" / "0" / "self-tau1").exists()
 
@@ -165,7 +165,7 @@ def test_other_data_under_the_same_name_are_refused(finished):
     path = Path(finished.output.out) / "data.json"
     path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
     with pytest.raises(InputError, match="data: "):
-        run_study(finished, quiet=True)
+        execute(finished, quiet=True)
 
 
 def test_a_demo_does_not_overwrite_a_run(finished):
@@ -180,7 +180,7 @@ def test_a_network_that_overflows_in_its_last_update_is_named(tiny):
         teacher_optimizer=OptimizerConfig(learning_rate=3e38, warmup=0.0),
     )  # fmt: skip
     with pytest.raises(RunError, match=r"teacher, seed 0, step 1: .*not finite"):
-        run_study(config, quiet=True)
+        execute(config, quiet=True)
 
 
 def test_a_full_disk_is_one_line(tiny, monkeypatch):
@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_line(tiny, monkeypatch):
 
     monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer.save", full)
     with pytest.raises(RunError, match=r"cannot write a checkpoint .*No space left"):
-        run_study(tiny, quiet=True)
+        execute(tiny, quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_line(tiny, monkeypatch):
 )
 def test_the_less_usual_settings(tiny, settings):
     config = tiny.replace(arms=("labels", "offline"), temperatures=(2.0,), **settings)
-    rows = run_study(config, quiet=True)
+    rows = execute(config, quiet=True)
     final = [row for row in rows if row["kind"] == "student" and row["final"]]
     assert len(final) == 2
     assert (final[0]["validation_accuracy"] is None) == (config.data.validation_size == 0)
@@ -213,12 +213,12 @@ def test_two_processes_do_not_share_a_folder(tiny):
         open_store(tiny, data={"sha256": "0"}),
         pytest.raises(RunError, match="another process"),
     ):
-        run_study(tiny, quiet=True)
+        execute(tiny, quiet=True)
 
 
 def test_ntk_size_above_the_data(tiny):
     with pytest.raises(InputError, match="ntk_size must be at most the 32 training examples"):
-        run_study(tiny.replace(ntk_size=33), quiet=True)
+        execute(tiny.replace(ntk_size=33), quiet=True)
     assert not Path(tiny.output.out).exists()
 
 
@@ -236,7 +236,7 @@ def test_what_needs_a_factor_is_refused_before_anything_is_trained(
     monkeypatch.setattr("kdtheory.measure.spec.available", lambda: 1000)
     monkeypatch.setattr("kdtheory.memory.available", lambda: 1000)
     with pytest.raises(InputError, match=message):
-        run_study(tiny.replace(**changes), quiet=True)
+        execute(tiny.replace(**changes), quiet=True)
     assert not Path(tiny.output.out).exists()
 
 
@@ -244,9 +244,9 @@ def test_a_kernel_beyond_the_memory_is_bounded(tiny, monkeypatch):
     """Every complexity is an interval that holds the value, and no row shows a number for it."""
     short = tiny.replace(arms=("labels",), temperatures=(1.0,), epochs=2, points=2)
     out = f"{short.output.out}-bounded"
-    exact = run_study(short, quiet=True)
+    exact = execute(short, quiet=True)
     monkeypatch.setattr("kdtheory.measure.spec.available", lambda: 1000)
-    bounded = run_study(short.replace(out=out), quiet=True)
+    bounded = execute(short.replace(out=out), quiet=True)
     assert read_rows(out).rows
     pairs = [pair for pair in zip(exact, bounded, strict=True) if pair[0]["kind"] == "complexity"]
     assert pairs
@@ -265,7 +265,7 @@ def test_a_damaged_row_file_is_named(finished):
     path = next(Path(finished.output.out).glob("seeds/0/labels/rows-*.jsonl"))
     path.write_text("{")
     with pytest.raises(RunError, match="damaged"):
-        run_study(finished, quiet=True)
+        execute(finished, quiet=True)
 
 
 def test_a_damaged_checkpoint_is_named_and_can_be_made_again(finished):
@@ -276,7 +276,7 @@ def test_a_damaged_checkpoint_is_named_and_can_be_made_again(finished):
         if path.is_file():
             path.write_bytes(b"")
     with pytest.raises(RunError, match=folder.name):
-        run_study(finished, quiet=True)
+        execute(finished, quiet=True)
     shutil.rmtree(folder)
-    run_study(finished, quiet=True)
+    execute(finished, quiet=True)
     assert without_times(finished.output.out) == before

@@ -7,9 +7,9 @@ from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, Terminated
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.report import write_all
-from kdtheory.rows import Row, SeedFields, Supervision, TeacherRow
-from kdtheory.runs.bound_terms import BOUNDS_NEED_A_FACTOR, bound_rows
-from kdtheory.runs.config import LABELS, MeasuringConfig, RunConfig, to_json
+from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow
+from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR, bound_rows
+from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
@@ -281,7 +281,7 @@ def session_notes(out: Path) -> list[str]:
     ]
 
 
-def run_study(
+def execute(
     config: RunConfig,
     *,
     fresh: bool = False,

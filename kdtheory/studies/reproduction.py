@@ -12,14 +12,14 @@ from typing import Any
 
 from kdtheory.errors import RunError
 from kdtheory.files import locked_folder
-from kdtheory.report.rows import read_rows
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, to_json
+from kdtheory.runs.execution import execute
 from kdtheory.runs.jobs import launch
 from kdtheory.runs.provenance import provenance
-from kdtheory.runs.runner import run_study
 from kdtheory.runs.store import read_provenance
 from kdtheory.runs.sweep import Case, Outcome, write_failures
+from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Analysis, Size, Study
 
@@ -52,7 +52,7 @@ def configured_cases(
     )
 
 
-def carry_out(
+def reproduce(
     study: Study,
     out: Path,
     *,
@@ -94,7 +94,7 @@ def carry_out(
         for number, case in enumerate(cases, 1):
             if not quiet:
                 print(f"[{number}/{len(cases)}] {study.name}: {case.name}", file=sys.stderr)
-            run_study(case.config, quiet=quiet)
+            execute(case.config, quiet=quiet)
     else:
         _as_jobs(cases, out, launcher, workers, slurm, _teller(study, quiet))
     rows: dict[str, list[Row]] = {

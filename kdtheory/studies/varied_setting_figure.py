@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdtheory.report.bound_terms import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR
-from kdtheory.report.seeds import MeanSd, mean_sd
+from kdtheory.report.bound_bars import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR
 from kdtheory.report.styles import line_style
 from kdtheory.rows import BoundRow, number
-from kdtheory.studies.bound_terms_table import (
+from kdtheory.statistics.seeds import MeanSd, mean_sd
+from kdtheory.studies.varied_setting import (
     Place,
     accuracy_of,
     complexity_over_margin,

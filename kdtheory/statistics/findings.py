@@ -1,0 +1,179 @@
+"""A hypothesis held against measurements: seen, not seen, or undecided.
+
+It predicts the sign of a number a seed (a paired difference, a rank correlation over the arms), and
+the verdict is read off the confidence interval of that number's mean.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+from kdtheory.statistics.groups import RunGroup
+from kdtheory.statistics.seeds import mean_sd
+
+Verdict: TypeAlias = Literal["seen", "not seen", "undecided"]
+
+#: How a verdict is reached, for a reader of the findings.
+RULE = (
+    "Rule: each hypothesis predicts the sign of one number per seed (differences are paired: both"
+    " values come from the same seed). “Seen” means that the 95 % t-interval of its mean over seeds"
+    " lies wholly on the predicted side, “not seen” that it lies wholly on the other, “undecided”"
+    " that it holds zero, or that there is one seed only and so no error. Complexities are compared"
+    " on one student (named) and averaged over the measuring points of its training. Intervals are"
+    " not corrected for the number of hypotheses."
+)
+
+_CONFIDENCE = 0.95
+
+
+class Finding(NamedTuple):
+    """One hypothesis held against rows.
+
+    - `hypothesis`: the prediction, in words.
+    - `verdict`: "seen", "not seen" or "undecided"; `RULE` says how.
+    - `evidence`: the effect with its interval, in words.
+    - `effect`: mean over seeds of the number whose sign is predicted, positive where the hypothesis
+      holds; a fraction for accuracies. None where nothing was measured.
+    - `half_width`: half the 95 % interval of `effect`; None with one value.
+    - `seeds`: how many entered.
+    - `group`: the runs that it is about; None for a study's findings, which may be about several.
+    - `topic`: "complexity order", "temperature", "accuracy", "over the arms" or nothing.
+    - `by_construction`: it could not have come out otherwise (two names of the same targets, a
+      theorem): it is told, and not counted.
+    """
+
+    hypothesis: str
+    verdict: Verdict
+    evidence: str
+    effect: float | None = None
+    half_width: float | None = None
+    seeds: int = 0
+    group: RunGroup | None = None
+    topic: str = ""
+    by_construction: bool = False
+
+
+def against_theory(found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings that contradict their hypothesis: what a reader should not miss."""
+    return [finding for finding in found if finding.verdict == "not seen"]
+
+
+def finding(
+    hypothesis: str,
+    values: Collection[float],
+    *,
+    scale: float | int = 1,
+    unit: str = "",
+    by_construction: bool = False,
+) -> Finding:
+    """Judge that the mean of one value a seed is positive.
+
+    Args:
+        hypothesis: what is predicted, in words.
+        values: one number a seed, positive where the hypothesis holds.
+        scale: factor of the numbers as they are told.
+        unit: their unit as it is told.
+        by_construction: whether it could not have come out otherwise.
+
+    Example:
+        >>> finding("labels are more complex", [1.0, 1.1, 0.9], unit=" adjusted").verdict
+        'seen'
+        >>> finding("nothing measured", []).verdict
+        'undecided'
+    """
+    if not values:
+        return Finding(hypothesis, "undecided", "not measured", by_construction=by_construction)
+    verdict, effect, half_width = judge(values)
+    n = len(values)
+    text = f"{scale * effect:+.3g}"
+    if half_width is None:
+        text += f"{unit} (one seed)"
+    else:
+        text += f" ± {scale * half_width:.2g}{unit} (95 %, {n} values)"
+    return Finding(
+        hypothesis, verdict, text, effect, half_width, n, by_construction=by_construction
+    )
+
+
+def verdict_line(found: Sequence[Finding]) -> str:
+    """Return in short how many hypotheses were seen, and plainly which the data go against.
+
+    What holds by construction is not counted.
+
+    Example:
+        >>> verdict_line([Finding("a", "seen", ""), Finding("b", "seen", "", by_construction=True)])
+        'Of 1 hypotheses: 1 seen, 0 not seen, 0 undecided.'
+    """
+    counted = [each for each in found if not each.by_construction]
+    if not counted:
+        return "The rows hold no measurements that could test a hypothesis."
+    against = against_theory(counted)
+    undecided = [each for each in counted if each.verdict == "undecided"]
+    doubtful = [each for each in undecided if each.effect is not None and each.effect < 0]
+    measured = [each for each in counted if each.effect is not None]
+    parts = [
+        f"Of {len(counted)} hypotheses: {len(counted) - len(against) - len(undecided)} seen,"
+        f" {len(against)} not seen, {len(undecided)} undecided."
+    ]
+    several = len({each.group for each in counted}) > 1
+    if against:
+        parts.append(f"Against the theory, the data contradict: {_listed(against, several)}.")
+    if doubtful:
+        parts.append(
+            "Against the theory, but undecided within the error, are the means for:"
+            f" {_listed(doubtful, several)}."
+        )
+    if measured and all(each.half_width is None for each in measured):
+        parts.append("Each has one seed's value, so there is no error and nothing is decided.")
+    elif measured and not against and not doubtful:
+        parts.append("No mean goes against the theory.")
+    return " ".join(parts)
+
+
+def marked_verdict(each: Finding) -> str:
+    """Return a finding's verdict as it is shown, by construction or not."""
+    return f"{each.verdict} (by construction)" if each.by_construction else each.verdict
+
+
+def _listed(found: Sequence[Finding], several: bool) -> str:
+    """List hypotheses; where there are several run groups, each group is named once."""
+    by_group: dict[str, list[str]] = {}
+    for each in found:
+        title = each.group.title if several and each.group is not None else ""
+        by_group.setdefault(title, []).append(each.hypothesis)
+    return "; ".join(
+        f"[{title}] {', '.join(listed)}" if title else "; ".join(listed)
+        for title, listed in by_group.items()
+    )
+
+
+def judge(
+    values: Collection[float], *, equal_agrees: bool = False
+) -> tuple[Verdict, float, float | None]:
+    """Judge the hypothesis that the mean of one value a seed is positive, by `RULE`.
+
+    Args:
+        values: one number a seed, at least one.
+        equal_agrees: whether a mean of exactly zero agrees with the hypothesis ("at least").
+
+    Returns:
+        The verdict, the mean, and half the 95 % t-interval of the mean (None with one seed).
+
+    Example:
+        >>> judge([1.0, 1.1, 0.9])[0], judge([1.0, -1.1, 0.3])[0], judge([-1.0])[0]
+        ('seen', 'undecided', 'undecided')
+    """
+    mean, sd, n = mean_sd(values)
+    assert mean is not None  # callers hold at least one value
+    if sd is None:
+        return "undecided", mean, None
+    from scipy.special import stdtrit
+
+    half_width = float(stdtrit(n - 1, 0.5 + _CONFIDENCE / 2)) * sd / math.sqrt(n)
+    low, high = mean - half_width, mean + half_width
+    if low > 0 or (equal_agrees and low == high == 0):
+        return "seen", mean, half_width
+    # Differences that are all exactly zero (two arms that did the same) contradict nothing.
+    if high < 0:
+        return "not seen", mean, half_width
+    return "undecided", mean, half_width

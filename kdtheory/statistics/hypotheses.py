@@ -1,0 +1,174 @@
+"""What the theory predicts of a run, held against its rows.
+
+The predictions are hypotheses from Harutyunyan et al. (ICLR 2023, arXiv 2301.12245), but for the
+one on the matched arm, which is ours; nothing here expects them to hold.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
+from kdtheory.statistics.correlations import rank_correlations
+from kdtheory.statistics.findings import Finding, judge
+from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
+from kdtheory.statistics.seeds import (
+    differences,
+    differences_along,
+    final_values,
+    measured_supervisions,
+    own_complexity,
+    reference_student,
+)
+
+
+def findings(rows: Sequence[Row]) -> list[Finding]:
+    """Hold the theory's hypotheses against the rows, for each run group.
+
+    On adjusted complexity, on one student: random labels > labels > offline >= online, and lower at
+    a higher temperature. On last-epoch test accuracy: offline and online above labels, online above
+    offline, and matched (ours) above online. Over the arms: less complex own supervision, higher
+    train fidelity and higher NTK similarity each go with higher test accuracy (Spearman's rank
+    correlation). A hypothesis whose measurements are not in the rows gives no finding.
+
+    >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1",
+    ...            settings="3f2a90bc")
+    >>> row = dict(**ids, kind="complexity", seed=0, arm="labels", temperature=None, step=9,
+    ...            epoch=1.0, final=True, supervision_temperature=None)
+    >>> found = findings([
+    ...     dict(row, supervision="labels", adjusted_complexity=2.0),
+    ...     dict(row, supervision="random_labels", adjusted_complexity=3.0)])
+    >>> [(f.hypothesis, f.verdict, f.effect) for f in found]
+    [('random labels are more complex than labels', 'undecided', 1.0)]
+    """
+    found: list[Finding] = []
+    for group, members in group_rows(rows).items():
+        arms = arms_in(members)
+        reference = reference_student(members, arms)
+        if reference is not None:
+            found += _complexity_findings(group, members, reference)
+        found += _accuracy_findings(group, members, arms)
+        found += _findings_over_arms(group, members, arms)
+    return found
+
+
+def _complexity_findings(
+    group: RunGroup, rows: Sequence[Row], reference: Supervision
+) -> list[Finding]:
+    """Order of the supervisions' adjusted complexities on the reference student."""
+    measured = measured_supervisions(rows, reference)
+    offline = [s for s in measured if s.name == "offline"]
+    online = [s for s in measured if s.name == "online"]
+    # (topic, words, predicted to be higher, predicted to be lower, equality agrees too)
+    pairs = [("complexity order", "are more complex than", RANDOM_LABELS, LABELS, False)]
+    pairs += [("complexity order", "are more complex than", LABELS, s, False) for s in offline]
+    pairs += [
+        ("complexity order", "is at least as complex as", s, t, True)
+        for s in offline
+        for t in online
+        if s.temperature == t.temperature
+    ]
+    for same in (offline, online):
+        pairs += [
+            ("temperature", "is more complex than", low, high, False)
+            for low, high in itertools.pairwise(same)
+        ]
+    found = []
+    for topic, words, higher, lower, equal_agrees in pairs:
+        along = differences_along(rows, reference, higher, lower)
+        values = [math.fsum(of_seed.values()) / len(of_seed) for of_seed in along.values()]
+        if not values:
+            continue
+        steps = {step for of_seed in along.values() for step in of_seed}
+        at_steps = [
+            math.fsum(of_seed[step] for of_seed in along.values() if step in of_seed)
+            for step in steps
+        ]
+        agreeing = sum(total > 0 or (equal_agrees and total == 0) for total in at_steps)
+        verdict, effect, half_width = judge(values, equal_agrees=equal_agrees)
+        evidence = (
+            f"difference in adjusted complexity {_interval(effect, half_width, len(values))}"
+            f" on the student trained on {reference.label}; so ordered at {agreeing} of"
+            f" {len(steps)} measuring points"
+        )
+        hypothesis = f"{higher.label} {words} {lower.label}"
+        found.append(
+            Finding(hypothesis, verdict, evidence, effect, half_width, len(values), group, topic)
+        )
+    return found
+
+
+def _accuracy_findings(
+    group: RunGroup, rows: Sequence[Row], arms: Sequence[Supervision]
+) -> list[Finding]:
+    """Last-epoch test accuracies, paired over seeds."""
+    named = {
+        name: [arm for arm in arms if arm.name == name]
+        for name in ("labels", "offline", "online", "matched")
+    }
+    pairs = [(b, w) for w in named["labels"] for b in (*named["offline"], *named["online"])]
+    for worse, better in (("offline", "online"), ("online", "matched")):
+        pairs += [
+            (b, w) for w in named[worse] for b in named[better] if b.temperature == w.temperature
+        ]
+    found = []
+    for better_arm, worse_arm in pairs:
+        gains = differences(
+            *(final_values(rows, arm, "test_accuracy") for arm in (better_arm, worse_arm))
+        ).values()
+        if not gains:
+            continue
+        verdict, effect, half_width = judge(gains)
+        evidence = f"difference in test accuracy {_points(effect, half_width, len(gains))}"
+        hypothesis = f"{better_arm.label} is more accurate than {worse_arm.label}"
+        found.append(
+            Finding(
+                hypothesis, verdict, evidence, effect, half_width, len(gains), group, "accuracy"
+            )
+        )
+    return found
+
+
+def _findings_over_arms(
+    group: RunGroup, rows: Sequence[Row], arms: Sequence[Supervision]
+) -> list[Finding]:
+    """Rank correlations of test accuracy over the arms, one a seed."""
+    accuracy = {arm: final_values(rows, arm, "test_accuracy") for arm in arms}
+    own = {arm: own_complexity(rows, arm, "adjusted_complexity") for arm in arms}
+    fidelity = {arm: final_values(rows, arm, "train_fidelity") for arm in arms}
+    similarity = {arm: final_values(rows, arm, "ntk_similarity") for arm in arms}
+    found = []
+    for words, values, sign in (
+        ("less complex own supervision", own, -1.0),
+        ("higher train fidelity", fidelity, 1.0),
+        ("higher NTK similarity to the teacher", similarity, 1.0),
+    ):
+        correlations = rank_correlations(values, accuracy)
+        if not correlations:
+            continue
+        verdict, effect, half_width = judge([sign * rho for rho in correlations])
+        n = len(correlations)
+        interval = _interval(sign * effect, half_width, n)
+        evidence = f"Spearman's rank correlation over the arms {interval}"
+        hypothesis = f"{words} goes with higher test accuracy"
+        found.append(
+            Finding(hypothesis, verdict, evidence, effect, half_width, n, group, "over the arms")
+        )
+    return found
+
+
+def _interval(effect: float, half_width: float | None, seeds: int) -> str:
+    text = f"{effect:+.3g}"
+    if half_width == 0:  # ranks take few values, so all seeds can agree exactly
+        return f"{text} in each of {seeds} seeds"
+    return text + ("" if half_width is None else f" ± {half_width:.2g}") + _error(half_width, seeds)
+
+
+def _points(effect: float, half_width: float | None, seeds: int) -> str:
+    text = f"{100 * effect:+.2f}"
+    text += "" if half_width is None else f" ± {100 * half_width:.2f}"
+    return f"{text} points{_error(half_width, seeds)}"
+
+
+def _error(half_width: float | None, seeds: int) -> str:
+    return " (one seed)" if half_width is None else f" (95 %, {seeds} seeds)"
