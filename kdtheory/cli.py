@@ -28,6 +28,7 @@ from kdtheory.commands.data import (
 )
 from kdtheory.commands.demo import Demo, demo
 from kdtheory.commands.gram import Gram, gram
+from kdtheory.commands.methods import Methods, methods
 from kdtheory.commands.models import Models, models
 from kdtheory.commands.run import Run, run
 from kdtheory.commands.runs import Runs, runs
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Command] = {
     "complexity": Command(ComplexityOf, complexity),
     "validate": Command(Validate, validate),
     "models": Command(Models, models),
+    "methods": Command(Methods, methods),
     "data prepare": Command(DataPrepare, data_prepare),
     "data list": Command(DataList, data_list),
     "data show": Command(DataShow, data_show),

@@ -23,8 +23,11 @@ from typing import (
 
 from kdtheory.errors import InputError
 
-ArmName = Literal["labels", "offline", "online", "matched", "self"]
-SupervisionName = Literal["random_labels", "labels", "offline", "online", "matched", "self"]
+ArmName = Literal[
+    "labels", "offline", "online", "matched", "self",
+    "dkd", "dist", "lskd", "rco", "one_checkpoint", "two_checkpoints",
+]  # fmt: skip
+SupervisionName = Literal["random_labels", ArmName]
 
 #: Kinds of supervision that a student is trained on.
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
@@ -193,7 +196,7 @@ class StudentRow(NetworkFields):
     margin: Number
     """Mean margin of its logits with respect to the training labels."""
     schedule: NotRequired[Steps]
-    """Of the matched arm: the student's last step at which each checkpoint teaches."""
+    """Where a rule of its own decides when each checkpoint teaches: the student's last step."""
 
 
 class ComplexityRow(PointFields):

@@ -72,7 +72,7 @@ def logit_standardisation(
 
     Args:
       teacher: `targets.offline(...)`, `online(...)` or `tabulated(...)`; its temperature and alpha
-        make the targets that are measured, not the loss.
+        make the targets that are measured (of standardised logits), not the loss.
       temperature: tau > 0 of the loss.
       weight: of the divergence.
       label_weight: of the labels' cross-entropy.
@@ -93,4 +93,4 @@ def logit_standardisation(
         check_temperature(temperature),
     )
     settings = LskdSettings(*(jnp.asarray(number, jnp.float32) for number in numbers))
-    return Taught(check_teacher(teacher, "logit_standardisation"), settings, _loss)
+    return Taught(check_teacher(teacher, "logit_standardisation"), settings, _loss, standardise)

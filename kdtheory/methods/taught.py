@@ -10,11 +10,15 @@ from jaxtyping import Float, Int
 from kdtheory.errors import InputError
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.provider import Form, TargetProvider
-from kdtheory.targets.providers import TeacherLogits
+from kdtheory.targets.providers import TeacherLogits, mixture_targets
 from kdtheory.typing import ArrayLike
 
 #: (settings, student logits (n, d), teacher logits (n, d), labels (n,), step) -> loss (n,).
 LogitLoss = Callable[[Any, jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def _as_they_are(logits: jax.Array) -> jax.Array:
+    return logits
 
 
 @struct.dataclass
@@ -24,11 +28,15 @@ class Taught(TargetProvider):
     - `teacher`: a provider with a teacher; its checkpoint, temperature and alpha make the targets.
     - `settings`: numbers of the method, a pytree: others need no new compilation.
     - `loss_fn`: see `LogitLoss`.
+    - `shown_fn`: what the student is shown of the teacher's logits (n, d), the same shape.
     """
 
     teacher: Any
     settings: Any
     loss_fn: LogitLoss = struct.field(pytree_node=False)
+    shown_fn: Callable[[jax.Array], jax.Array] = struct.field(
+        pytree_node=False, default=_as_they_are
+    )
 
     def aligned(self, length: int) -> "Taught":
         """Return the same provider, prepared for `over`: see `targets.Trajectory.aligned`."""
@@ -45,8 +53,14 @@ class Taught(TargetProvider):
     def targets(
         self, step: Int[ArrayLike, ""] | int, examples: Examples, *, form: Form = "probabilities"
     ) -> Float[jax.Array, "n d"]:
-        """Return the teacher's targets (n, d)."""
-        return self.teacher.targets(step, examples, form=form)
+        """Return the targets (n, d) of the teacher's provider, of the logits that are shown."""
+        return mixture_targets(
+            self.shown_fn(self.teacher.logits(step, examples)),
+            examples.labels,
+            temperature=self.teacher.temperature,
+            alpha=self.teacher.alpha,
+            form=form,
+        )
 
     def loss(
         self, logits: Float[ArrayLike, "n d"], step: Int[ArrayLike, ""] | int, examples: Examples

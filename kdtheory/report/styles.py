@@ -14,6 +14,12 @@ _COLORS = {
     "online": "#E69F00",
     "matched": "#009E73",
     "self": "#CC79A7",
+    "dkd": "#56B4E9",
+    "dist": "#882255",
+    "lskd": "#999933",
+    "rco": "#332288",
+    "one_checkpoint": "#44AA99",
+    "two_checkpoints": "#AA4499",
 }
 _MARKERS = {
     "random_labels": "X",
@@ -22,6 +28,12 @@ _MARKERS = {
     "online": "^",
     "matched": "v",
     "self": "D",
+    "dkd": "P",
+    "dist": "p",
+    "lskd": "h",
+    "rco": "<",
+    "one_checkpoint": ">",
+    "two_checkpoints": "*",
 }
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FILLS = ("full", "none", "left", "bottom", "top")

@@ -13,6 +13,7 @@ from kdtheory.datasets import DataConfig, TeacherData
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
+from kdtheory.methods.registry import METHODS
 from kdtheory.rows import LABELS, ArmName, Supervision
 from kdtheory.runs.identity import known_before
 from kdtheory.settings import (
@@ -44,7 +45,8 @@ class DistillationConfig:
     """Name of the student's model."""
     arms: tuple[ArmName, ...] = ("labels", "offline", "online", "self")
     """How students are supervised; matched is online distillation whose teacher changes in step
-    with the complexity that a student on labels has taken on, instead of by time."""
+    with the complexity that a student on labels has taken on, instead of by time. From dkd on they
+    are methods of the literature: see kdtheory methods."""
     temperatures: tuple[float, ...] = (1.0, 4.0)
     """tau of the offline and online arms, and of the supervisions measured."""
     alpha: float = 1.0
@@ -73,7 +75,10 @@ class DistillationConfig:
                 raise InputError(
                     f"{name} must differ from each other, got {' '.join(map(str, values))}"
                 )
-        if not self.temperatures and {"offline", "online", "matched"} & set(self.arms):
+        at_temperatures = {"offline", "online", "matched"} | {
+            name for name, method in METHODS.items() if method.temperature is None
+        }
+        if not self.temperatures and at_temperatures & set(self.arms):
             raise InputError("arms with a teacher need at least one temperature above 0")
         if not self.temperatures and self.assistant is not None:
             raise InputError("an assistant needs at least one temperature above 0")
@@ -330,6 +335,8 @@ class RunConfig(Groups):
                     arms.append(LABELS)
                 elif name == "self":
                     arms.append(Supervision(name, SELF_TEMPERATURE))
+                elif name in METHODS and METHODS[name].temperature is not None:
+                    arms.append(Supervision(name, METHODS[name].temperature))
                 else:
                     arms.extend(Supervision(name, tau) for tau in self.distillation.temperatures)
         return tuple(arms)

@@ -6,6 +6,7 @@ from pathlib import Path
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, Terminated
 from kdtheory.memory import check_fits, factorising_bytes
+from kdtheory.methods.registry import check_suitable
 from kdtheory.report import write_all
 from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow
 from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR, bound_rows
@@ -61,6 +62,11 @@ def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDatase
             "the terms of the teacher-student bound are for binary tasks (--task first_half, ...); "
             f"{config.data.task} has {dataset.num_outputs} outputs"
         )
+    check_suitable(
+        config.distillation.arms,
+        num_outputs=dataset.num_outputs,
+        checkpoints=config.teaching.online_checkpoints or config.teaching.teacher_checkpoints,
+    )
     if config.measuring.kernel != "none":
         check_kernel(config.measuring, dataset.num_outputs)
     return dataset

@@ -172,17 +172,17 @@ class Seed:
         return tabulate(logits, teacher.steps)
 
     def targets_of(
-        self, logits: Float[np.ndarray, "n d"], temperature: float
+        self, logits: Float[np.ndarray, "n d"], temperature: float, alpha: float | None = None
     ) -> Float[np.ndarray, "n d"]:
         """Return the targets that a teacher with these logits gives for the measuring examples.
 
-        They have the configuration's form, and its share of labels.
+        They have the configuration's form, and its share of labels where alpha is left out.
         """
         targets = _mixture_targets(
             logits,
             self.ntk_examples.labels,
             temperature=temperature,
-            alpha=self.config.distillation.alpha,
+            alpha=self.config.distillation.alpha if alpha is None else alpha,
             form=self.config.measuring.target_form,
         )
         return np.asarray(targets)

@@ -8,6 +8,7 @@ import numpy as np
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
 from kdtheory.errors import KernelError
+from kdtheory.methods.registry import METHODS
 from kdtheory.rows import LABELS, Row, Supervision, checked_row
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
@@ -26,14 +27,22 @@ from kdtheory.runs.supervision import (
     provider_of,
     supervisions,
     teacher_logits_at,
+    weight_of_teacher,
 )
-from kdtheory.targets import cross_entropy, distillation_loss
+from kdtheory.targets import (
+    Examples,
+    cross_entropy,
+    distillation_loss,
+    tabulate,
+    tabulated,
+)
 from kdtheory.training import Trainer
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the arms share them.
 _distillation_loss = jax.jit(distillation_loss)
 _cross_entropy = jax.jit(cross_entropy)
+_method_loss = jax.jit(lambda provider, *arguments: provider.loss(*arguments))
 
 
 _NO_SIMILARITY: dict[str, None] = {"ntk_similarity": None, "ntk_similarity_centred": None}
@@ -46,13 +55,22 @@ def _train_loss(
     if teacher_logits is None:
         return float(_cross_entropy(logits["train"], labels).mean())
     assert arm.temperature is not None
-    losses = _distillation_loss(
-        logits["train"],
-        teacher_logits["train"],
-        labels,
-        alpha=seed.config.distillation.alpha,
-        temperature=arm.temperature,
-    )
+    alpha = weight_of_teacher(arm, seed)
+    loss = METHODS[arm.name].loss if arm.name in METHODS else None
+    if loss is not None:
+        total = seed.student_trainer.total_steps
+        examples = Examples(seed.dataset.train.images, labels, np.arange(len(labels)))
+        table = tabulate([teacher_logits["train"]], [total])
+        teacher = tabulated(table, temperature=arm.temperature, alpha=alpha)
+        losses = _method_loss(loss(teacher, total), logits["train"], total, examples)
+    else:
+        losses = _distillation_loss(
+            logits["train"],
+            teacher_logits["train"],
+            labels,
+            alpha=alpha,
+            temperature=arm.temperature,
+        )
     return float(losses.mean())
 
 
@@ -132,7 +150,7 @@ def measure(
     on_test = fidelity(logits["test"], reference["test"])
     student_row: dict[str, Any] = {
         **common, "kind": "student",
-        "alpha": None if arm.temperature is None else config.distillation.alpha,
+        "alpha": None if arm.temperature is None else weight_of_teacher(arm, seed),
         "train_loss": _train_loss(arm, logits, teacher_logits_at(arm, step, seed), seed),
         **accuracies(logits, dataset),
         "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
@@ -140,7 +158,7 @@ def measure(
         **similarity,
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip
-    if arm.name == "matched":
+    if arm.name == "matched" or (arm.name in METHODS and METHODS[arm.name].route is not None):
         student_row["schedule"] = list(online_steps(arm, seed))
     if final and config.measuring.similarity_size:
         student_row |= _test_similarities(variables, seed, events)

@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.methods.registry import METHODS
 from kdtheory.rows import Supervision
 from kdtheory.runs.matched import matched_schedule
-from kdtheory.runs.network import SplitLogits, TrainedNetwork
+from kdtheory.runs.network import SplitLogits, TrainedNetwork, accuracies
 from kdtheory.runs.seed import Seed
 from kdtheory.targets import (
     Labels,
@@ -34,7 +35,9 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
     """
     if arm.temperature is None:
         return Labels(seed.dataset.num_outputs)
-    mixture = {"temperature": arm.temperature, "alpha": seed.config.distillation.alpha}
+    method = METHODS.get(arm.name)
+    loss = None if method is None else method.loss
+    mixture = {"temperature": arm.temperature, "alpha": weight_of_teacher(arm, seed)}
     table = seed.teacher_table
     if arm.name == "self":
         earlier = labels_student(seed)
@@ -42,29 +45,47 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
             return tabulated(tabulate([earlier.logits[-1]["train"]], [0]), **mixture)
         return self_distillation(earlier.trainer.apply_fn, earlier.trajectory.final(), **mixture)
     apply_teacher = seed.teacher.trainer.apply_fn
-    if arm.name == "offline":
-        if table is not None:
-            return tabulated(table.last_only(), **mixture)
-        return offline(apply_teacher, seed.teacher.trajectory.final(), **mixture)
+    if arm.name == "offline" or loss is not None:
+        last = (
+            offline(apply_teacher, seed.teacher.trajectory.final(), **mixture)
+            if table is None
+            else tabulated(table.last_only(), **mixture)
+        )
+        return last if loss is None else loss(last, seed.student_trainer.total_steps)
     steps = online_steps(arm, seed)
     if table is not None:
         return tabulated(table.rescheduled(steps), **mixture)
     return online(apply_teacher, seed.online_teacher.trajectory.rescheduled(steps), **mixture)
 
 
+def weight_of_teacher(arm: Supervision, seed: Seed) -> float:
+    """Return alpha of an arm's targets: methods with a loss of their own show the teacher alone."""
+    method = METHODS.get(arm.name)
+    return 1.0 if method and method.loss else seed.config.distillation.alpha
+
+
 def online_steps(arm: Supervision, seed: Seed) -> tuple[int, ...]:
     """Return the last student step of each checkpoint of the online teacher, on such an arm."""
     if arm.name == "online":
         return seed.online_teacher.steps
+    method = METHODS.get(arm.name)
+    if method is not None and method.route is not None:
+        chance = 1 / max(seed.dataset.num_outputs, 2)
+        gained = [
+            accuracies(logits, seed.dataset)["train_accuracy"] - chance
+            for logits in seed.online_teacher.logits
+        ]
+        return method.route(gained, seed.student_trainer.total_steps)
     assert arm.temperature is not None
     return matched_schedule(seed, arm.temperature)
 
 
 def teacher_logits_at(arm: Supervision, step: int, seed: Seed) -> SplitLogits | None:
     """Return the logits that supervise an arm at a step, read off the stored checkpoints."""
-    if arm.name == "offline":
+    method = METHODS.get(arm.name)
+    if arm.name == "offline" or (method is not None and method.loss is not None):
         return seed.teacher.logits[-1]
-    if arm.name in ("online", "matched"):
+    if arm.name in ("online", "matched") or method is not None:
         teacher = seed.online_teacher
         steps = online_steps(arm, seed)
         return teacher.logits[int(teacher.trajectory.rescheduled(steps).index(step))]
@@ -73,13 +94,19 @@ def teacher_logits_at(arm: Supervision, step: int, seed: Seed) -> SplitLogits | 
     return None
 
 
+def shown(arm: Supervision, logits: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """Return what an arm's student is shown of its teacher's logits."""
+    method = METHODS.get(arm.name)
+    return logits if method is None else np.asarray(method.shown(logits))
+
+
 def supervisions(
     arm: Supervision, step: int, seed: Seed
 ) -> list[tuple[str, float | None, Float[np.ndarray, "n d"]]]:
     """Return (name, temperature, targets) of what is measured on an arm's student at a step.
 
     On every student the control, the labels, and the teacher, offline and online; on the students
-    of the self and matched arms their own supervision too.
+    of the other arms their own supervision too.
     """
     named: list[tuple[str, float | None, np.ndarray]] = [
         (name, None, targets) for name, targets in seed.fixed_targets.items()
@@ -89,12 +116,14 @@ def supervisions(
         for name in ("offline", "online")
         for temperature in seed.config.distillation.temperatures
     ]
-    if arm.name in ("self", "matched"):
+    if arm.name not in ("labels", "offline", "online"):
         arms.append(arm)
     for each in arms:
         logits = teacher_logits_at(each, step, seed)
         assert logits is not None
         assert each.temperature is not None
-        targets = seed.targets_of(seed.measured(logits), each.temperature)
+        targets = seed.targets_of(
+            shown(each, seed.measured(logits)), each.temperature, weight_of_teacher(each, seed)
+        )
         named.append((each.name, each.temperature, targets))
     return named
