@@ -3,10 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.analysis import decisions
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import Supervision
 from kdtheory.runs.matched import matched_schedule
-from kdtheory.runs.network import SplitLogits, TrainedNetwork, accuracies
+from kdtheory.runs.network import SplitLogits, TrainedNetwork
 from kdtheory.runs.seed import Seed
 from kdtheory.targets import (
     Labels,
@@ -72,7 +73,7 @@ def online_steps(arm: Supervision, seed: Seed) -> tuple[int, ...]:
     if method is not None and method.route is not None:
         chance = 1 / max(seed.dataset.num_outputs, 2)
         gained = [
-            accuracies(logits, seed.dataset)["train_accuracy"] - chance
+            float(np.mean(decisions(logits["train"]) == seed.dataset.train.labels)) - chance
             for logits in seed.online_teacher.logits
         ]
         return method.route(gained, seed.student_trainer.total_steps)
