@@ -38,7 +38,7 @@ from kdtheory.commands.table import Table, table
 from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
-from kdtheory.runs.config import read_config
+from kdtheory.runs.config_file import read_config, recipe
 
 Options = TypeVar("Options")
 
@@ -107,8 +107,14 @@ def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Option
         # The file first: its settings are the defaults that flags override.
         early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         early.add_argument("--config", type=Path)
+        early.add_argument("--recipe")
         with contextlib.suppress(argparse.ArgumentError):
-            path = early.parse_known_args(list(arguments))[0].config
+            found = early.parse_known_args(list(arguments))[0]
+            path = found.config
+            if path is not None and found.recipe is not None:
+                raise InputError("give --config or --recipe, not both")
+            if found.recipe is not None:
+                default = Run(run=recipe(found.recipe))
             if path is not None:
                 config = read_config(path)
                 if (path.parent / "data.json").exists():

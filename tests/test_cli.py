@@ -144,9 +144,9 @@ def test_help_teaches(name, capsys):
 def test_an_option_by_its_last_word_is_for_teacher_and_students(capsys):
     words = ["--student-optimizer.learning-rate", "0.2", "--learning-rate", "0.1", "--seeds", "2"]
     options = parse("run", Run, words)
-    assert options.run.teacher_optimizer.learning_rate == 0.1
-    assert options.run.student_optimizer.learning_rate == 0.2
-    assert options.run.seeds == 2
+    assert options.run.teaching.teacher_optimizer.learning_rate == 0.1
+    assert options.run.training.student_optimizer.learning_rate == 0.2
+    assert options.run.distillation.seeds == 2
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     assert "--learning-rate" in capsys.readouterr().out

@@ -24,6 +24,10 @@ class Run:
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
     config: Path | None = None
     """JSON file of settings, such as a run's config.json; flags override it."""
+    recipe: str | None = None
+    """A published training protocol, whose settings flags override. crd: the tables of CIFAR-100
+    (240 epochs, batch 64, rate 0.05 divided by ten at 150, 180, 210, crop and flip, alpha 0.9,
+    tau 4)."""
     fresh: bool = False
     """Start over: delete what an earlier run left in the folder."""
 

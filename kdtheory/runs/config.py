@@ -4,9 +4,7 @@ Settings are nested (`config.training.epochs`); files, flags and sweeps know the
 names: see `kdtheory.settings`.
 """
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kdtheory.datasets import DataConfig, TeacherData
@@ -15,7 +13,6 @@ from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import LABELS, ArmName, Supervision
-from kdtheory.runs.identity import known_before
 from kdtheory.settings import (
     Groups,
     check_choices,
@@ -237,6 +234,10 @@ class TeachingConfig:
     online_checkpoints: int | None = None
     """How many of the teacher's checkpoints the online teacher uses, evenly spaced and the last
     among them (default: all)."""
+    online_until: float | None = None
+    """Part of the student's steps, in (0, 1], over which the online teacher's checkpoints are
+    spread; the last one teaches for the rest (default: at each of the student's steps, the teacher
+    of the same step)."""
     teacher_augment: bool | None = None
     """Whether the teacher is trained with augmentation (default: as the students)."""
     teacher_data: TeacherData = "train"
@@ -262,6 +263,8 @@ class TeachingConfig:
         """Raise InputError if a setting is out of range."""
         check_choices(self, {"teacher_data": get_args(TeacherData)})
         check_minimum(self, teacher_epochs=1, teacher_checkpoints=1, online_checkpoints=1)
+        if self.online_until is not None and not 0 < self.online_until <= 1:
+            raise InputError(f"online_until must lie in (0, 1], got {self.online_until}")
         if not 0 < self.teacher_stop <= 1:
             raise InputError(f"teacher_stop must lie in (0, 1], got {self.teacher_stop}")
         if not 0 <= self.teacher_perturbation < float("inf"):
@@ -383,29 +386,3 @@ def from_json(values: dict[str, Any], source: str = "configuration") -> RunConfi
     3
     """
     return nested(RunConfig, values, source)
-
-
-def read_config(path: Path) -> RunConfig:
-    """Read a configuration file: JSON, such as the config.json that a run writes.
-
-    Raises:
-      InputError: no such file, not JSON, or a wrong setting.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"config file {path}: {error.strerror}") from error
-    except UnicodeError as error:
-        raise InputError(f"config file {path} is not UTF-8 text") from error
-    except ValueError as error:
-        raise InputError(f"config file {path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"config file {path} must hold a JSON object of settings")
-    if values and all(isinstance(value, dict) for value in values.values()):
-        inner = path.parent / next(iter(values)) / path.name
-        raise InputError(
-            f"config file {path} holds several runs; give one of them, such as {inner}"
-        )
-    if (path.parent / "data.json").exists():  # a run's own, maybe of an earlier version
-        values = known_before(values)
-    return from_json(values, f"config file {path}")

@@ -33,6 +33,7 @@ BEFORE: Mapping[str, Any] = {
         "optimizer": "sgd",
         "learning_rate": 0.01,
         "schedule": "cosine",
+        "milestones": [0.5, 0.75, 0.9],
         "warmup": 0.05,
         "weight_decay": 0.0005,
     },
@@ -64,11 +65,13 @@ BEFORE: Mapping[str, Any] = {
         "optimizer": "sgd",
         "learning_rate": 0.05,
         "schedule": "cosine",
+        "milestones": [0.5, 0.75, 0.9],
         "warmup": 0.05,
         "weight_decay": 0.0005,
     },
     "teacher_checkpoints": 10,
     "online_checkpoints": None,
+    "online_until": None,
     "teacher_augment": None,
     "teacher_data": "train",
     "teacher_noise": None,
@@ -91,7 +94,8 @@ def known_before(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def first_settings(optimizer: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return an optimiser's settings without those that came later and are as they were before."""
-    return {k: v for k, v in optimizer.items() if k in _FIRST or v != before.get(k)}
+    as_json = {k: list(v) if isinstance(v, tuple) else v for k, v in optimizer.items()}
+    return {k: v for k, v in as_json.items() if k in _FIRST or v != before.get(k)}
 
 
 def settings_hash(identity: Mapping[str, Any], data: str) -> str:

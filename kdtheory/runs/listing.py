@@ -10,7 +10,7 @@ from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.files import is_locked
 from kdtheory.report import read_rows
 from kdtheory.rows import arm_of
-from kdtheory.runs.config import read_config
+from kdtheory.runs.config_file import read_config
 from kdtheory.statistics.stored_rows import ROWS_FILE
 
 State = Literal["running", "complete", "interrupted", "damaged"]

@@ -21,7 +21,8 @@ from typing import Any
 from kdtheory.errors import InputError, RunError
 from kdtheory.files import locked_folder, write_json, write_whole
 from kdtheory.rows import Row, json_lines
-from kdtheory.runs.config import RunConfig, extended, read_config, to_json
+from kdtheory.runs.config import RunConfig, extended, to_json
+from kdtheory.runs.config_file import read_config
 from kdtheory.runs.identity import settings_hash
 from kdtheory.runs.prng import check_prng
 from kdtheory.runs.provenance import provenance

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 
 from kdtheory.errors import InputError, RunError
-from kdtheory.runs.config import RunConfig, read_config
+from kdtheory.runs.config import RunConfig
+from kdtheory.runs.config_file import read_config
 from kdtheory.training import Checkpoints, OptimizerConfig, TrainState, init_state, make_optimizer
 from kdtheory.typing import Variables
 

@@ -23,6 +23,7 @@ from kdtheory.runs.network import (
 from kdtheory.runs.seed import Seed
 from kdtheory.runs.store import Unit
 from kdtheory.runs.supervision import (
+    has_own_schedule,
     online_steps,
     provider_of,
     supervisions,
@@ -158,7 +159,7 @@ def measure(
         **similarity,
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip
-    if arm.name == "matched" or (arm.name in METHODS and METHODS[arm.name].route is not None):
+    if has_own_schedule(arm, config):
         student_row["schedule"] = list(online_steps(arm, seed))
     if final and config.measuring.similarity_size:
         student_row |= _test_similarities(variables, seed, events)

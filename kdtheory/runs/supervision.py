@@ -6,9 +6,11 @@ from jaxtyping import Float
 from kdtheory.analysis import decisions
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import Supervision
+from kdtheory.runs.config import RunConfig
 from kdtheory.runs.matched import matched_schedule
 from kdtheory.runs.network import SplitLogits, TrainedNetwork
 from kdtheory.runs.seed import Seed
+from kdtheory.runs.teacher_checkpoints import spread_steps
 from kdtheory.targets import (
     Labels,
     TargetProvider,
@@ -65,10 +67,24 @@ def weight_of_teacher(arm: Supervision, seed: Seed) -> float:
     return 1.0 if method and method.loss else seed.config.distillation.alpha
 
 
+def has_own_schedule(arm: Supervision, config: RunConfig) -> bool:
+    """Return whether an arm's checkpoints teach at other steps than the paper's rule says.
+
+    >>> has_own_schedule(Supervision("online", 1.0), RunConfig.of(online_until=0.5))
+    True
+    """
+    if arm.name == "online":
+        return config.teaching.online_until is not None
+    return arm.name == "matched" or (arm.name in METHODS and METHODS[arm.name].route is not None)
+
+
 def online_steps(arm: Supervision, seed: Seed) -> tuple[int, ...]:
     """Return the last student step of each checkpoint of the online teacher, on such an arm."""
     if arm.name == "online":
-        return seed.online_teacher.steps
+        taught, until = seed.online_teacher.steps, seed.config.teaching.online_until
+        if until is None:
+            return taught
+        return spread_steps(taught, until, seed.student_trainer.total_steps)
     method = METHODS.get(arm.name)
     if method is not None and method.route is not None:
         chance = 1 / max(seed.dataset.num_outputs, 2)

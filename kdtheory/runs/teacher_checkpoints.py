@@ -64,6 +64,23 @@ def thinned(points: Sequence[int], count: int | None) -> tuple[int, ...]:
     return tuple(round(i * m / count) - 1 for i in range(1, count + 1))
 
 
+def spread_steps(steps: Sequence[int], until: float, total_steps: int) -> tuple[int, ...]:
+    """Return the student's last step of each checkpoint, spread over a part of its training.
+
+    Checkpoint i of step t_i teaches until t_i / t_m * until * T, the last one until T.
+
+    Args:
+      steps: of the teacher's checkpoints, t_1 < ... < t_m.
+      until: in (0, 1].
+      total_steps: T, of the student.
+
+    >>> spread_steps([10, 20, 30, 40], 0.5, 800)
+    (100, 200, 300, 800)
+    """
+    spread = [round(step / steps[-1] * until * total_steps) for step in steps]
+    return (*spread[:-1], total_steps)
+
+
 @jax.jit
 def _perturbed_params(params: Any, scale: float | jax.Array, key: Key[Array, ""]) -> Any:
     leaves, structure = jax.tree.flatten(params)

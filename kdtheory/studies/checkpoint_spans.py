@@ -103,6 +103,6 @@ def teachings(
         used = tuple(steps[i] for i in thinned(steps, min(online_checkpoints, len(steps))))
         if arm.name == "offline":
             used = used[-1:]
-        until = tuple(row["schedule"]) if arm.name == "matched" else used
+        until = tuple(row.get("schedule", used))
         found[seed] = Teaching(used, until, row["step"])
     return found

@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules by name, from optax."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -21,7 +22,9 @@ class OptimizerConfig:
     learning_rate: float = 0.05
     """The schedule's peak."""
     schedule: Schedule = "cosine"
-    """cosine: to zero; step: divided by ten at 50 %, 75 % and 90 % of the steps; constant."""
+    """cosine: to zero; step: divided by ten at each of the milestones; constant."""
+    milestones: tuple[float, ...] = (0.5, 0.75, 0.9)
+    """Of the schedule step: parts of all steps, in (0, 1), rising."""
     warmup: float = 0.05
     """The part of all steps in which the rate rises linearly from zero to the peak."""
     weight_decay: float = 5e-4
@@ -36,6 +39,12 @@ class OptimizerConfig:
             raise InputError(f"learning rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup must lie in [0, 1), got {self.warmup}")
+        parts = (0.0, *self.milestones, 1.0)
+        if not all(a < b for a, b in itertools.pairwise(parts)):
+            raise InputError(
+                "milestones must be parts of all steps between 0 and 1, rising, got "
+                f"{' '.join(map(str, self.milestones))}"
+            )
         if not self.weight_decay >= 0:
             raise InputError(f"weight decay must be at least 0, got {self.weight_decay}")
 
@@ -58,7 +67,7 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
         main = optax.cosine_decay_schedule(peak, decay_steps)
     elif config.schedule == "step":
         milestones = {
-            max(round(part * total_steps) - warmup_steps, 1): 0.1 for part in (0.5, 0.75, 0.9)
+            max(round(part * total_steps) - warmup_steps, 1): 0.1 for part in config.milestones
         }
         main = optax.piecewise_constant_schedule(peak, milestones)
     else:

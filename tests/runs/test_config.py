@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from kdtheory.cli import parse
+from kdtheory.commands.run import Run
 from kdtheory.errors import InputError
 from kdtheory.runs import RunConfig, from_json, read_config, to_json
-from kdtheory.training import OptimizerConfig
+from kdtheory.runs.config_file import recipe
+from kdtheory.runs.identity import BEFORE, known_before, settings_hash
+from kdtheory.training import OptimizerConfig, make_schedule
 
 
 def test_round_trip_through_the_file(tmp_path):
@@ -121,3 +125,39 @@ def test_identity_ignores_what_only_extends_a_run():
     extended = config.replace(seeds=9, arms=("labels",), out="elsewhere")
     assert config.identity() == extended.identity()
     assert config.identity() != config.replace(ridge=0.5).identity()
+
+
+def test_the_crd_recipe_is_the_tables_protocol_and_flags_override_it(capsys):
+    config = recipe("crd")
+    assert (config.training.epochs, config.training.batch_size) == (240, 64)
+    for optimizer in (config.training.student_optimizer, config.teaching.teacher_optimizer):
+        rate = make_schedule(optimizer, 240)
+        assert [round(float(rate(epoch)), 6) for epoch in (0, 149, 150, 180, 210)] == [
+            0.05, 0.05, 0.005, 0.0005, 0.00005,
+        ]  # fmt: skip
+    parsed = parse("run", Run, ["--recipe", "crd", "--epochs", "3"]).run
+    assert parsed == config.replace(epochs=3)
+
+
+def test_a_recipe_that_there_is_not_is_one_line():
+    with pytest.raises(InputError, match="unknown recipe 'crx'; known: crd"):
+        recipe("crx")
+    with pytest.raises(InputError, match="--config or --recipe, not both"):
+        parse("run", Run, ["--recipe", "crd", "--config", "x.json"])
+
+
+@pytest.mark.parametrize("parts", [(0.5, 0.4), (0.0,), (1.0,), (0.5, 0.5), (float("nan"),)])
+def test_milestones_rise_within_the_training(parts):
+    with pytest.raises(InputError, match="milestones must be parts of all steps"):
+        OptimizerConfig(schedule="step", milestones=parts)
+
+
+def test_new_settings_leave_stored_identities_alone():
+    before = {k: v for k, v in BEFORE.items() if k != "online_until"}
+    for name in ("student_optimizer", "teacher_optimizer"):
+        before[name] = {k: v for k, v in before[name].items() if k != "milestones"}
+    # The constant is the hash that runs of the first version have.
+    assert settings_hash(from_json(known_before(before)).identity(), "0") == "s77b66b4"
+    other = {**BEFORE["student_optimizer"], "milestones": [0.625, 0.75, 0.875]}
+    changed = {**BEFORE, "student_optimizer": other}
+    assert settings_hash(changed, "0") != settings_hash(BEFORE, "0")

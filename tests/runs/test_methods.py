@@ -83,3 +83,12 @@ def test_lskd_shows_shift_and_scale_free_logits():
     logits = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
     moved = METHODS["lskd"].shown(3 * logits + 2)
     np.testing.assert_allclose(moved, standardise(logits), rtol=1e-4)
+
+
+def test_the_online_teacher_may_end_before_its_student(tiny):
+    config = tiny.replace(arms=("online",), temperatures=(4.0,), points=2, online_until=0.5)
+    row = final(execute(config, quiet=True), "online")
+    # 16 updates: four checkpoints over the first eight, the last one to the end.
+    assert row["schedule"] == [2, 4, 6, 16]
+    with pytest.raises(InputError, match=r"online_until must lie in \(0, 1\]"):
+        tiny.replace(online_until=0.0)

@@ -175,7 +175,7 @@ def test_a_run_that_another_process_works_on_is_waited_for(finished_once, tmp_pa
 
 
 def read(folder):
-    from kdtheory.runs.config import read_config
+    from kdtheory.runs.config_file import read_config
 
     return read_config(folder / "config.json")
 
