@@ -66,7 +66,7 @@ def variables_of(name: str, seed: int = 0) -> tuple[Any, Any]:
 
 def optimizer() -> optax.GradientTransformation:
     """Return SGD with momentum and weight decay."""
-    return make_optimizer(OptimizerConfig(learning_rate=0.01), 100_000)
+    return make_optimizer(OptimizerConfig(learning_rate=0.01, gradient_clip=None), 100_000)
 
 
 def start(name: str, count: int = 1) -> list[TrainState]:

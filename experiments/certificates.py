@@ -185,7 +185,7 @@ def pairs(options: Options) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     old = load("cifar100", task="classes:0-49", **shape)
     trained = fit(
         options.pairs_model, old, epochs=options.epochs, key=jax.random.key(options.seed),
-        optimizer=OptimizerConfig(),
+        optimizer=OptimizerConfig(gradient_clip=None),
         on_epoch=lambda record: print(f"epoch {record.epoch}, loss {record.loss:.3f}", flush=True),
     )  # fmt: skip
     model = models.create(options.pairs_model, 1)

@@ -77,8 +77,8 @@ SETTING = RunConfig.of(
     dataset="cifar100", validation_size=0, teacher="resnet56", student="resnet20",
     arms=("labels", "offline", "online"), temperatures=(4.0,), alpha=0.9, seeds=3,
     one_teacher=True, epochs=240, teacher_checkpoints=60, batch_size=128, augment=True,
-    student_optimizer=OptimizerConfig(learning_rate=0.1, warmup=0.02),
-    teacher_optimizer=OptimizerConfig(learning_rate=0.1, warmup=0.02),
+    student_optimizer=OptimizerConfig(learning_rate=0.1, warmup=0.02, gradient_clip=None),
+    teacher_optimizer=OptimizerConfig(learning_rate=0.1, warmup=0.02, gradient_clip=None),
     together="seeds", kernel="none", points=13, out="runs/cifar100_resnet",
 )  # fmt: skip
 

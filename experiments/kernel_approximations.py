@@ -149,6 +149,7 @@ def _train(
             learning_rate=config.learning_rate,
             schedule="constant",
             weight_decay=config.weight_decay,
+            gradient_clip=None,
         ),
         max(epochs) * epoch_steps,
     )

@@ -248,7 +248,7 @@ def train(model, split, *, epochs, num_outputs, seed):
     init_key, train_key = jax.random.split(jax.random.key(seed))
     epoch_steps = steps_per_epoch(len(split), BATCH)
     steps = [epoch * epoch_steps for epoch in range(1, epochs + 1)]
-    optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1), steps[-1])
+    optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1, gradient_clip=None), steps[-1])
     state = init_state(models.init(model, init_key, dataset.image_shape), optimizer)
     chunk = make_train_chunk(model, optimizer, batch_size=BATCH)
     data = training_data(split, mean=MEAN, std=STD)

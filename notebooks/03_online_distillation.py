@@ -101,7 +101,8 @@ STEPS = [epoch * EPOCH_STEPS for epoch in range(EPOCHS + 1)]  # when we look: st
 
 def training(model, supervisions, *, learning_rate, seed):
     """Yield at each of STEPS the networks that these supervisions train, in their order."""
-    optimizer = make_optimizer(OptimizerConfig(learning_rate=learning_rate), STEPS[-1])
+    settings = OptimizerConfig(learning_rate=learning_rate, gradient_clip=None)
+    optimizer = make_optimizer(settings, STEPS[-1])
     chunk = make_train_chunk(model, optimizer, batch_size=BATCH)
     init_key, train_key = jax.random.split(jax.random.key(seed))
     start = init_state(models.init(model, init_key, dataset.image_shape), optimizer)

@@ -39,7 +39,6 @@ from IPython.display import HTML, Image, display
 from kdtheory import datasets, models, ntk, report
 from kdtheory.errors import InputError
 from kdtheory.runs import RunConfig, execute
-from kdtheory.training import OptimizerConfig
 
 SMALL = os.environ.get("KDTHEORY_NOTEBOOK_SMALL") == "1"
 WORK = Path(tempfile.mkdtemp(prefix="kdtheory-"))  # stands for a folder of yours
@@ -277,7 +276,6 @@ config = RunConfig.of(
     test_size=24 if SMALL else 600,
     teacher="mlp" if SMALL else "mynet32",
     student="mynet4",
-    student_optimizer=OptimizerConfig(learning_rate=0.05),
     arms=("labels", "offline", "online"),
     temperatures=(4.0,),
     epochs=2 if SMALL else 15,

@@ -53,7 +53,7 @@ def _speed(settings: Settings, dataset: ImageDataset, name: str, dtype: str) -> 
     epoch_steps = steps_per_epoch(len(dataset.train), settings.batch_size)
     length = default_steps_per_dispatch(epoch_steps)
     programs = 1 + settings.timed_dispatches
-    optimizer = make_optimizer(OptimizerConfig(), length * programs)
+    optimizer = make_optimizer(OptimizerConfig(gradient_clip=None), length * programs)
     model = models.create(name, dataset.num_outputs)
     chunk = make_train_chunk(
         model, optimizer, batch_size=settings.batch_size, length=length, compute_dtype=dtype,
@@ -130,7 +130,8 @@ def distillation(
         trainer = Trainer(
             module=models.create(name, dataset.num_outputs), image_shape=dataset.image_shape,
             examples=len(dataset.train), epochs=count, batch_size=settings.batch_size,
-            optimizer=OptimizerConfig(learning_rate=0.1), compute_dtype="bfloat16",
+            optimizer=OptimizerConfig(learning_rate=0.1, gradient_clip=None),
+            compute_dtype="bfloat16",
             augmentation=default_augmentation(dataset.name, dataset.image_shape),
         )  # fmt: skip
 

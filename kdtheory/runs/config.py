@@ -91,9 +91,7 @@ class TrainingConfig:
     """Passes over the training split that a student makes."""
     batch_size: int = 128
     """Examples an update."""
-    student_optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(learning_rate=0.01)
-    )
+    student_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The student's optimiser and learning-rate schedule."""
     augment: bool = False
     """The data set's usual augmentation: random crops and, but for written characters, flips."""

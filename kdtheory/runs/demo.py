@@ -11,6 +11,7 @@ from kdtheory.rows import Row, json_lines
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.execution import execute
 from kdtheory.runs.store import delete_run, read_provenance
+from kdtheory.training import OptimizerConfig
 
 #: The setting of the demo; why it is what it is stands in NOTES.
 DEMO = RunConfig.of(
@@ -21,6 +22,8 @@ DEMO = RunConfig.of(
     epochs=20,
     teacher_checkpoints=10,
     batch_size=64,
+    student_optimizer=OptimizerConfig(learning_rate=0.01, gradient_clip=None),
+    teacher_optimizer=OptimizerConfig(learning_rate=0.05, gradient_clip=None),
     # Small trainings: compiling several steps into one program takes longer than it saves.
     steps_per_dispatch=1,
     ntk_size=512,

@@ -26,9 +26,8 @@ from kdtheory.studies.network_pairs import (
     student_families,
     teacher_accuracy,
 )
-from kdtheory.studies.setting import many_teachers_setting
+from kdtheory.studies.setting import STUDENT_OPTIMIZER, many_teachers_setting
 from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
-from kdtheory.training import OptimizerConfig
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -73,7 +72,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     for teacher in networks.smaller_teachers:
         # Without BatchNorm a network does not bear the ResNets' learning rate; it has students'.
         plain = teacher.startswith("lenet")
-        changes = {"teacher_optimizer": OptimizerConfig(learning_rate=0.01)} if plain else {}
+        changes = {"teacher_optimizer": STUDENT_OPTIMIZER} if plain else {}
         found[f"{teacher}-{networks.student}"] = many_teachers_setting(
             size, teacher=teacher, student=networks.student, **_COMMON, **changes
         )

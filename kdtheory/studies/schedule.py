@@ -1,5 +1,6 @@
 """When the online teacher changes: how often, and by time or by complexity."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -13,9 +14,8 @@ from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import final_values, mean_sd, own_complexity
 from kdtheory.studies.checkpoint_spans import checkpoint_complexities, teachings
 from kdtheory.studies.schedule_figure import schedule_figure
-from kdtheory.studies.setting import many_teachers_setting
+from kdtheory.studies.setting import TEACHER_OPTIMIZER, many_teachers_setting
 from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
-from kdtheory.training import OptimizerConfig
 from kdtheory.training.optimizers import Schedule
 
 #: Learning-rate schedules of the teacher, the one that rises earliest first.
@@ -51,8 +51,9 @@ def cases(size: Size) -> dict[str, RunConfig]:
             size, arms=("online",), **{**common, "teacher_checkpoints": 320}
         )
     for name in schedules:
+        optimizer = dataclasses.replace(TEACHER_OPTIMIZER, schedule=name)
         found[f"{name}-{most}"] = many_teachers_setting(
-            size, arms=all_arms, teacher_optimizer=OptimizerConfig(schedule=name), **common
+            size, arms=all_arms, teacher_optimizer=optimizer, **common
         )
     return found
 

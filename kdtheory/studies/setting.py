@@ -10,6 +10,10 @@ from kdtheory.runs.config import RunConfig
 from kdtheory.studies.study import Size
 from kdtheory.training import OptimizerConfig
 
+#: Optimisers of the published results, from before the defaults clipped gradients.
+STUDENT_OPTIMIZER = OptimizerConfig(learning_rate=0.01, gradient_clip=None)
+TEACHER_OPTIMIZER = OptimizerConfig(learning_rate=0.05, gradient_clip=None)
+
 #: Two cores: an eighth of CIFAR-100, a small teacher trained with augmentation, the weakest student
 #: without, so that its targets are fixed and its teacher's logits are read off a table.
 SMALL = RunConfig.of(
@@ -24,7 +28,8 @@ SMALL = RunConfig.of(
     teacher_checkpoints=20,
     batch_size=128,
     teacher_augment=True,
-    student_optimizer=OptimizerConfig(learning_rate=0.01),
+    student_optimizer=STUDENT_OPTIMIZER,
+    teacher_optimizer=TEACHER_OPTIMIZER,
     points=3,
     ntk_size=1024,
     compilation_cache=True,
@@ -72,6 +77,8 @@ SMOKE = RunConfig.of(
     epochs=2,
     teacher_checkpoints=2,
     batch_size=16,
+    student_optimizer=STUDENT_OPTIMIZER,
+    teacher_optimizer=TEACHER_OPTIMIZER,
     steps_per_dispatch=1,
     seeds=2,
     points=2,

@@ -1,10 +1,12 @@
 """Optimisers and learning-rate schedules by name, from optax."""
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jax
+import numpy as np
 import optax
 
 from kdtheory.errors import InputError, unknown_name
@@ -29,24 +31,36 @@ class OptimizerConfig:
     """The part of all steps in which the rate rises linearly from zero to the peak."""
     weight_decay: float = 5e-4
     """Coefficient of 0.5 ||w||^2 in the objective (SGD), or of the decoupled decay (Adam)."""
+    gradient_clip: float | None = 1.0
+    """The loss's gradient is scaled down to this norm where it is longer; None: never."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
-            raise unknown_name("optimizer", self.optimizer, get_args(Optimizer))
+            raise unknown_name("optimizer", str(self.optimizer), get_args(Optimizer))
         if self.schedule not in get_args(Schedule):
-            raise unknown_name("schedule", self.schedule, get_args(Schedule))
-        if not self.learning_rate > 0:
-            raise InputError(f"learning rate must be above 0, got {self.learning_rate}")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup must lie in [0, 1), got {self.warmup}")
+            raise unknown_name("schedule", str(self.schedule), get_args(Schedule))
+        for name, allowed, holds in (
+            ("learning_rate", "above 0 and finite", lambda value: 0 < value < math.inf),
+            ("warmup", "in [0, 1)", lambda value: 0 <= value < 1),
+            ("weight_decay", "at least 0 and finite", lambda value: 0 <= value < math.inf),
+            ("gradient_clip", "above 0 and finite, or None", lambda value: 0 < value < math.inf),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, np.generic):  # which JSON, and so a stored run, does not know
+                value = value.item()
+                object.__setattr__(self, name, value)
+            if value is None and name == "gradient_clip":
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not holds(value):
+                words = name.replace("_", " ")
+                raise InputError(f"{words} must be a number {allowed}, got {value!r}")
         parts = (0.0, *self.milestones, 1.0)
         if not all(a < b for a, b in itertools.pairwise(parts)):
             raise InputError(
                 "milestones must be parts of all steps between 0 and 1, rising, got "
                 f"{' '.join(map(str, self.milestones))}"
             )
-        if not self.weight_decay >= 0:
-            raise InputError(f"weight decay must be at least 0, got {self.weight_decay}")
 
 
 def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
@@ -87,11 +101,16 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
     """
     schedule = make_schedule(config, total_steps)
     if config.optimizer == "adam":
-        return optax.adamw(schedule, weight_decay=config.weight_decay)
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay),
-        optax.sgd(schedule, momentum=0.9, nesterov=True),
-    )
+        parts = [optax.adamw(schedule, weight_decay=config.weight_decay)]
+    else:
+        parts = [
+            optax.add_decayed_weights(config.weight_decay),
+            optax.sgd(schedule, momentum=0.9, nesterov=True),
+        ]
+    if config.gradient_clip is not None:
+        parts.insert(0, optax.clip_by_global_norm(config.gradient_clip))
+    # One part alone keeps its state as it is, and stored states with it.
+    return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
 def update_of(

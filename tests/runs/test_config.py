@@ -50,7 +50,9 @@ def test_whole_numbers_serve_as_real_ones():
         ({"seeds": 0}, "seeds must be at least 1"),
         ({"label_noise": 1.5}, "label_noise must lie in"),
         ({"ridge": -1.0}, "ridge must be at least 0"),
-        ({"student_optimizer": {"learning_rate": -1.0}}, "learning rate must be above 0"),
+        ({"student_optimizer": {"learning_rate": -1.0}}, "learning rate must be a number above 0"),
+        ({"student_optimizer": {"learning_rate": float("inf")}}, "finite, got inf"),
+        ({"teacher_optimizer": {"weight_decay": float("inf")}}, "finite, got inf"),
         ({"student_optimizer": {"optimizer": "lion"}}, "'lion'; known: adam, sgd"),
     ],
 )

@@ -1,17 +1,21 @@
 """What a study writes: every file, verdicts in words, and nothing that is not its own."""
 
 import json
+from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.report.plain_table import PlainTable
+from kdtheory.runs.config import from_json
+from kdtheory.runs.identity import known_before
 from kdtheory.statistics.findings import RULE, Finding, verdict_line
 from kdtheory.studies import STUDIES
 from kdtheory.studies.results import SMOKE_NOTE, summary, write_results
 from kdtheory.studies.study import Analysis, StudyFigure
 
 STUDY = STUDIES["accuracy"]
+PUBLISHED = Path(__file__).parents[2] / "experiments" / "results"
 FINDINGS = [
     Finding("a < b", "seen", "+1 ± 0.5"),
     Finding("c", "not seen", "-1 ± 0.5"),
@@ -77,3 +81,12 @@ def test_the_same_analysis_gives_the_same_files(analysis, tmp_path):
     first = {path.name: path.read_bytes() for path in write(analysis, tmp_path / "one")}
     again = {path.name: path.read_bytes() for path in write(analysis, tmp_path / "two")}
     assert first == again
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_still_has_the_settings_of_its_published_results(name):
+    stored = json.loads((PUBLISHED / name / "config.json").read_text())
+    cases = STUDIES[name].cases(stored["size"])
+    for case, settings in stored["cases"].items():
+        published = from_json(known_before(settings)).identity()
+        assert cases[case].identity() == published, case
