@@ -12,7 +12,16 @@ ROOT = Path(kdtheory.__file__).parent
 #: The rooms from left to right; those of one row do not import each other, but for the ground,
 #: whose files may as long as there is no circle.
 ORDER = (
-    ("errors", "typing", "files", "rows", "thread_settings", "memory", "settings"),
+    (
+        "errors",
+        "typing",
+        "arguments",
+        "files",
+        "rows",
+        "thread_settings",
+        "memory",
+        "settings",
+    ),
     ("datasets", "models"),
     ("targets",),
     ("training",),

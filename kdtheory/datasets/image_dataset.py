@@ -176,7 +176,7 @@ def normalize(
 
     Raises:
         InputError: integers other than uint8, or another number of channels; by dtype and shape, so
-            in compiled code too.
+            in compiled code too. A deviation that is not above 0, where its value is known.
 
     >>> images = np.full((1, 2, 2, 1), 255, np.uint8)
     >>> normalize(images, np.array([0.5], np.float32), np.array([0.25], np.float32))[0, 0, 0]
@@ -191,6 +191,10 @@ def normalize(
             f"mean and std must have a value for each of the {channels[0]} channels, got shapes "
             f"{jnp.shape(mean)} and {jnp.shape(std)}"
         )
+    if not isinstance(std, jax.core.Tracer):
+        spread = np.asarray(std)
+        if not (spread > 0).all():
+            raise InputError(f"std must be above 0 in every channel, got {spread.tolist()}")
     pixels = given.astype(working) / 255
     mean = jnp.asarray(mean).astype(working)[None, None, None, :]
     std = jnp.asarray(std).astype(working)[None, None, None, :]

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kdtheory.arguments import check_key
 from kdtheory.errors import InputError
 from kdtheory.models.requirements import first_line, require_linen
 from kdtheory.typing import Variables
@@ -24,7 +25,7 @@ def init(model: Any, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, 
       {"params": ...} and, for models with BatchNorm, {"batch_stats": ...}; float32.
 
     Raises:
-      InputError: no Flax linen module, or one that takes more than images.
+      InputError: no Flax linen module, one that takes more than images, or no PRNG key.
 
     >>> from kdtheory.models import create
     >>> variables = init(create("mlp4x1", 2), jax.random.key(0), (2, 2, 1))
@@ -33,7 +34,7 @@ def init(model: Any, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, 
     """
     require_linen(model)
     try:
-        return _init(model, key, image_shape)
+        return _init(model, check_key(key), image_shape)
     except TypeError as error:
         raise _no_model(model, error) from error
 

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from kdtheory import models
+from kdtheory.arguments import check_count, check_key
 from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset
 from kdtheory.errors import InputError
 from kdtheory.targets import Labels, TargetProvider, check_tables
@@ -105,8 +106,8 @@ def fit(
       on_epoch: called after each epoch.
 
     Raises:
-      InputError: epochs below 1, a batch larger than the training split, an unknown name, a model
-        that is none of this task, a table of logits of other examples.
+      InputError: epochs that are no count, a batch larger than the training split, an unknown
+        name, a model that is none of this task, a table of logits of other examples, no PRNG key.
       NonFiniteLossError: the training diverged.
 
     >>> from kdtheory.datasets import load
@@ -116,10 +117,8 @@ def fit(
     ([1, 2], ['params'])
     """
     _check_kinds(dataset, targets, optimizer, augmentation)
-    if epochs < 1 or evaluate_every < 1:
-        raise InputError(
-            f"epochs and evaluate_every must be at least 1, got {epochs} and {evaluate_every}"
-        )
+    check_count("evaluate_every", evaluate_every)
+    check_key(key)
     module = models.create(model, dataset.num_outputs) if isinstance(model, str) else model
     abstract = models.abstract_variables(module, dataset.image_shape)
     models.check_model(module, abstract, dataset.image_shape, dataset.num_outputs)

@@ -16,8 +16,10 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 
 from kdtheory import models
+from kdtheory.arguments import check_count, check_key
 from kdtheory.datasets import AugmentConfig, Split, StreamedSplit, stream
 from kdtheory.errors import InputError
+from kdtheory.targets import check_tables
 from kdtheory.targets.provider import TargetProvider
 from kdtheory.training.batches import epoch_order, steps_per_epoch
 from kdtheory.training.chunk import (
@@ -97,9 +99,11 @@ class Trainer:
     """Between two points, a state in a folder is saved as often."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs must be at least 1, got {self.epochs}")
-        if self.length < 1 or self.epoch_steps % self.length:
+        for name in ("examples", "epochs", "batch_size"):
+            check_count(name, getattr(self, name))
+        if self.steps_per_dispatch is not None:
+            check_count("steps_per_dispatch", self.steps_per_dispatch)
+        if self.epoch_steps % self.length:
             raise InputError(
                 f"steps_per_dispatch must divide the {self.epoch_steps} steps of an epoch, "
                 f"got {self.length}"
@@ -206,7 +210,8 @@ class Trainer:
           on_step: called with (step, loss) after each dispatch.
 
         Raises:
-          InputError: points that do not increase or are no multiples of `length`.
+          InputError: points that do not increase or are no multiples of `length`; a key that is
+            none; a table of logits of other examples, or beside augmentation.
           NonFiniteLossError: a loss that is not finite, with its step and the likely cause.
           RunError: the folder is damaged, or the disk full.
           Terminated: SIGTERM; the state is in the folder.
@@ -223,6 +228,7 @@ class Trainer:
                 mean=data.mean, std=data.std, **common,
             )  # fmt: skip
 
+        self._check(targets, data, train_key)
         initial = self.initial_state(init_key)
         if folder is None:
             return ((int(state.step), state.variables) for state in states(initial, points))
@@ -260,6 +266,8 @@ class Trainer:
                 together=self.together, names=names, on_chunk=on_step, pause=pause,
             )  # fmt: skip
 
+        for one, key in zip(targets, train_keys, strict=False):  # `run_many` counts them
+            self._check(one, data, key)
         initial = [self.initial_state(key) for key in init_keys]
         if folder is None:
             return (
@@ -267,6 +275,12 @@ class Trainer:
                 for reached in states(initial, points)
             )
         return self._stored(states, initial, folder, points, " and ".join(names))
+
+    def _check(self, targets: TargetProvider, data: TrainingData | HostData, key: Any) -> None:
+        """Raise InputError for targets or a key that this training cannot use."""
+        check_key(key, name="train_key")
+        labels = data.labels if isinstance(data, TrainingData) else data.split.labels
+        check_tables(targets, examples=len(labels), augmentation=self.augmentation)
 
     def _stored(
         self, train: Any, initial: Any, folder: Path, points: Sequence[int], name: str

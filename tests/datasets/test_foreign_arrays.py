@@ -229,6 +229,9 @@ def test_normalisation_is_of_these_images():
     compiled = jax.jit(lambda images: normalize(images, mean, mean))
     assert "got uint16" in one_line(compiled, PIXELS.astype(np.uint16))
     assert "got int32" in one_line(compiled, PIXELS.astype(np.int32))
+    for std in (0.0, -1.0, np.nan):
+        spread = np.array([0.5, std, 0.5], np.float32)
+        assert "std must be above 0 in every channel" in one_line(normalize, PIXELS, mean, spread)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_distils(dataset):
 
 
 def test_bad_arguments(dataset):
-    with pytest.raises(InputError, match="at least 1, got 0 and 1"):
+    with pytest.raises(InputError, match="epochs must be an integer of at least 1, got 0"):
         fit("mlp8x1", dataset, epochs=0, key=jax.random.key(0))
     with pytest.raises(InputError, match="unknown model"):
         fit("perceptron", dataset, epochs=1, key=jax.random.key(0))

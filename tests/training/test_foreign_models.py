@@ -13,7 +13,7 @@ from kdtheory.datasets import AugmentConfig, load
 from kdtheory.errors import InputError
 from kdtheory.models.requirements import require_linen
 from kdtheory.targets import Labels, offline, tabulate, tabulated
-from kdtheory.training import fit, init_state, make_train_chunk, run, training_data
+from kdtheory.training import Trainer, fit, init_state, make_train_chunk, run, training_data
 from kdtheory.training.fitting import _check_kinds
 
 DATA = load("synthetic", train_size=32, validation_size=16, test_size=16)  # ten classes
@@ -172,6 +172,23 @@ def test_tables_know_no_augmented_images_and_shuffled_ones_are_warned_of():
     )
     with pytest.warns(UserWarning, match=r"training labels .*: are its rows in the order"):
         train(targets=tabulated(tabulate([np.roll(RIGHT, 1, axis=1)], [1])))
+
+
+def test_a_trainer_judges_tables_too():
+    trainer = Trainer(
+        module=models.create("mlp8x1", 10), image_shape=DATA.image_shape, examples=32, epochs=1,
+        batch_size=32, augmentation=AugmentConfig(),
+    )  # fmt: skip
+    placed = trainer.place(DATA.train, mean=DATA.mean, std=DATA.std)
+    key, right = jax.random.key(0), tabulated(tabulate([RIGHT], [1]))
+    one = {"init_key": key, "train_key": key, "points": [1]}
+    line = one_line(trainer.train, right, placed, **one)
+    assert "knows the training images as they are" in line
+    several = {"init_keys": [key], "train_keys": [key], "points": [1], "names": ["a"]}
+    assert line == one_line(trainer.train_many, [right], placed, **several)
+    plain = trainer.replace(augmentation=None)
+    few = tabulated(tabulate([RIGHT[:20]], [1]))
+    assert "20 rows, the training split 32 examples" in one_line(plain.train, few, placed, **one)
 
 
 def test_the_loop_itself_counts_a_tables_rows():

@@ -1,0 +1,77 @@
+"""Arguments of wrong types, as users give them: one line, in a process without type checks."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+# call -> what its line must say. The tests' own process checks types before our code sees them.
+CALLS = {
+    "train(key=0)": "key must be one PRNG key, jax.random.key(0), got 0",
+    "train(key=jax.random.split(jax.random.key(0)))": "got key<fry> of shape (2,)",
+    "train(key=jnp.zeros(2))": "got float32 of shape (2,)",
+    "train(key=None)": "got None",
+    "train(epochs=1.5)": "epochs must be an integer of at least 1, got 1.5",
+    "train(epochs='3')": "epochs must be an integer of at least 1, got '3'",
+    "train(epochs=True)": "got True",
+    "train(batch_size=32.0)": "batch_size must be an integer of at least 1, got 32.0",
+    "train(evaluate_every=0.5)": "evaluate_every must be an integer of at least 1, got 0.5",
+    "models.init(models.create('mlp8x1', 10), 7, (2, 2, 1))": "jax.random.key(7), got 7",
+    "OptimizerConfig(learning_rate='0.1')": "learning rate must be a number above 0 and finite",
+    "OptimizerConfig(learning_rate=None)": "got None",
+    "OptimizerConfig(weight_decay='none')": "weight decay must be a number at least 0",
+    "OptimizerConfig(gradient_clip=True)": "gradient clip must be a number above 0 and finite",
+    "OptimizerConfig(optimizer='sdg')": "did you mean 'sgd'?",
+    "OptimizerConfig(schedule=3)": "unknown schedule '3'",
+}
+# Both of JAX's kinds of keys, and NumPy's integers, are fine.
+FINE = ("train(key=jax.random.PRNGKey(0))", "train(epochs=np.int64(1), batch_size=np.int32(32))")
+
+SCRIPT = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np
+from kdtheory import models
+from kdtheory.datasets import load
+from kdtheory.errors import InputError
+from kdtheory.training import OptimizerConfig, fit
+data = load("synthetic", train_size=32, validation_size=16, test_size=16)
+
+def train(**changes):
+    settings = {"epochs": 1, "batch_size": 32, "key": jax.random.key(0), **changes}
+    fit("mlp8x1", data, **settings)
+
+def line(call):
+    try:
+        eval(call)
+    except InputError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+print(json.dumps({call: line(call) for call in json.loads(sys.argv[1])}))
+"""
+
+
+@pytest.fixture(scope="module")
+def lines():
+    calls = json.dumps([*CALLS, *FINE])
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, calls], capture_output=True, text=True, check=False,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_one_line(lines, call):
+    assert CALLS[call] in lines[call]
+    assert "\n" not in lines[call]
+    assert "Error: " not in lines[call]
+
+
+@pytest.mark.parametrize("call", FINE)
+def test_fine(lines, call):
+    assert lines[call] is None
