@@ -36,6 +36,9 @@ figure { overflow-x: auto; } figure img { min-width: 44rem; }
   padding-right: 5px !important; }
 .wide table.gt_table, .wide table.gt_table * { background-color: transparent !important;
   color: inherit !important; border-color: var(--line) !important; }
+/* The names stay while the columns scroll. */
+.wide table.gt_table tbody td:first-child, .wide table.gt_table thead th:first-child {
+  position: sticky; left: 0; background-color: var(--page) !important; }
 .wide table.gt_table { font-family: inherit !important; font-size: .8rem !important;
   margin-left: 0 !important; }
 table.findings { border-collapse: collapse; font-size: .92rem; }

@@ -41,6 +41,27 @@ _FILLS = ("full", "none", "left", "bottom", "top")
 TEACHER_COLOR = "#555555"
 
 
+def plain_ticks(axis: Any) -> None:
+    """Give a logarithmic axis whose data are drawn ticks in plain numbers: 20, and not 2 x 10^1.
+
+    At 1, 2 and 5 times powers of ten, or at the powers alone where the axis spans many.
+
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> axes.set(yscale="log", ylim=(5, 90))  # doctest: +ELLIPSIS
+    [...]
+    >>> plain_ticks(axes.yaxis)
+    >>> [tick.get_text() for tick in axes.get_yticklabels() if 5 <= tick.get_position()[1] <= 90]
+    ['5', '10', '20', '50']
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e3 * low else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def line_style(supervision: Supervision, among: Sequence[Supervision]) -> dict[str, Any]:
     """Return matplotlib's line and marker properties of one supervision.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.report.bound_bars import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR
-from kdtheory.report.styles import line_style
+from kdtheory.report.styles import line_style, plain_ticks
 from kdtheory.rows import BoundRow, number
 from kdtheory.statistics.seeds import MeanSd, mean_sd
 from kdtheory.studies.varied_setting import (
@@ -103,6 +103,7 @@ def _draw_targets(axes: "matplotlib.axes.Axes", line: Line) -> None:
         axes.set_yscale("log")
         # A band that nearly reaches zero would stretch the axis over empty decades.
         axes.set_ylim(bottom=min(drawn) / 2)
+        plain_ticks(axes.yaxis)
     axes.set_ylabel("on one and the same kernel")
     axes.legend(fontsize="small", frameon=False)
 
