@@ -21,7 +21,7 @@ from typing import (
     get_type_hints,
 )
 
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, unknown_name
 
 ArmName = Literal[
     "labels", "offline", "online", "matched", "self",
@@ -168,6 +168,8 @@ class NetworkFields(PointFields, Accuracies):
 
     train_loss: Number
     """Mean of its own loss, in nats."""
+    failure: NotRequired[Text]
+    """At the end of a training that left it untrained: how that shows, in words."""
 
 
 class TeacherRow(NetworkFields):
@@ -317,9 +319,17 @@ def checked_row(row: Any) -> Row:
 def number(row: Row, name: str) -> float | None:
     """Return a numeric field by a name that is chosen at run time; None where it is not there.
 
+    Raises:
+      InputError: no kind of row has such a field, nor has this one.
+
     >>> number(cast("Row", {"kind": "teacher", "test_accuracy": 1}), "test_accuracy")
     1.0
+    >>> number(cast("Row", {"kind": "teacher"}), "test_acuracy")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: unknown column 'test_acuracy'; did you mean 'test_accuracy'? ...
     """
+    if name not in row and not any(name in fields for fields in FIELDS.values()):
+        raise unknown_name("column", name, FIELDS[row["kind"]])
     value = cast("Mapping[str, Any]", row).get(name)
     return None if value is None else float(value)
 

@@ -152,6 +152,16 @@ def test_an_option_by_its_last_word_is_for_teacher_and_students(capsys):
     assert "--learning-rate" in capsys.readouterr().out
 
 
+def test_the_help_of_run_is_in_groups_basic_first_with_three_examples(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    groups = [line.split()[1] for line in lines if " options ─" in line]
+    assert groups[:4] == ["options", "distillation", "data", "training"]
+    head = " ".join(lines[: next(i for i, line in enumerate(lines) if "─ options ─" in line)])
+    assert head.count("kdtheory run --") == 3
+
+
 def test_usage_lists_the_commands(capsys):
     main([])
     printed = capsys.readouterr().out

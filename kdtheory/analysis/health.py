@@ -4,28 +4,16 @@ It takes what rows keep (losses, accuracies), so a stored run can be judged with
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from kdtheory.rows import NetworkFields, Row
 
 #: A loss that fell by less than this part of its first value did not fall.
 FALL = 1e-3
 
 #: Standard deviations of a guess within which an accuracy is chance's.
 DEVIATIONS = 3.0
-
-
-class FailedTraining(NamedTuple):
-    """A network that its training left untrained."""
-
-    settings: str
-    """The run's settings hash."""
-    seed: int
-    network: str
-    """"teacher", or the kind of supervision that the student had."""
-    temperature: float | None
-    """tau of that supervision, where it has one."""
-    why: str
-    """In words, such as "at chance: train 10.1 %, test 9.8 % of 10 classes"."""
 
 
 def is_at_chance(accuracy: float, *, num_classes: int, examples: int) -> bool:
@@ -97,47 +85,58 @@ def training_health(
     return None
 
 
-def failed_trainings(
-    rows: Iterable[Mapping[str, Any]], *, num_classes: int, train_examples: int, test_examples: int
-) -> list[FailedTraining]:
-    """Return the networks of a run's rows that ended untrained, in the order of the rows.
+def marked_failures(
+    rows: Sequence[Row], *, num_classes: int, train_examples: int, test_examples: int
+) -> list[Row]:
+    """Return a run's rows; the last one of each network that ended untrained says why ("failure").
 
     Only networks whose last row is there ("final") are judged; a teacher by its accuracies alone.
 
     Args:
-      rows: of a run: those of kind "teacher" and "student" are looked at.
+      rows: of a run; what an earlier call marked is judged anew.
       num_classes: of the run's task; two where it has one output.
-      train_examples: of its training split (`sizes` in the run's data.json).
+      train_examples: of its training split.
       test_examples: of its test split.
 
     >>> row = {"kind": "student", "settings": "s1", "seed": 0, "arm": "labels", "temperature": None,
     ...        "train_loss": 2.3, "train_accuracy": 0.1, "test_accuracy": 0.1}
     >>> rows = [{**row, "step": 0, "final": False}, {**row, "step": 9, "final": True}]
-    >>> [(f.seed, f.network) for f in failed_trainings(
+    >>> [row.get("failure") for row in marked_failures(
     ...     rows, num_classes=10, train_examples=1000, test_examples=360)]
-    [(0, 'labels')]
+    [None, 'at chance: train 10.0 %, test 10.0 % of 10 classes']
     """
-    networks: dict[tuple[str, int, str, float | None], list[Mapping[str, Any]]] = {}
+    networks: dict[tuple[Any, ...], list[NetworkFields]] = {}
     for row in rows:
         if row["kind"] in ("teacher", "student"):
-            network = "teacher" if row["kind"] == "teacher" else row["arm"]
-            key = (row["settings"], row["seed"], network, row.get("temperature"))
-            networks.setdefault(key, []).append(row)
-    found = []
-    for key, points in networks.items():
-        points = sorted(points, key=lambda row: row["step"])
-        if not points[-1]["final"]:
-            continue
+            networks.setdefault(_network(row), []).append(cast("NetworkFields", row))
+    why: dict[tuple[Any, ...], str] = {}
+    for network, found in networks.items():
+        points = sorted(found, key=lambda row: row["step"])
         # A teacher's first row is from after its training began: its losses say nothing of a fall.
-        judged = [] if key[2] == "teacher" else points
-        why = training_health(
-            [row["train_loss"] for row in judged],
-            [row["train_accuracy"] for row in points],
+        judged = [] if network[0] == "teacher" else points
+        failure = training_health(
+            [_value(row["train_loss"]) for row in judged],
+            [_value(row["train_accuracy"]) for row in points],
             points[-1]["test_accuracy"],
             num_classes=num_classes,
             train_examples=train_examples,
             test_examples=test_examples,
         )
-        if why is not None:
-            found.append(FailedTraining(*key, why))
-    return found
+        if failure is not None:
+            why[network] = failure
+    marked: list[Row] = []
+    for row in rows:
+        fields = {name: value for name, value in row.items() if name != "failure"}
+        if row["kind"] in ("teacher", "student") and row["final"] and _network(row) in why:
+            fields["failure"] = why[_network(row)]
+        marked.append(cast("Row", fields))
+    return marked
+
+
+def _network(row: Row) -> tuple[Any, ...]:
+    fields = cast("Mapping[str, Any]", row)
+    return tuple(fields.get(name) for name in ("kind", "settings", "seed", "arm", "temperature"))
+
+
+def _value(measured: float | None) -> float:
+    return math.nan if measured is None else measured

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from kdtheory.statistics.seeds import MeanSd
+from kdtheory.statistics.seeds import FAILED, MeanSd
 
 #: Stands in a cell for which the rows hold no value.
 MISSING = "—"
@@ -117,6 +117,12 @@ GENERAL_CAPTION = (
     f" value without ± comes from one seed; {MISSING} means that the run did not measure it."
     " Training values are those of the last epoch. The teacher's row is its final checkpoint."
     " The CSV holds fractions where the table shows per cent."
+)
+
+#: What the caption adds where a network was not trained by its training.
+FAILED_CAPTION = (
+    f" {FAILED}: among its seeds is a network that ended at chance, or whose loss never fell; its"
+    " values are in the means."
 )
 
 #: What the caption adds where two run groups differ in their settings only.

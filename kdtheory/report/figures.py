@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdtheory.errors import InputError
-from kdtheory.report.styles import TEACHER_COLOR, line_style
+from kdtheory.report.styles import TEACHER_COLOR, line_style, plain_ticks
 from kdtheory.rows import Row, Supervision
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
 from kdtheory.statistics.seeds import (
+    FAILED,
     MeanSd,
     complexity_points,
+    failures,
     final_values,
     mean_sd,
     measured_supervisions,
@@ -127,8 +129,10 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
             curve = _curve(rows, points)
             heights += [value.mean for value in curve.values() if value.mean is not None]
             _draw_curve(axes, curve, supervision, shown)
-    _title(left, "every supervision on one student:", f"the one trained on {reference.label}")
-    _title(right, "each arm's own supervision", "on its own student")
+    reference_name = f"the one trained on {_marked(reference, rows)}"
+    _title(left, "every supervision on one student:", reference_name)
+    failed = [_marked(arm, rows) for arm in own if failures(rows, arm)]
+    _title(right, "each arm's own supervision", "; ".join(["on its own student", *failed]))
     left.set_ylabel("adjusted supervision complexity")
     for axes in (left, right):
         axes.set_xlabel("training epoch of the student")
@@ -139,6 +143,7 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
         left.set_yscale("log")
         # A band that nearly reaches zero would stretch the axis over empty decades.
         left.set_ylim(bottom=min(positive) / 2)
+        plain_ticks(left.yaxis)
     lines = {}
     for axes in (left, right):
         handles, labels = axes.get_legend_handles_labels()
@@ -216,14 +221,16 @@ def _accuracy_panels(
             capsize=3,
             **{**look, "markersize": 8},
         )
-    names = [arm.label for arm in arms]
+    names = [_marked(arm, rows) for arm in arms]
     teacher = mean_sd(_percent(final_values(rows, None, "test_accuracy").values()))
     if teacher.mean is not None:
-        names.append(f"teacher, {group.teacher}")
+        names.append(f"teacher, {_marked(None, rows, group.teacher)}")
         _draw_teacher(left, teacher, float(len(arms)))
     left.set_yticks(range(len(names)), names)
     left.set_ylim(len(names) - 0.5, -0.6)
     left.set_xlabel("test accuracy after the last epoch (%)")
+    if any(FAILED in name for name in names):
+        part.supxlabel(f"{FAILED} has a seed at chance, or whose loss never fell", fontsize=9)
     left.grid(True, axis="x", color="#DDDDDD", linewidth=0.6)
     counts = {len(values) for values in accuracy.values()}
     several = max(counts) > 1
@@ -292,6 +299,7 @@ def _scatter(
         axes.set_axis_off()
     elif min(drawn) > 0 and max(drawn) > _LOG_RATIO * min(drawn):
         axes.set_xscale("log")
+        plain_ticks(axes.xaxis)
 
 
 def _bar(accuracy: MeanSd) -> list[list[float]] | None:
@@ -300,6 +308,12 @@ def _bar(accuracy: MeanSd) -> list[list[float]] | None:
         return None
     below, above = min(accuracy.sd, accuracy.mean), min(accuracy.sd, 100.0 - accuracy.mean)
     return [[below], [max(above, 0.0)]]
+
+
+def _marked(arm: Supervision | None, rows: Sequence[Row], name: str = "") -> str:
+    """Return the name of an arm (None: the teacher, by `name`), marked where a seed's failed."""
+    label = name if arm is None else arm.label
+    return f"{label} {FAILED}" if failures(rows, arm) else label
 
 
 def _title(axes: "matplotlib.axes.Axes", first: str, second: str) -> None:

@@ -11,6 +11,7 @@ from kdtheory.report.tables import text_table
 from kdtheory.rows import Row
 from kdtheory.statistics.findings import verdict_line
 from kdtheory.statistics.hypotheses import findings
+from kdtheory.statistics.seeds import failure_line
 
 REPORT_FILE = "report.html"
 
@@ -134,6 +135,7 @@ def report_page(
     table = text_table(rows)
     found = findings(rows)
     listed = [*notes, *table.notes]
+    verdict = " ".join([*failure_line(rows), verdict_line(found)])
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         "<p>How complex is each kind of supervision for the student, and how well does the student"
@@ -141,7 +143,7 @@ def report_page(
         " Harutyunyan et al., “Supervision Complexity and its Role in Knowledge Distillation”"
         " (ICLR 2023, arXiv 2301.12245). Everything on this page was computed from the run’s"
         " <code>rows.jsonl</code>.</p>",
-        f'<p class="verdict">{html.escape(verdict_line(found))}</p>',
+        f'<p class="verdict">{html.escape(verdict)}</p>',
     ]
     if listed:
         items = "".join(f"<li>{html.escape(note)}</li>" for note in listed)

@@ -9,6 +9,7 @@ from kdtheory.files import write_whole
 from kdtheory.report.columns import (
     COLUMNS,
     CSV_ONLY,
+    FAILED_CAPTION,
     GENERAL_CAPTION,
     SETTINGS_CAPTION,
     format_column,
@@ -18,7 +19,10 @@ from kdtheory.statistics.findings import RULE, Finding, marked_verdict, verdict_
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
 from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.seeds import (
+    FAILED,
     MeanSd,
+    failure_notes,
+    failures,
     final_values,
     finished_seeds,
     mean_sd,
@@ -52,6 +56,7 @@ class _Line(NamedTuple):
 
     arm: Supervision | None
     seeds: int
+    failed: int
     values: dict[str, MeanSd]
 
 
@@ -59,8 +64,9 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     """Return means and sample standard deviations over seeds: one row an arm, and the teacher's.
 
     Columns: `dataset`, `task`, `teacher`, `student`, `settings`; `arm` ("teacher" for the teacher's
-    own row); `temperature` (null where there is none); `seeds`; and `<name>_mean`, `<name>_sd` for
-    each of complexity, adjusted_complexity, margin (of the arm's own supervision on its own
+    own row); `temperature` (null where there is none); `seeds`; `failed`, how many of these ended
+    at chance or with a loss that never fell (they are in the means); and `<name>_mean`, `<name>_sd`
+    for each of complexity, adjusted_complexity, margin (of the arm's own supervision on its own
     student, averaged over the measuring points of a seed), train_loss, train_fidelity,
     test_fidelity, ntk_similarity, test_accuracy and ntk_similarity_centred (last epoch; accuracies
     and fidelities as fractions). A value that was not measured is null, and so is the deviation of
@@ -86,12 +92,14 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
             record["arm"] = "teacher" if line.arm is None else line.arm.name
             record["temperature"] = None if line.arm is None else line.arm.temperature
             record["seeds"] = line.seeds
+            record["failed"] = line.failed
             for name, value in line.values.items():
                 record[f"{name}_mean"] = value.mean
                 record[f"{name}_sd"] = value.sd
             records.append(record)
     schema: dict[str, Any] = dict.fromkeys(GROUP_FIELDS, polars.String)
     schema |= {"arm": polars.String, "temperature": polars.Float64, "seeds": polars.Int64}
+    schema |= {"failed": polars.Int64}
     for name in (*(column.name for column in COLUMNS), *CSV_ONLY):
         schema |= {f"{name}_mean": polars.Float64, f"{name}_sd": polars.Float64}
     return polars.DataFrame(records, schema=schema)
@@ -116,7 +124,7 @@ def text_table(rows: Sequence[Row]) -> TextTable:
     for group, lines in lines_of.items():
         texts = [
             [
-                f"teacher ({group.teacher})" if line.arm is None else line.arm.label,
+                _name(group, line),
                 str(line.seeds),
                 *(column[done + i] for column in cells),
             ]
@@ -125,8 +133,9 @@ def text_table(rows: Sequence[Row]) -> TextTable:
         done += len(lines)
         groups.append((group.title, texts))
         members = group_rows(rows)[group]
-        unfinished = unfinished_notes(members, arms_in(members))
-        notes += [f"{group.title}: {note}" for note in unfinished]
+        told = failure_notes(members, [line.arm for line in lines])
+        told += unfinished_notes(members, arms_in(members))
+        notes += [f"{group.title}: {note}" for note in told]
         notes += [
             f"{group.title}: {'teacher' if line.arm is None else line.arm.label}:"
             f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"
@@ -138,6 +147,8 @@ def text_table(rows: Sequence[Row]) -> TextTable:
     meanings = [(column.header, column.meaning) for column in COLUMNS]
     named = any(group.title.endswith(f"(settings {group.settings})") for group in lines_of)
     caption = GENERAL_CAPTION + (SETTINGS_CAPTION if named else "")
+    if any(line.failed for line in everything):
+        caption += FAILED_CAPTION
     return TextTable(headers, groups, caption, meanings, notes)
 
 
@@ -208,7 +219,7 @@ def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
             values = {name: mean_sd([]) for name in (*(c.name for c in COLUMNS), *CSV_ONLY)}
             for name in ("train_loss", "test_accuracy"):
                 values[name] = mean_sd(final_values(members, None, name).values())
-            lines.append(_Line(None, len(teachers), values))
+            lines.append(_Line(None, len(teachers), len(failures(members, None)), values))
         for arm in arms_in(members):
             values = {}
             for column in COLUMNS:
@@ -220,9 +231,15 @@ def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
                 values[column.name] = mean_sd(by_seed.values())
             for name in CSV_ONLY:
                 values[name] = mean_sd(final_values(members, arm, name).values())
-            lines.append(_Line(arm, len(finished_seeds(members, arm)), values))
+            failed = len(failures(members, arm))
+            lines.append(_Line(arm, len(finished_seeds(members, arm)), failed, values))
         lines_of[group] = lines
     return lines_of
+
+
+def _name(group: RunGroup, line: _Line) -> str:
+    name = f"teacher ({group.teacher})" if line.arm is None else line.arm.label
+    return f"{name} {FAILED}" if line.failed else name
 
 
 def _escape_markdown(text: str) -> str:

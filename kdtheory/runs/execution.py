@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kdtheory.analysis import marked_failures
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, Terminated
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.methods.registry import check_suitable
 from kdtheory.report import write_all
-from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow
+from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow, arm_of
 from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR, bound_rows
 from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed import Seed
-from kdtheory.runs.store import RunStore, open_store, read_provenance
+from kdtheory.runs.store import RunStore, Unit, open_store, read_provenance
 from kdtheory.runs.student import (
     needs_labels_student,
     student_network,
@@ -140,19 +141,32 @@ class Runner:
         """Return the seed of the teacher that a seed's students have."""
         return 0 if self.config.distillation.one_teacher else seed
 
-    def stored(self, seed: int, store: RunStore) -> list[Row] | None:
-        """Return a seed's rows if every one of them is stored, otherwise None."""
-        units = []
+    def units(self, seed: int, store: RunStore) -> list[tuple[Unit, Sequence[int]]]:
+        """Return the folders of a seed's networks, each with the steps that it has rows of."""
+        units: list[tuple[Unit, Sequence[int]]] = []
         if self.teaching_seed(seed) == seed:
             teaching, steps = seen_points(self.config, self.trainers)
             units.append((store.unit(seed, teaching), steps))
         if self.config.measuring.bounds:
             units.append((store.unit(seed, "bounds"), [0]))
         steps, _ = student_points(self.trainers["student"], self.config)
-        units += [(store.unit(seed, arm.slug), steps) for arm in self.config.arm_list()]
+        return units + [(store.unit(seed, arm.slug), steps) for arm in self.config.arm_list()]
+
+    def finished(self, seed: int, store: RunStore) -> list[Row]:
+        """Return the rows of a seed's networks that are done."""
+        return [
+            row
+            for unit, steps in self.units(seed, store)
+            if all(map(unit.has_rows, steps))
+            for row in unit.read_rows(steps)
+        ]
+
+    def stored(self, seed: int, store: RunStore) -> list[Row] | None:
+        """Return a seed's rows if every one of them is stored, otherwise None."""
+        units = self.units(seed, store)
         if not all(unit.has_rows(step) for unit, steps in units for step in steps):
             return None
-        return [row for unit, steps in units for row in unit.read_rows(steps)]
+        return self.finished(seed, store)
 
     def taught(
         self, number: int, data: TrainingData | HostData, store: RunStore
@@ -241,6 +255,21 @@ class Runner:
         return rows
 
 
+def _told_failures(rows: Sequence[Row], dataset: ImageDataset, events: Events) -> list[Row]:
+    """Return rows, with the networks marked that their training did not train; tell of each."""
+    marked = marked_failures(
+        rows,
+        num_classes=max(2, dataset.num_outputs),
+        train_examples=len(dataset.train),
+        test_examples=len(dataset.test),
+    )
+    for row in marked:
+        if row["kind"] in ("teacher", "student") and "failure" in row:
+            name = "teacher" if row["kind"] == "teacher" else f"student on {arm_of(row).slug}"
+            events.told(f"NOT TRAINED: {name}, seed {row['seed']}: {row['failure']}")
+    return marked
+
+
 def plan(config: RunConfig, networks: int) -> str:
     """Return what a run will do, where it leaves it, and how to stop it: one paragraph.
 
@@ -257,8 +286,8 @@ def plan(config: RunConfig, networks: int) -> str:
     return (
         f"{config.title}; {arms}; {count} seed{'s' * (count > 1)}, {networks} networks, "
         f"{config.training.epochs} epochs, {kernels}. Results: {config.output.out}. How long it "
-        "takes is known once the first networks are done. Ctrl-C stops it; the same command goes "
-        "on where it was."
+        "takes is said as soon as the first steps are timed. Ctrl-C stops it; the same command "
+        "goes on where it was."
     )
 
 
@@ -349,11 +378,16 @@ def execute(
                 alone = config.training.together == "none"
                 for group in [[seed] for seed in seeds] if alone else [seeds]:
                     found = runner.run_seeds(group, store)
-                    rows += [row for seed in group for row in found[seed]]
+                    measured = [row for seed in group for row in found[seed]]
+                    rows += _told_failures(measured, dataset, events)
                     done += len(group)
                     store.write_rows(rows)
             except (KeyboardInterrupt, Terminated):
-                if done:
+                if not alone:  # all seeds advance arm by arm: the arms that are done
+                    found_so_far = [r for seed in seeds for r in runner.finished(seed, store)]
+                    rows = _told_failures(found_so_far, dataset, events)
+                    store.write_rows(rows)
+                if any(row["kind"] == "student" for row in rows):
                     events.status("interrupted: writing the table of what is done")
                     write([*notes, partial_note(done, len(seeds))])
                     events.told(f"{partial_note(done, len(seeds))} Its table: {out}/table.md")

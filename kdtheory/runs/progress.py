@@ -29,6 +29,10 @@ _SMOOTHING = 0.2
 LINE_SECONDS = 60.0
 
 
+#: After so many seconds of steps the run's duration is estimated.
+ESTIMATE_SECONDS = 2.0
+
+
 def scalars(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return what TensorBoard shows of a measuring point's rows, by tag.
 
@@ -120,6 +124,12 @@ class _Network:
             left = [f"{duration(seconds)} left of its training"]
         return f"{self.name}: " + ", ".join([f"epoch {epochs}", self.note(), *left])
 
+    def expected_seconds(self) -> float | None:
+        """Return how long its whole training takes at the speed so far; None before it is known."""
+        if self._training_seconds < ESTIMATE_SECONDS:
+            return None
+        return self._steps * self._batch_size * self._training_seconds / self._images
+
     def line(self) -> str:
         """Return a line about the network at its end."""
         seconds = time.monotonic() - self.began
@@ -187,6 +197,7 @@ class RunProgress(Events):
         self._bar: TaskID | None = None
         self._network: _Network | None = None
         self._said = time.monotonic()
+        self._estimated = False
         self._total, self._done, self._read = 0, 0, 0
         self._seconds: list[float] = []
 
@@ -236,6 +247,7 @@ class RunProgress(Events):
         """Show a step, its loss and the speed."""
         if self._network is not None:
             self._network.step(step, loss)
+            self._estimate(self._network)
             self._show(completed=step, note=self._network.note())
             self._now_and_then(self._network.now())
 
@@ -276,6 +288,18 @@ class RunProgress(Events):
     def told(self, text: str) -> None:
         """Say a sentence that stays above the bars."""
         self._say(text)
+
+    def _estimate(self, network: _Network) -> None:
+        """Say, once, how long the run will take if all its networks are as its first one."""
+        seconds = network.expected_seconds()
+        left = self._total - self._done - self._read
+        if self._estimated or seconds is None or not left:
+            return
+        self._estimated = True
+        self.told(
+            f"{network.name}: its training takes about {duration(seconds)}; {left} networks are to "
+            f"be trained: about {duration(left * seconds)} if they are alike, and the measuring"
+        )
 
     def _left(self) -> str:
         """Return how many networks are left, and how long they take if they are as those so far."""

@@ -67,9 +67,11 @@ def read_sweep(path: Path, out: Path) -> tuple[Case, ...]:
         not fit, or two runs of one name; one line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"sweep file {path}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise InputError(f"sweep file {path} is not UTF-8 text") from error
     try:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:

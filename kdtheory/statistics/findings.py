@@ -87,7 +87,7 @@ def finding(
     n = len(values)
     text = f"{scale * effect:+.3g}"
     if half_width is None:
-        text += f"{unit} (one seed)"
+        text += f"{unit} (one value)"
     else:
         text += f" ± {scale * half_width:.2g}{unit} (95 %, {n} values)"
     return Finding(
@@ -124,7 +124,7 @@ def verdict_line(found: Sequence[Finding]) -> str:
             f" {_listed(doubtful, several)}."
         )
     if measured and all(each.half_width is None for each in measured):
-        parts.append("Each has one seed's value, so there is no error and nothing is decided.")
+        parts.append("Each rests on one value, so there is no error and nothing is decided.")
     elif measured and not against and not doubtful:
         parts.append("No mean goes against the theory.")
     return " ".join(parts)

@@ -86,8 +86,9 @@ def _complexity_findings(
         ]
         agreeing = sum(total > 0 or (equal_agrees and total == 0) for total in at_steps)
         verdict, effect, half_width = judge(values, equal_agrees=equal_agrees)
+        interval = _interval(effect, half_width, len(values), rows)
         evidence = (
-            f"difference in adjusted complexity {_interval(effect, half_width, len(values))}"
+            f"difference in adjusted complexity {interval}"
             f" on the student trained on {reference.label}; so ordered at {agreeing} of"
             f" {len(steps)} measuring points"
         )
@@ -119,7 +120,7 @@ def _accuracy_findings(
         if not gains:
             continue
         verdict, effect, half_width = judge(gains)
-        evidence = f"difference in test accuracy {_points(effect, half_width, len(gains))}"
+        evidence = f"difference in test accuracy {_points(effect, half_width, len(gains), rows)}"
         hypothesis = f"{better_arm.label} is more accurate than {worse_arm.label}"
         found.append(
             Finding(
@@ -148,7 +149,7 @@ def _findings_over_arms(
             continue
         verdict, effect, half_width = judge([sign * rho for rho in correlations])
         n = len(correlations)
-        interval = _interval(sign * effect, half_width, n)
+        interval = _interval(sign * effect, half_width, n, rows)
         evidence = f"Spearman's rank correlation over the arms {interval}"
         hypothesis = f"{words} goes with higher test accuracy"
         found.append(
@@ -157,18 +158,21 @@ def _findings_over_arms(
     return found
 
 
-def _interval(effect: float, half_width: float | None, seeds: int) -> str:
+def _interval(effect: float, half_width: float | None, values: int, rows: Sequence[Row]) -> str:
     text = f"{effect:+.3g}"
     if half_width == 0:  # ranks take few values, so all seeds can agree exactly
-        return f"{text} in each of {seeds} seeds"
-    return text + ("" if half_width is None else f" ± {half_width:.2g}") + _error(half_width, seeds)
+        return f"{text} in each of {values} seeds"
+    return text + ("" if half_width is None else f" ± {half_width:.2g}") + _error(values, rows)
 
 
-def _points(effect: float, half_width: float | None, seeds: int) -> str:
+def _points(effect: float, half_width: float | None, values: int, rows: Sequence[Row]) -> str:
     text = f"{100 * effect:+.2f}"
     text += "" if half_width is None else f" ± {100 * half_width:.2f}"
-    return f"{text} points{_error(half_width, seeds)}"
+    return f"{text} points{_error(values, rows)}"
 
 
-def _error(half_width: float | None, seeds: int) -> str:
-    return " (one seed)" if half_width is None else f" (95 %, {seeds} seeds)"
+def _error(values: int, rows: Sequence[Row]) -> str:
+    """Say how many seeds have the value, and of how many where some do not."""
+    seeds = len({row["seed"] for row in rows})
+    of = f" of {seeds}" if seeds > values else ""
+    return f" (one{of} seed{'s' if of else ''})" if values == 1 else f" (95 %, {values}{of} seeds)"

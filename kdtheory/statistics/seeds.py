@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from kdtheory.rows import Row, Supervision, arm_of, number, supervision_of
 
+#: Stands beside what holds a network that ended at chance, or whose loss never fell.
+FAILED = "†"
+
 
 class MeanSd(NamedTuple):
     """Mean and sample standard deviation (n - 1 in the denominator) over seeds.
@@ -58,6 +61,46 @@ def finished_seeds(rows: Sequence[Row], arm: Supervision) -> set[int]:
         for row in rows
         if row["kind"] in ("student", "complexity") and row["final"] and arm_of(row) == arm
     }
+
+
+def failures(rows: Sequence[Row], arm: Supervision | None) -> dict[int, str]:
+    """Return {seed: why} of one arm's students, or the teachers, that their training did not train.
+
+    They are in every mean, and marked wherever that stands.
+    """
+    return {
+        row["seed"]: row["failure"]
+        for row in rows
+        if row["kind"] in ("teacher", "student")
+        and row["final"]
+        and _is_run(row, arm)
+        and "failure" in row
+    }
+
+
+def failure_notes(rows: Sequence[Row], arms: Sequence[Supervision | None]) -> list[str]:
+    """Return one line for each network that its training did not train (None: the teacher)."""
+    return [
+        f"{FAILED} {'teacher' if arm is None else arm.label}, seed {seed}: {why}; it is in the mean"
+        for arm in arms
+        for seed, why in sorted(failures(rows, arm).items())
+    ]
+
+
+def failure_line(rows: Sequence[Row]) -> list[str]:
+    """Return the sentence that says how many networks were not trained by their training, if any.
+
+    >>> failure_line([])
+    []
+    """
+    ends = [row for row in rows if row["kind"] in ("teacher", "student") and row["final"]]
+    failed = sum("failure" in row for row in ends)
+    if not failed:
+        return []
+    return [
+        f"{failed} of {len(ends)} networks ended at chance or with a loss that never fell"
+        f" ({FAILED}); they are in every mean, so read those with care."
+    ]
 
 
 def complexity_points(

@@ -19,6 +19,8 @@ from kdtheory.runs.jobs import launch
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import read_provenance
 from kdtheory.runs.sweep import Case, Outcome, write_failures
+from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.seeds import failure_notes
 from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Analysis, Size, Study
@@ -107,6 +109,11 @@ def reproduce(
             study,
             analysis,
             out,
+            notes=[
+                f"{case}: {note}"
+                for case, found in rows.items()
+                for note in failure_notes(found, [None, *arms_in(found)])
+            ],
             size=size,
             config={
                 "study": study.name,

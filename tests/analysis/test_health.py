@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdtheory.analysis import failed_trainings, is_at_chance, training_health
+from kdtheory.analysis import is_at_chance, marked_failures, training_health
 
 SIZES = {"num_classes": 10, "train_examples": 1000, "test_examples": 360}
 
@@ -48,9 +48,15 @@ def test_rows_name_the_networks_that_failed():
         *rows("offline", 0.1, final=False),  # not at its end yet
         {"kind": "complexity"},
     ]
-    (failed,) = failed_trainings(stored, **SIZES)
-    assert (failed.settings, failed.seed, failed.network, failed.temperature) == (
-        "s1", 0, "online", 1.0,
-    )  # fmt: skip
-    assert failed.why == "at chance: train 10.0 %, test 10.0 % of 10 classes"
-    assert [f.network for f in failed_trainings(rows("teacher", 0.1), **SIZES)] == ["teacher"]
+    marked = marked_failures(stored, **SIZES)
+    assert [{k: v for k, v in row.items() if k != "failure"} for row in marked] == stored
+    (failed,) = [row for row in marked if "failure" in row]
+    assert (failed["seed"], failed["arm"], failed["step"]) == (0, "online", 8)
+    assert failed["failure"] == "at chance: train 10.0 %, test 10.0 % of 10 classes"
+    (teacher,) = [r for r in marked_failures(rows("teacher", 0.1), **SIZES) if "failure" in r]
+    assert teacher["final"]
+
+
+def test_an_earlier_mark_is_judged_anew():
+    wrong = [{**row, "failure": "once"} for row in rows("online", 0.9)]
+    assert marked_failures(wrong, **SIZES) == rows("online", 0.9)

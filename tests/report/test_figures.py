@@ -66,8 +66,13 @@ def test_the_axis_is_logarithmic_only_where_curves_are_far_apart(make_rows):
     for row in rows:
         if row["kind"] == "complexity" and row["supervision"] == "random_labels":
             row["adjusted_complexity"] *= 100
-    ((left, right),) = panels(complexity_figure(rows))
+    figure = complexity_figure(rows)
+    ((left, right),) = panels(figure)
     assert left.get_yscale() == right.get_yscale() == "log"
+    figure.canvas.draw()
+    ticks = [tick.get_text() for tick in left.get_yticklabels(which="both") if tick.get_text()]
+    assert {"1", "10"} <= set(ticks)
+    assert all(str(float(tick)).removesuffix(".0") == tick for tick in ticks)  # no "10^1"
 
 
 def test_the_accuracy_panel_has_the_arms_and_the_teacher(make_rows):

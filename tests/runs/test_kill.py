@@ -75,6 +75,20 @@ def states_saved(out):
     return {str(path) for path in out.glob("seeds/0/*/resume/step-*") if path.name[5:].isdigit()}
 
 
+def test_a_second_ctrl_c_ends_without_a_traceback(tmp_path, environment):
+    out = tmp_path / "run"
+    process = begin(out, environment)
+    while process.poll() is None and not states_saved(out):
+        time.sleep(0.01)
+    for _ in range(4):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "interrupted; the same command, without --fresh, continues where it was" in errors
+
+
 def kill_after(out, environment, saves, seconds):
     """SIGKILL once so many more states were seen, and a little later; return whether it ran."""
     process = begin(out, environment)

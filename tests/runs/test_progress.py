@@ -97,6 +97,20 @@ def test_a_terminal_shows_loss_speed_accuracy_and_time_left(monkeypatch, clock):
         assert {"TimeElapsedColumn", "TimeRemainingColumn"} <= names
 
 
+def test_a_run_says_how_long_it_takes_as_soon_as_steps_are_timed(capsys, clock):
+    with RunProgress(batch_size=32) as shown:
+        shown.networks(6)
+        shown.networks_done(1)  # found stored
+        shown.network("seed 0: teacher net", 1200, folder="0-teacher")
+        for step in (1, 2, 3, 4, 5):  # the first waits for its compilation
+            clock.now += 10.0 if step == 1 else 1.0
+            shown.step(step, 0.5)
+    assert capsys.readouterr().err == (
+        "seed 0: teacher net: its training takes about 20 min; 5 networks are to be trained: about "
+        "100 min if they are alike, and the measuring\n"
+    )
+
+
 def test_event_files_say_what_was_shown(tmp_path, clock):
     with RunProgress(quiet=True, batch_size=32, events=tmp_path) as shown:
         work(shown, clock)

@@ -21,7 +21,7 @@ NOISE = ("condition", "residual")
 
 
 #: Fields of rows that later versions added.
-ADDED = {"target_rms"}
+ADDED = {"target_rms", "failure"}
 
 
 @pytest.fixture

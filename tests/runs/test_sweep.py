@@ -5,11 +5,14 @@ import threading
 import time
 from pathlib import Path
 
+import polars
 import pytest
 
 from kdtheory.cli import main
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError
+from kdtheory.report import read_rows
+from kdtheory.runs import execution
 from kdtheory.runs.config import to_json
 from kdtheory.runs.jobs import launch
 from kdtheory.runs.listing import find_runs
@@ -108,6 +111,44 @@ def test_the_command_runs_all_and_names_the_one_that_fails(sweep_file, tmp_path,
     assert "batch size" in json.loads((out / "failures.json").read_text())["bad"]["error"]
     main(["runs", str(tmp_path)])
     assert "complete" in capsys.readouterr().out
+
+
+def test_the_finished_seeds_of_a_run_that_fails_are_in_table_and_page(
+    sweep_file, tmp_path, capsys, monkeypatch
+):
+    original = execution.Runner.student
+
+    def student(self, seed, *arguments, **settings):
+        if self.config.training.epochs == 1 and seed.number == 2:
+            raise RunError("student on labels, seed 2: the disk is full")
+        return original(self, seed, *arguments, **settings)
+
+    monkeypatch.setattr(execution.Runner, "student", student)
+    common = {"seeds": 3, "kernel": "none", "points": 2, "teacher_checkpoints": 1}
+    cases = [{"name": "good", **common}, {"name": "bad", "epochs": 1, **common}]
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as end:
+        main(["sweep", str(sweep_file(cases=cases)), "--out", str(out)])
+    assert end.value.code == 1
+    note = (
+        "FAILED: bad (its finished seeds are in the table): student on labels, seed 2: the disk is "
+        "full"
+    )
+    assert note in capsys.readouterr().out
+    assert note in (out / "report.html").read_text()
+    table = polars.read_csv(out / "table.csv").filter(arm="labels")
+    assert sorted(table["seeds"]) == [2, 3]
+    settings = {row["settings"] for row in read_rows(out / "bad").rows}
+    assert table.filter(seeds=2)["settings"].to_list() == list(settings)
+
+
+def test_a_sweep_file_of_another_encoding(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_bytes(b"\xef\xbb\xbf[grid]\nseeds = [1, 2]\n")
+    assert len(read_sweep(path, tmp_path)) == 2
+    path.write_bytes('[base]\nteachers = "Zürich"\n'.encode("latin-1"))
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_sweep(path, tmp_path)
 
 
 def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_path):

@@ -13,7 +13,7 @@ from kdtheory.analysis import decisions
 from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError, locked_folder
 from kdtheory.rows import checked_row
-from kdtheory.runs import RunConfig, execute, runner
+from kdtheory.runs import RunConfig, execute, execution
 from kdtheory.runs.events import Events
 from kdtheory.runs.execution import load_dataset
 from kdtheory.runs.network import TrainedNetwork, split_logits
@@ -78,7 +78,7 @@ def trained(monkeypatch):
 def test_the_whole_line_with_shared_teachers_and_an_assistant(
     quick, tmp_path, trained, monkeypatch
 ):
-    monkeypatch.setattr(runner, "write_all", lambda *_, **__: None)  # its figures take seconds
+    monkeypatch.setattr(execution, "write_all", lambda *_, **__: None)  # its figures take seconds
     shared = quick.replace(teachers=str(tmp_path / "run" / "teachers"), assistant="mlp12x1",
         online_checkpoints=1, teacher_stop=0.5,
     )  # fmt: skip

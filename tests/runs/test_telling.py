@@ -12,7 +12,7 @@ from kdtheory.cli import main
 from kdtheory.commands.sweep import failure_note
 from kdtheory.errors import InputError
 from kdtheory.report import read_rows
-from kdtheory.runs import RunConfig, execute, progress, runner, seed
+from kdtheory.runs import RunConfig, execute, execution, progress, seed
 from kdtheory.runs.listing import find_runs
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.sweep import Outcome
@@ -67,14 +67,14 @@ def test_an_interrupted_run_has_the_table_of_its_finished_seeds(tiny, monkeypatc
     config = tiny.replace(
         seeds=3, arms=("labels",), epochs=1, teacher_checkpoints=1, points=2, kernel="none"
     )
-    original = runner.Runner.student
+    original = execution.Runner.student
 
     def student(self, seed, *arguments, **settings):
         if seed.number == 2:
             raise KeyboardInterrupt
         return original(self, seed, *arguments, **settings)
 
-    monkeypatch.setattr(runner.Runner, "student", student)
+    monkeypatch.setattr(execution.Runner, "student", student)
     with pytest.raises(KeyboardInterrupt):
         execute(config)
     told = capsys.readouterr().err
@@ -91,13 +91,40 @@ def test_an_interrupted_run_has_the_table_of_its_finished_seeds(tiny, monkeypatc
     )
 
 
+def test_students_that_train_together_leave_the_table_of_the_arms_that_are_done(
+    tiny, monkeypatch, capsys
+):
+    config = tiny.replace(
+        seeds=2, arms=("labels", "online"), temperatures=(4.0,), epochs=1, teacher_checkpoints=1,
+        points=2, kernel="none", together="seeds",
+    )  # fmt: skip
+    original = execution.Runner.student
+
+    def student(self, seed, arm, *arguments, **settings):
+        if arm.name == "online" and seed.number == 1:
+            raise KeyboardInterrupt
+        return original(self, seed, arm, *arguments, **settings)
+
+    monkeypatch.setattr(execution.Runner, "student", student)
+    with pytest.raises(KeyboardInterrupt):
+        execute(config)
+    assert "PARTIAL: 0 of 2 seeds are done" in capsys.readouterr().err
+    out = Path(config.output.out)
+    done = {(row["seed"], row["arm"]) for row in read_rows(out).rows if row["kind"] == "student"}
+    assert done == {(0, "labels"), (1, "labels"), (0, "online")}
+    assert "PARTIAL: 0 of 2 seeds" in (out / "report.html").read_text()
+    lines = (out / "table.md").read_text().splitlines()
+    assert any(line.startswith("| labels | 2 |") for line in lines)
+    assert any(line.startswith("| online, τ = 4 | 1 |") for line in lines)
+
+
 def test_a_renamed_run_goes_on_where_it_lies(finished_once, tmp_path, monkeypatch):
     moved = tmp_path / "moved"
     shutil.copytree(finished_once, moved)
     old = tmp_path / "old"
     stored = json.loads((moved / "config.json").read_text())
     (moved / "config.json").write_text(json.dumps({**stored, "out": str(old)}))
-    monkeypatch.setattr(runner, "write_all", lambda *_, **__: None)
+    monkeypatch.setattr(execution, "write_all", lambda *_, **__: None)
     main(["run", "--config", str(moved / "config.json")])
     assert not old.exists()
     assert json.loads((moved / "config.json").read_text())["out"] == str(moved)
@@ -119,7 +146,7 @@ def test_without_kernels_none_is_computed_and_one_teacher_teaches_all_seeds(tiny
 
     monkeypatch.setattr(seed, "measured_kernel", kernel)
     monkeypatch.setattr(seed, "gram", kernel)
-    monkeypatch.setattr(runner, "write_all", lambda *_, **__: None)
+    monkeypatch.setattr(execution, "write_all", lambda *_, **__: None)
     config = tiny.replace(
         seeds=2, arms=("labels", "offline"), temperatures=(4.0,), kernel="none", one_teacher=True,
         points=2, accuracy_points=5, ntk_size=10_000,

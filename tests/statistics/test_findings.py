@@ -78,6 +78,18 @@ def test_one_seed_decides_nothing(make_rows):
     assert all("one seed" in finding.evidence for finding in found)
 
 
+def test_the_number_of_values_is_not_that_of_seeds(make_rows):
+    rows = make_rows(seeds=(0, 1))
+    for row in rows:  # equal accuracies have no rank: seed 1 has no correlation over the arms
+        if row["kind"] == "student" and row["seed"] == 1:
+            row["test_accuracy"] = 0.5
+    found = [each for each in findings(rows) if each.topic == "over the arms"]
+    assert found
+    assert all(each.evidence.endswith("(one of 2 seeds)") for each in found)
+    assert finding("x", [1.0]).evidence == "+1 (one value)"
+    assert finding("x", [1.0, 2.0]).evidence.endswith("(95 %, 2 values)")
+
+
 def test_differences_are_paired_over_seeds(make_rows):
     rows = make_rows(complexity=False, noise=0.0)
     # Seeds differ by far more than the arms, and each seed has the same order of arms.
