@@ -60,11 +60,6 @@ def test_bad_settings(settings, message):
         OptimizerConfig(**settings)
 
 
-def test_numpy_numbers_become_pythons():
-    config = OptimizerConfig(learning_rate=np.float32(0.5), weight_decay=np.int64(0))
-    assert [type(config.learning_rate), type(config.weight_decay)] == [float, int]
-
-
 def test_fit_and_run_have_one_default():
     training, teaching = TrainingConfig(), TeachingConfig()
     assert training.student_optimizer == teaching.teacher_optimizer == OptimizerConfig()

@@ -23,11 +23,14 @@ CALLS = {
     "OptimizerConfig(learning_rate=None)": "got None",
     "OptimizerConfig(weight_decay='none')": "weight decay must be a number at least 0",
     "OptimizerConfig(gradient_clip=True)": "gradient clip must be a number above 0 and finite",
-    "OptimizerConfig(optimizer='sdg')": "did you mean 'sgd'?",
+    "OptimizerConfig(optimizer='sdg')": "unknown optimizer 'sdg'; known: adam, sgd",
     "OptimizerConfig(schedule=3)": "unknown schedule '3'",
 }
-# Both of JAX's kinds of keys, and NumPy's integers, are fine.
-FINE = ("train(key=jax.random.PRNGKey(0))", "train(epochs=np.int64(1), batch_size=np.int32(32))")
+# Both of JAX's kinds of keys and NumPy's numbers, which become Python's, are fine.
+FINE = (
+    "train(key=jax.random.PRNGKey(0))", "train(epochs=np.int64(1), batch_size=np.int32(32))",
+    "json.dumps(OptimizerConfig(learning_rate=np.float32(0.5)).learning_rate)",
+)  # fmt: skip
 
 SCRIPT = """
 import json, sys
