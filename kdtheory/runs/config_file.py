@@ -42,6 +42,7 @@ _CRD_OPTIMIZER = {
     "milestones": [0.625, 0.75, 0.875],
     "warmup": 0.0,
     "weight_decay": 5e-4,
+    "gradient_clip": None,
 }
 
 #: Published training protocols by name: flat settings, as in a config file.
