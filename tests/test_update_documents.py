@@ -7,11 +7,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.errors import InputError
-from kdtheory.report.plain_table import PlainTable
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Table
 from kdtheory.statistics.findings import Finding
 from kdtheory.studies import STUDIES
 from kdtheory.studies.results import write_results
-from kdtheory.studies.study import Analysis, StudyFigure
 
 ROOT = Path(__file__).parents[1]
 NAME = "noisy_teacher"
@@ -39,9 +39,9 @@ def finished(tmp_path):
     """A folder as a study leaves it, of a given size."""
 
     def write(size="small", study=NAME, tables=("table", "changes")):
-        analysis = Analysis(
-            [PlainTable(name, f"What {name} shows.", {"teacher": [f"{name}!"]}) for name in tables],
-            [StudyFigure("terms", "The bars [and marks].", Figure())],
+        analysis = Results(
+            [Table(name, f"What {name} shows.", {"teacher": [f"{name}!"]}) for name in tables],
+            [CaptionedFigure("terms", "The bars [and marks].", Figure())],
             [Finding("noise costs", "seen", "+1"), Finding("all well", "not seen", "-1")],
         )  # fmt: skip
         out = tmp_path / "runs" / size
@@ -86,7 +86,7 @@ def test_the_page_holds_verdicts_main_table_and_figure(publisher, repository, fi
     )
     assert "of last time" not in text
     assert "3 to 5 seeds" in text
-    assert "Against the theory: all well." in text
+    assert "Against the theory, the data contradict: all well." in text
     assert "- **seen**: noise costs (+1)" in text
     assert "table!" in text
     assert "What table shows." in text

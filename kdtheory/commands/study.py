@@ -1,16 +1,12 @@
 """`kdtheory study`."""
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import tyro
 
 from kdtheory.errors import InputError
-
-if TYPE_CHECKING:
-    from kdtheory.studies.study import Analysis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +46,7 @@ class StudyOptions:
 
 def study(options: StudyOptions) -> None:
     """Run `kdtheory study`."""
+    from kdtheory.report import print_results, stdout_console
     from kdtheory.runs.jobs import slurm_settings
     from kdtheory.studies import find_study
     from kdtheory.studies.reproduction import reproduce
@@ -73,12 +70,13 @@ def study(options: StudyOptions) -> None:
         out = common / chosen.name
         runs = common / (chosen.runs_of or chosen.name) / "runs"
         teachers = teachers or common / "teachers"
-    analysis = reproduce(
+    results = reproduce(
         chosen, out, size=size, runs=runs, teachers=teachers, seeds=options.seeds,
         data_dir=options.data_dir, launcher=options.launcher, workers=options.workers,
         slurm=slurm_settings(options.slurm),
     )  # fmt: skip
-    _print_analysis(analysis, out)
+    print_results(results, stdout_console())
+    print(f"report: {out}/report.html    summary: {out}/summary.md")
 
 
 def _print_list() -> None:
@@ -94,23 +92,3 @@ def _print_list() -> None:
         costs = "\n".join(f"{size}: {cost}" for size, cost in entry.costs.items())
         table.add_row(entry.name, entry.question, costs)
     stdout_console().print(table)
-
-
-def _print_analysis(analysis: "Analysis", out: Path) -> None:
-    from rich.table import Table
-
-    from kdtheory.report import stdout_console
-    from kdtheory.statistics.findings import verdict_line
-
-    console = stdout_console()
-    for table in analysis.tables:
-        shown = Table(title=table.name, title_justify="left", box=None, pad_edge=False)
-        for number, header in enumerate(table.columns):
-            shown.add_column(header, justify="right" if number else "left")
-        for record in table.records():
-            shown.add_row(*record.values())
-        console.print(shown)
-    for found in analysis.findings:
-        console.print(f"{found.verdict}: {found.hypothesis} ({found.evidence})", highlight=False)
-    print(verdict_line(analysis.findings))
-    print(f"report: {out}/report.html    summary: {out}/summary.md", file=sys.stdout)

@@ -83,10 +83,16 @@ def failure_note(outcome: "Outcome", out: Path) -> str:
 
 def _report(options: Sweep, folders: list[Path], notes: list[str]) -> None:
     """Write and print the table of what the runs have measured, the failed ones marked."""
-    from kdtheory.report import print_table, read_rows, stdout_console, write_all
+    from kdtheory.report import (
+        print_results,
+        read_rows,
+        run_results,
+        stdout_console,
+        write_run,
+    )
 
     rows = read_rows(*folders).rows
-    write_all(
+    write_run(
         rows,
         options.out,
         config={"sweep": str(options.file), "runs": [str(folder) for folder in folders]},
@@ -94,7 +100,7 @@ def _report(options: Sweep, folders: list[Path], notes: list[str]) -> None:
         title=f"kdtheory sweep: {options.file.name}",
         notes=notes,
     )
-    print_table(rows, stdout_console())
+    print_results(run_results(rows), stdout_console())
     for note in notes:
         print(note)
     print(f"report: {options.out}/report.html    table: {options.out}/table.md")

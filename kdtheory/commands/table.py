@@ -21,7 +21,13 @@ class Table:
 
 def table(options: Table) -> None:
     """Run `kdtheory table`."""
-    from kdtheory.report import print_table, read_rows, stdout_console, write_all
+    from kdtheory.report import (
+        print_results,
+        read_rows,
+        run_results,
+        stdout_console,
+        write_run,
+    )
 
     if not options.runs:
         raise InputError("name at least one run folder or rows.jsonl file")
@@ -31,7 +37,7 @@ def table(options: Table) -> None:
     if options.out is not None:  # first: whoever reads the printed table may go away (`| head`)
         names = [str(path) for path in options.runs]
         title = "kdtheory: " + ", ".join(names)
-        write_all(read.rows, options.out, config={"runs": names}, provenance={}, title=title)
-    print_table(read.rows, stdout_console())
+        write_run(read.rows, options.out, config={"runs": names}, provenance={}, title=title)
+    print_results(run_results(read.rows), stdout_console())
     if options.out is not None:
         print(f"wrote {options.out}/report.html and the tables and figures beside it")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kdtheory.errors import InputError
+from kdtheory.palette import CYCLE, DARK_GREY
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
 # Okabe and Ito (2008), told apart under the common forms of colour blindness.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 class SpectrumLines(NamedTuple):
@@ -48,7 +48,7 @@ def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure
         shown = values[np.isfinite(values) & (values > floor)]
         left.plot(np.arange(1, len(shown) + 1), shown, style, color=_color(index), markersize=2.5)
     if ridge > 0:
-        left.axhline(ridge, color="#555555", linestyle=":", label=f"ridge {ridge:.3g}")
+        left.axhline(ridge, color=DARK_GREY, linestyle=":", label=f"ridge {ridge:.3g}")
         left.legend(frameon=False)
     _logarithmic(left)
     left.set_xlabel(f"index of the {kind}")
@@ -90,7 +90,7 @@ def check_plot(path: Path) -> None:
 
 
 def _color(index: int) -> str:
-    return _COLORS[index % len(_COLORS)]
+    return CYCLE[index % len(CYCLE)]
 
 
 def _logarithmic(axes: Any) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdtheory.palette import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION
+
 if TYPE_CHECKING:
     import matplotlib.axes
 
@@ -18,13 +20,13 @@ class Term(NamedTuple):
 
 #: The bound is the sum of these, in this order.
 BOUND_TERMS: dict[str, Term] = {
-    "teacher_error": Term("teacher's error", "#999999", "", "s"),
-    "margin_loss": Term("margin loss", "#E69F00", "//", "^"),
-    "complexity_term": Term("complexity", "#0072B2", "", "o"),
-    "confidence_term": Term("confidence", "#009E73", "..", "v"),
+    "teacher_error": Term("teacher's error", GREY, "", "s"),
+    "margin_loss": Term("margin loss", ORANGE, "//", "^"),
+    "complexity_term": Term("complexity", BLUE, "", "o"),
+    "confidence_term": Term("confidence", GREEN, "..", "v"),
 }
 
-BOUND_COLOR, ERROR_COLOR = "#000000", "#D55E00"
+BOUND_COLOR, ERROR_COLOR = BLACK, VERMILION
 
 
 def draw_stacked_terms(

@@ -4,10 +4,16 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from kdtheory.report.table import MISSING, Cell, Digits
 from kdtheory.statistics.seeds import FAILED, MeanSd
 
-#: Stands in a cell for which the rows hold no value.
-MISSING = "—"
+Source = Literal["supervision", "final"]
+
+#: Where a column comes from, in words.
+SOURCES: dict[Source, str] = {
+    "supervision": "the arm's own supervision",
+    "final": "the student after the last epoch",
+}
 
 
 class Column(NamedTuple):
@@ -24,7 +30,7 @@ class Column(NamedTuple):
 
     name: str
     header: str
-    source: Literal["supervision", "final"]
+    source: Source
     decimals: int | None
     scale: float
     meaning: str
@@ -132,17 +138,16 @@ SETTINGS_CAPTION = (
 )
 
 
-def format_column(column: Column, values: Sequence[MeanSd]) -> list[str]:
+def format_column(column: Column, values: Sequence[MeanSd]) -> list[Cell]:
     """Format one column's values with the same number of decimals.
 
-    Example:
-        >>> format_column(COLUMNS[0], [MeanSd(1234.56, 7.89, 3), MeanSd(None, None, 0)])
-        ['1235 ± 8', '—']
-        >>> format_column(COLUMNS[-1], [MeanSd(0.9512, None, 1)])
-        ['95.12']
+    >>> format_column(COLUMNS[0], [MeanSd(1234.56, 7.89, 3), MeanSd(None, None, 0)])
+    ['1235 ± 8', '—']
+    >>> format_column(COLUMNS[-1], [MeanSd(0.9512, None, 1)])
+    ['95.12']
     """
     decimals = _decimals(column, values)
-    return [_format(column.scale, value, decimals) for value in values]
+    return [Digits(_format(column.scale, value, decimals)) for value in values]
 
 
 def _decimals(column: Column, values: Sequence[MeanSd]) -> int | None:

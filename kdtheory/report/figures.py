@@ -4,11 +4,12 @@ Figures are made without pyplot, so that nothing global changes and no display i
 """
 
 import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdtheory.errors import InputError
+from kdtheory.palette import LIGHT_GREY
+from kdtheory.report.drawing import draw_band, height
 from kdtheory.report.styles import TEACHER_COLOR, line_style, plain_ticks
 from kdtheory.rows import Row, Supervision
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
@@ -21,6 +22,7 @@ from kdtheory.statistics.seeds import (
     mean_sd,
     measured_supervisions,
     own_complexity,
+    percent,
     reference_student,
 )
 
@@ -127,8 +129,13 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
         for student, supervision in pairs:
             points = complexity_points(rows, student, supervision, "adjusted_complexity")
             curve = _curve(rows, points)
-            heights += [value.mean for value in curve.values() if value.mean is not None]
-            _draw_curve(axes, curve, supervision, shown)
+            heights += map(height, curve.values())
+            if curve:
+                look = line_style(supervision, shown)
+                draw_band(
+                    axes, list(curve), list(curve.values()), label=supervision.label,
+                    linewidth=1.6, **look,
+                )  # fmt: skip
     reference_name = f"the one trained on {_marked(reference, rows)}"
     _title(left, "every supervision on one student:", reference_name)
     failed = [_marked(arm, rows) for arm in own if failures(rows, arm)]
@@ -137,7 +144,7 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     for axes in (left, right):
         axes.set_xlabel("training epoch of the student")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(True, color="#DDDDDD", linewidth=0.6)
+        axes.grid(True, color=LIGHT_GREY, linewidth=0.6)
     positive = [height for height in heights if height > 0]
     if positive and max(positive) > _LOG_RATIO * min(positive):
         left.set_yscale("log")
@@ -161,35 +168,6 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     )
 
 
-def _draw_curve(
-    axes: "matplotlib.axes.Axes",
-    curve: Mapping[float, MeanSd],
-    supervision: Supervision,
-    among: Sequence[Supervision],
-) -> None:
-    """Draw the mean over seeds and, where there are several, its deviation."""
-    if not curve:
-        return
-    look = line_style(supervision, among)
-    epochs = sorted(curve)
-    means = [_number(curve[epoch].mean) for epoch in epochs]
-    axes.plot(epochs, means, label=supervision.label, linewidth=1.6, **look)
-    band = [
-        (epoch, _number(curve[epoch].mean), curve[epoch].sd)
-        for epoch in epochs
-        if curve[epoch].sd is not None
-    ]
-    if band:
-        axes.fill_between(
-            [epoch for epoch, _, _ in band],
-            [mean - _number(sd) for _, mean, sd in band],
-            [mean + _number(sd) for _, mean, sd in band],
-            color=look["color"],
-            alpha=0.15,
-            linewidth=0,
-        )
-
-
 def _curve(rows: Sequence[Row], points: Mapping[int, Mapping[int, float]]) -> dict[float, MeanSd]:
     """Return {epoch: mean and deviation over seeds} of {seed: {step: value}}."""
     epochs = {row["step"]: float(row["epoch"]) for row in rows if row["kind"] == "complexity"}
@@ -197,7 +175,7 @@ def _curve(rows: Sequence[Row], points: Mapping[int, Mapping[int, float]]) -> di
     for values in points.values():
         for step, value in values.items():
             by_step.setdefault(step, []).append(value)
-    return {epochs[step]: mean_sd(values) for step, values in by_step.items()}
+    return {epochs[step]: mean_sd(by_step[step]) for step in sorted(by_step)}
 
 
 def _accuracy_panels(
@@ -206,7 +184,9 @@ def _accuracy_panels(
     """Fill one group's two panels of the accuracy figure."""
     left, right = part.subplots(1, 2, sharex=False, width_ratios=(1.15, 1.0))
     part.suptitle(group.title, fontsize=12, fontweight="bold")
-    accuracy = {arm: _percent(final_values(rows, arm, "test_accuracy").values()) for arm in arms}
+    accuracy = {
+        arm: list(percent(final_values(rows, arm, "test_accuracy")).values()) for arm in arms
+    }
     for place, arm in enumerate(arms):
         look = {**line_style(arm, arms), "linestyle": "none"}
         value = mean_sd(accuracy[arm])
@@ -215,14 +195,14 @@ def _accuracy_panels(
             seeds = {**look, "markersize": 3.5, "alpha": 0.6}
             left.plot(accuracy[arm], [place + 0.25] * len(accuracy[arm]), **seeds)
         left.errorbar(
-            [_number(value.mean)],
+            [height(value)],
             [place],
             xerr=_bar(value),
             capsize=3,
             **{**look, "markersize": 8},
         )
     names = [_marked(arm, rows) for arm in arms]
-    teacher = mean_sd(_percent(final_values(rows, None, "test_accuracy").values()))
+    teacher = mean_sd(percent(final_values(rows, None, "test_accuracy")).values())
     if teacher.mean is not None:
         names.append(f"teacher, {_marked(None, rows, group.teacher)}")
         _draw_teacher(left, teacher, float(len(arms)))
@@ -231,7 +211,7 @@ def _accuracy_panels(
     left.set_xlabel("test accuracy after the last epoch (%)")
     if any(FAILED in name for name in names):
         part.supxlabel(f"{FAILED} has a seed at chance, or whose loss never fell", fontsize=9)
-    left.grid(True, axis="x", color="#DDDDDD", linewidth=0.6)
+    left.grid(True, axis="x", color=LIGHT_GREY, linewidth=0.6)
     counts = {len(values) for values in accuracy.values()}
     several = max(counts) > 1
     _title(
@@ -246,7 +226,7 @@ def _accuracy_panels(
 
 def _draw_teacher(axes: "matplotlib.axes.Axes", accuracy: MeanSd, place: float) -> None:
     """Draw the teacher's accuracy as a line through all arms, with its deviation as a band."""
-    mean = _number(accuracy.mean)
+    mean = height(accuracy)
     if accuracy.sd is not None:
         axes.axvspan(mean - accuracy.sd, mean + accuracy.sd, color="#E4E4E4", zorder=0)
     axes.axvline(mean, color=TEACHER_COLOR, linestyle="--", linewidth=1.2, zorder=1)
@@ -271,7 +251,7 @@ def _scatter(
     """Draw accuracy against the adjusted complexity of each arm's own supervision."""
     axes.set_xlabel("adjusted complexity of the arm's own supervision")
     axes.set_ylabel("test accuracy (%)")
-    axes.grid(True, color="#DDDDDD", linewidth=0.6)
+    axes.grid(True, color=LIGHT_GREY, linewidth=0.6)
     drawn = []
     for arm in arms:
         x = mean_sd(own_complexity(rows, arm, "adjusted_complexity").values())
@@ -324,12 +304,3 @@ def _spread(rows: Sequence[Row]) -> str:
     """Say what a drawn deviation is made of."""
     seeds = len({row["seed"] for row in rows if row["kind"] != "teacher" and row["final"]})
     return "one seed" if seeds == 1 else f"mean ± sd of {seeds} seeds"
-
-
-def _percent(values: Iterable[float]) -> list[float]:
-    return [100.0 * value for value in values]
-
-
-def _number(value: float | None) -> float:
-    """Return the number, or NaN, which matplotlib leaves out."""
-    return math.nan if value is None else value

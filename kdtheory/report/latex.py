@@ -1,7 +1,6 @@
-"""The table as LaTeX, in the style of `booktabs`."""
+"""Tables as LaTeX, in the style of `booktabs`."""
 
-from kdtheory.report.columns import MISSING
-from kdtheory.report.tables import TextTable
+from kdtheory.report.table import MISSING, Table
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -29,26 +28,28 @@ _SPECIAL = {
 }
 
 
-def latex_table(table: TextTable) -> str:
+def latex(table: Table) -> str:
     r"""Return a `table*` environment to be used with `\usepackage{booktabs}`.
 
-    One block of lines a run group, each under its title; the caption explains every column.
+    One block of lines a section, each under its title; the caption explains every column.
     """
-    groups = table.groups
-    columns = len(table.headers)
+    sections, headers = table.by_section(), list(table.columns)
+    several = len(sections) > 1
     body: list[str] = []
-    for number, (title, texts) in enumerate(groups):
+    for number, (title, lines) in enumerate(sections.items()):
         if number:
             body.append(r"\midrule")
-        if len(groups) > 1:
-            body.append(rf"\multicolumn{{{columns}}}{{l}}{{\textit{{{escape_latex(title)}}}}} \\")
-        body += [" & ".join(map(escape_latex, cells)) + r" \\" for cells in texts]
-    titles = "" if len(groups) > 1 else f"{escape_latex(groups[0][0])}. "
-    meanings = " ".join(
+        if several:
+            heading = rf"\textit{{{escape_latex(title)}}}"
+            body.append(rf"\multicolumn{{{len(headers)}}}{{l}}{{{heading}}} \\")
+        body += [" & ".join(map(escape_latex, line)) + r" \\" for line in lines]
+    caption = [f"{escape_latex(table.sections[0])}."] if table.sections and not several else []
+    caption.append(escape_latex(table.caption))
+    caption += [
         rf"\textit{{{escape_latex(header)}}}: {escape_latex(text)}"
-        for header, text in table.meanings
-    )
-    notes = " ".join(f"{escape_latex(note)}." for note in table.notes)
+        for header, text in table.meanings.items()
+    ]
+    caption += [f"{escape_latex(note)}." for note in table.notes]
     return "\n".join(
         [
             r"% Needs \usepackage{booktabs}.",
@@ -56,14 +57,14 @@ def latex_table(table: TextTable) -> str:
             r"\centering",
             r"\scriptsize",
             r"\setlength{\tabcolsep}{2.5pt}",
-            rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}",
             r"\toprule",
-            " & ".join(map(_header, table.headers)) + r" \\",
+            " & ".join(map(_header, headers)) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
             r"\end{tabular}",
-            rf"\caption{{{titles}{escape_latex(table.caption)} {meanings} {notes}}}".rstrip(),
+            rf"\caption{{{' '.join(caption)}}}",
             r"\end{table*}",
             "",
         ]

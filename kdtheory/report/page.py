@@ -1,15 +1,22 @@
-"""The frame of every HTML page that kdtheory writes: one file that refers to nothing outside it."""
+"""Every HTML page that kdtheory writes: one file that refers to nothing outside it."""
 
 import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import matplotlib.figure
-
-    from kdtheory.statistics.findings import Finding
+from kdtheory.report.figures import render
+from kdtheory.report.great import great
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Table
+from kdtheory.statistics.findings import (
+    RULE,
+    Finding,
+    by_group,
+    marked_verdict,
+    verdict_line,
+)
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1c1c1e; --soft: #5b5b62; --line: #d4d4da;
@@ -64,33 +71,83 @@ def page(title: str, parts: Sequence[str]) -> str:
     )
 
 
-def embedded(figure: "matplotlib.figure.Figure", caption: str) -> str:
-    """Return a figure as an element that carries its image, with its caption."""
-    from kdtheory.report.figures import render
+def report_page(
+    results: Results,
+    *,
+    title: str,
+    opening: Sequence[str],
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    guide: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return the page that holds everything; it refers to nothing outside itself.
 
-    image = base64.b64encode(render(figure, "svg")).decode()
+    Args:
+      results: what is shown.
+      title: heading.
+      opening: paragraphs of HTML that say what it is about.
+      config: settings, as they would be written to JSON.
+      provenance: versions, machine, times: whatever was recorded.
+      guide: (thing, what it is), for a newcomer.
+    """
+    notes = [*results.notes, *(note for table in results.tables for note in table.notes)]
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        *(f"<p>{paragraph}</p>" for paragraph in opening),
+        f'<p class="verdict">{html.escape(results.verdict)}</p>',
+        *([f"<h2>Notes</h2><ul>{items}</ul>"] if notes else []),
+        "<h2>Tables</h2>",
+        *map(_table, results.tables),
+        "<h2>Figures</h2>",
+        *map(_figure, results.figures),
+        "<h2>What the rows say about the theory</h2>",
+        _findings_table(results.findings),
+    ]
+    if guide:
+        entries = "".join(
+            f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in guide
+        )
+        parts.append(f"<h2>How to read the table</h2><dl>{entries}</dl>")
+    parts += [
+        "<h2>How it was made</h2>",
+        _details("Configuration", config),
+        _details("Provenance", provenance),
+    ]
+    return page(title, parts)
+
+
+def _table(table: Table) -> str:
+    shown = great(table, alone=False).as_raw_html()
+    caption = html.escape(table.caption)
+    return f'<div class="wide">{shown}</div><p class="soft">{caption}</p>'
+
+
+def _figure(figure: CaptionedFigure) -> str:
+    """Return a figure as an element that carries its image, or a line that says why it is not."""
+    if isinstance(figure.figure, str):
+        return f"<p>No figure: {html.escape(figure.figure)}.</p>"
+    image = base64.b64encode(render(figure.figure, "svg")).decode()
+    caption = html.escape(figure.caption)
     return (
-        f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{image}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{image}">'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def findings_table(found: "Sequence[Finding]") -> str:
+def _findings_table(found: Sequence[Finding]) -> str:
     """Return findings as a table with the rule under it, under a heading for each run group."""
-    from kdtheory.statistics.findings import RULE, marked_verdict, verdict_line
-
     if not found:
         return f"<p>{html.escape(verdict_line(found))}</p>"
-    groups = list(dict.fromkeys(each.group for each in found))
+    groups = by_group(found)
     lines = []
-    for group in groups:
-        if len(groups) > 1 and group is not None:
-            lines.append(f'<tr><th colspan="3">{html.escape(group.title)}</th></tr>')
+    for title, members in groups.items():
+        if len(groups) > 1 and title:
+            lines.append(f'<tr><th colspan="3">{html.escape(title)}</th></tr>')
         lines += [
             f'<tr><td class="{each.verdict.split()[0]}">{marked_verdict(each)}</td>'
             f"<td>{html.escape(each.hypothesis)}</td><td>{html.escape(each.evidence)}</td></tr>"
-            for each in found
-            if each.group == group
+            for each in members
         ]
     return (
         '<div class="wide"><table class="findings">'
@@ -99,7 +156,7 @@ def findings_table(found: "Sequence[Finding]") -> str:
     )
 
 
-def details(title: str, content: Mapping[str, Any]) -> str:
+def _details(title: str, content: Mapping[str, Any]) -> str:
     """Return a collapsed block of JSON."""
     # Provenance may hold paths and dates: shown as text.
     text = json.dumps(dict(content), indent=2, default=str, ensure_ascii=False)

@@ -3,23 +3,38 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kdtheory.palette import (
+    BLACK,
+    BLUE,
+    DARK_GREY,
+    GREEN,
+    INDIGO,
+    MAGENTA,
+    OLIVE,
+    ORANGE,
+    PURPLE,
+    SKY_BLUE,
+    TEAL,
+    VERMILION,
+    WINE,
+)
 from kdtheory.rows import Supervision
 
-# Colours of Okabe and Ito (2008), told apart under the common forms of colour blindness. The marker
-# tells the kind of supervision without colour, line style and marker filling the temperature.
+# The marker tells the kind of supervision without colour, line style and marker filling the
+# temperature.
 _COLORS = {
-    "random_labels": "#000000",
-    "labels": "#D55E00",
-    "offline": "#0072B2",
-    "online": "#E69F00",
-    "matched": "#009E73",
-    "self": "#CC79A7",
-    "dkd": "#56B4E9",
-    "dist": "#882255",
-    "lskd": "#999933",
-    "rco": "#332288",
-    "one_checkpoint": "#44AA99",
-    "two_checkpoints": "#AA4499",
+    "random_labels": BLACK,
+    "labels": VERMILION,
+    "offline": BLUE,
+    "online": ORANGE,
+    "matched": GREEN,
+    "self": PURPLE,
+    "dkd": SKY_BLUE,
+    "dist": WINE,
+    "lskd": OLIVE,
+    "rco": INDIGO,
+    "one_checkpoint": TEAL,
+    "two_checkpoints": MAGENTA,
 }
 _MARKERS = {
     "random_labels": "X",
@@ -38,7 +53,7 @@ _MARKERS = {
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FILLS = ("full", "none", "left", "bottom", "top")
 
-TEACHER_COLOR = "#555555"
+TEACHER_COLOR = DARK_GREY
 
 
 def plain_ticks(axis: Any) -> None:

@@ -1,13 +1,13 @@
-"""The table in a terminal, by rich."""
+"""Results in a terminal, by rich."""
 
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdtheory.report.tables import TextTable, text_table
-from kdtheory.rows import Row
-from kdtheory.statistics.findings import Finding
-from kdtheory.statistics.hypotheses import findings
+from kdtheory.report.results import Results
+from kdtheory.report.table import Table
+from kdtheory.statistics.findings import Finding, by_group
 
 if TYPE_CHECKING:
     import rich.console
@@ -24,33 +24,28 @@ def stdout_console() -> "rich.console.Console":
     return Console(width=None if sys.stdout.isatty() else 170)
 
 
-def print_table(rows: Sequence[Row], console: "rich.console.Console") -> None:
-    """Print the table, and under it which hypotheses of the theory were seen and which were not.
+def print_results(results: Results, console: "rich.console.Console") -> None:
+    """Print the tables, and under them which hypotheses of the theory were seen and which not.
 
     Where the console is too narrow for all columns side by side, they are printed as several tables
-    one under the other, each with the arms.
-
-    Raises:
-        InputError: there are no rows, or one arm has several alphas.
+    one under the other, each with the columns of words.
     """
     from rich.text import Text
 
-    table = text_table(rows)
-    blocks = [_rich_table(table, columns) for columns in _blocks(table, console)]
-    for block in blocks:
-        console.print(block)
-    for note in table.notes:
-        console.print(Text(f"Note: {note}"))
-    found = findings(rows)
-    several = len(table.groups) > 1
-    for title, _ in table.groups:
-        mine = [finding for finding in found if finding.group and finding.group.title == title]
-        if several and mine:
+    for table in results.tables:
+        for headers in _blocks(table, console):
+            console.print(_rich_table(table, headers))
+        for note in table.notes:
+            console.print(Text(f"Note: {note}"))
+    groups = by_group(results.findings)
+    for title, members in groups.items():
+        if len(groups) > 1:
             console.print(Text(title, style="italic"))
         for verdict, style in _STYLES.items():
-            _print_findings(verdict, style, [f for f in mine if f.verdict == verdict], console)
+            _print_findings(verdict, style, [f for f in members if f.verdict == verdict], console)
+    console.print(Text(results.verdict))
     console.print(
-        Text("What each column means, the evidence and the rule of the verdicts: table.md, report.")
+        Text("What each column means, the evidence and the rule of the verdicts: report.html.")
     )
 
 
@@ -75,41 +70,47 @@ def _print_findings(
     console.print(Padding(words, (0, 0, 0, 2)))
 
 
-def _blocks(table: TextTable, console: "rich.console.Console") -> list[list[int]]:
-    """Share the columns out to tables that fit the console, each with arm and seeds before them."""
+def _blocks(table: Table, console: "rich.console.Console") -> list[list[str]]:
+    """Share the columns out to tables that fit the console, each with those of words before it."""
     from rich.measure import Measurement
 
     unbounded = console.options.update(max_width=10_000)
-    blocks = [[0, 1]]
-    for column in range(2, len(table.headers)):
-        wider = [*blocks[-1], column]
+    leading = _leading(table)
+    blocks = [leading]
+    for header in list(table.columns)[len(leading) :]:
+        wider = [*blocks[-1], header]
         width = Measurement.get(console, unbounded, _rich_table(table, wider)).maximum
-        if width > console.width and len(blocks[-1]) > 2:
-            blocks.append([0, 1, column])
+        if width > console.width and len(blocks[-1]) > len(leading):
+            blocks.append([*leading, header])
         else:
             blocks[-1] = wider
     return blocks
 
 
-def _rich_table(table: TextTable, columns: Sequence[int]) -> "rich.table.Table":
+def _leading(table: Table) -> list[str]:
+    """Return the headers of a table's first columns, which say what a line is about."""
+    return list(itertools.takewhile(table.is_text, table.columns)) or list(table.columns)[:1]
+
+
+def _rich_table(table: Table, headers: Sequence[str]) -> "rich.table.Table":
     """Build a rich table of some columns."""
     from rich import box
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    several = len(table.groups) > 1
-    built = Table(
-        box=box.SIMPLE_HEAD, title=None if several else Text(table.groups[0][0]), title_style="bold"
-    )
-    for column in columns:
+    sections, places = table.by_section(), [list(table.columns).index(h) for h in headers]
+    several = len(sections) > 1
+    title = "" if several else next(iter(sections), "") or table.name
+    built = RichTable(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_style="bold")
+    for header in headers:
         # Values never wrap (rich would break "1.2 ± 0.3"), so headers are broken here.
-        header = table.headers[column].replace(" ", "\n")
-        built.add_column(header, justify="left" if column == 0 else "right", no_wrap=True)
-    for title, texts in table.groups:
+        words = header.replace(" ", "\n")
+        built.add_column(words, justify="left" if table.is_text(header) else "right", no_wrap=True)
+    for heading, lines in sections.items():
         if several:
-            broken = title.replace(": ", ":\n").replace(" (settings ", "\n(settings ")
+            broken = heading.replace(": ", ":\n").replace(" (settings ", "\n(settings ")
             built.add_row(Text(broken, style="italic"))
-        for cells in texts:
-            built.add_row(*(Text(cells[column]) for column in columns))
+        for line in lines:
+            built.add_row(*(Text(line[place]) for place in places))
         built.add_section()
     return built

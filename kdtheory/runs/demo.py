@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kdtheory.errors import InputError
 from kdtheory.files import locked_folder, write_json, write_whole
-from kdtheory.report import print_table, stdout_console, write_all
+from kdtheory.report import print_results, run_results, stdout_console, write_run
 from kdtheory.rows import Row, json_lines
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.execution import execute
@@ -90,7 +90,7 @@ def run_demo(
         write_whole(out / "rows.jsonl", json_lines(rows))
         write_json(config_path, settings)
         write_json(out / "provenance.json", provenance)
-        write_all(
+        write_run(
             rows,
             out,
             config=settings,
@@ -118,5 +118,5 @@ def smoke_config(config: RunConfig) -> RunConfig:
 
 def show(rows: Sequence[Row], out: Path) -> None:
     """Print a run's table, and where the rest lies."""
-    print_table(list(rows), stdout_console())
+    print_results(run_results(rows), stdout_console())
     print(f"report: {out}/report.html    table: {out}/table.md    every row: {out}/rows.jsonl")

@@ -8,7 +8,7 @@ from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, Terminated
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.methods.registry import check_suitable
-from kdtheory.report import write_all
+from kdtheory.report import write_run
 from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow, arm_of
 from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR, bound_rows
 from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
@@ -364,7 +364,7 @@ def execute(
             done = 0
 
             def write(notes: Sequence[str]) -> None:
-                write_all(
+                write_run(
                     rows,
                     out,
                     config={**to_json(config), "data": dict(dataset.provenance)},

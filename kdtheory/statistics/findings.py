@@ -5,7 +5,7 @@ the verdict is read off the confidence interval of that number's mean.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from kdtheory.statistics.groups import RunGroup
@@ -60,7 +60,7 @@ def against_theory(found: Sequence[Finding]) -> list[Finding]:
 
 def finding(
     hypothesis: str,
-    values: Collection[float],
+    values: Collection[float] | Mapping[int, float],
     *,
     scale: float | int = 1,
     unit: str = "",
@@ -70,7 +70,7 @@ def finding(
 
     Args:
         hypothesis: what is predicted, in words.
-        values: one number a seed, positive where the hypothesis holds.
+        values: one number a seed, or {seed: number}; positive where the hypothesis holds.
         scale: factor of the numbers as they are told.
         unit: their unit as it is told.
         by_construction: whether it could not have come out otherwise.
@@ -81,6 +81,8 @@ def finding(
         >>> finding("nothing measured", []).verdict
         'undecided'
     """
+    if isinstance(values, Mapping):
+        values = list(values.values())
     if not values:
         return Finding(hypothesis, "undecided", "not measured", by_construction=by_construction)
     verdict, effect, half_width = judge(values)
@@ -135,15 +137,23 @@ def marked_verdict(each: Finding) -> str:
     return f"{each.verdict} (by construction)" if each.by_construction else each.verdict
 
 
+def by_group(found: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """Return the findings of each run group by its title; "" for those that have none."""
+    groups: dict[str, list[Finding]] = {}
+    for each in found:
+        groups.setdefault("" if each.group is None else each.group.title, []).append(each)
+    return groups
+
+
 def _listed(found: Sequence[Finding], several: bool) -> str:
     """List hypotheses; where there are several run groups, each group is named once."""
-    by_group: dict[str, list[str]] = {}
-    for each in found:
-        title = each.group.title if several and each.group is not None else ""
-        by_group.setdefault(title, []).append(each.hypothesis)
+    if not several:
+        return "; ".join(each.hypothesis for each in found)
     return "; ".join(
-        f"[{title}] {', '.join(listed)}" if title else "; ".join(listed)
-        for title, listed in by_group.items()
+        f"[{title}] {', '.join(each.hypothesis for each in members)}"
+        if title
+        else "; ".join(each.hypothesis for each in members)
+        for title, members in by_group(found).items()
     )
 
 

@@ -9,7 +9,7 @@ from kdtheory.studies.early_stopping import EARLY_STOPPING
 from kdtheory.studies.noisy_teacher import NOISY_TEACHER
 from kdtheory.studies.schedule import SCHEDULE
 from kdtheory.studies.similarity import SIMILARITY
-from kdtheory.studies.study import Analysis, Study
+from kdtheory.studies.study import Study
 from kdtheory.studies.temperature import TEMPERATURE
 
 STUDIES: dict[str, Study] = {
@@ -42,4 +42,4 @@ def find_study(name: str) -> Study:
     return STUDIES[name]
 
 
-__all__ = ["STUDIES", "Analysis", "Study", "find_study"]
+__all__ = ["STUDIES", "Study", "find_study"]

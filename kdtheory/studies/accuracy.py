@@ -1,15 +1,15 @@
 """The main table: what each kind of supervision costs a student, and what it gains."""
 
 from kdtheory.report.figures import accuracy_figure
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import LABELS, Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
-from kdtheory.statistics.seeds import final_values, mean_sd, own_complexity
-from kdtheory.studies.network_pairs import differences, percent
+from kdtheory.statistics.seeds import differences, final_values, own_complexity, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -38,62 +38,42 @@ def cases(size: Size) -> dict[str, RunConfig]:
     return found
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Set accuracy beside the complexity of the supervision that each arm gives."""
-    columns: dict[str, list[Cell]] = {
-        header: []
-        for header in (
-            "run", "arm", "test accuracy (%)", "gain over labels", "adjusted complexity",
-            "complexity", "margin", "test fidelity (%)", "train NTK similarity",
-        )
-    }  # fmt: skip
-    findings: list[Finding] = []
-    for case, rows in case_rows.items():
-        teacher = final_values(rows, None, "test_accuracy")
-        cells: list[Cell] = [case, f"teacher ({rows[0]['teacher']})", _percent(teacher)]
-        for header, cell in zip(columns, cells + [None] * 6, strict=True):
-            columns[header].append(cell)
-        for arm in arms_in(rows):
-            line = _line(case, rows, arm)
-            for header, cell in zip(columns, line, strict=True):
-                columns[header].append(cell)
-        findings += _findings(case, rows)
     caption = (
         "Last-epoch test accuracy, mean ± standard deviation over seeds; gain: paired difference "
         "from the student on labels, in points. Complexity, its adjusted form and the margin are "
         "of the supervision that the arm was trained on, averaged over the measuring points."
     )
-    table = PlainTable("table", caption, columns)
-    everything = [row for rows in case_rows.values() for row in rows]
-    figure = StudyFigure(
+    lines: list[Line] = []
+    for case, rows in case_rows.items():
+        teacher = percent(final_values(rows, None, "test_accuracy"))
+        name = f"teacher ({rows[0]['teacher']})"
+        lines.append({"run": case, "arm": name, "test accuracy (%)": teacher})
+        lines += [_line(case, rows, arm) for arm in arms_in(rows)]
+    figure = CaptionedFigure(
         "accuracy",
         "Left: test accuracy after the last epoch of each arm, the teacher's dashed. Right: the "
         "same against the adjusted complexity of the arm's supervision.",
-        accuracy_figure(everything),
+        accuracy_figure([row for rows in case_rows.values() for row in rows]),
     )
-    return Analysis([table], [figure], findings)
+    found = [each for case, rows in case_rows.items() for each in _findings(case, rows)]
+    return Results([Table.of_lines("table", caption, lines)], [figure], found)
 
 
-def _line(case: str, rows: list[Row], arm: Supervision) -> list[Cell]:
-    accuracy = final_values(rows, arm, "test_accuracy")
-    labels = final_values(rows, LABELS, "test_accuracy")
-    gain = percent(differences(accuracy, labels))
-    return [
-        case,
-        arm.label,
-        _percent(accuracy),
-        None if arm == LABELS else mean_sd(gain.values()),
-        *(
-            mean_sd(list(own_complexity(rows, arm, name).values()))
-            for name in ("adjusted_complexity", "complexity", "margin")
-        ),
-        _percent(final_values(rows, arm, "test_fidelity")),
-        mean_sd(list(final_values(rows, arm, "ntk_similarity").values())),
-    ]
-
-
-def _percent(values: dict[int, float]) -> Cell:
-    return mean_sd(percent(values).values())
+def _line(case: str, rows: list[Row], arm: Supervision) -> Line:
+    accuracy, labels = (final_values(rows, each, "test_accuracy") for each in (arm, LABELS))
+    return {
+        "run": case,
+        "arm": arm.label,
+        "test accuracy (%)": percent(accuracy),
+        "gain over labels": None if arm == LABELS else percent(differences(accuracy, labels)),
+        "adjusted complexity": own_complexity(rows, arm, "adjusted_complexity"),
+        "complexity": own_complexity(rows, arm, "complexity"),
+        "margin": own_complexity(rows, arm, "margin"),
+        "test fidelity (%)": percent(final_values(rows, arm, "test_fidelity")),
+        "train NTK similarity": final_values(rows, arm, "ntk_similarity"),
+    }
 
 
 def _findings(case: str, rows: list[Row]) -> list[Finding]:
@@ -101,13 +81,13 @@ def _findings(case: str, rows: list[Row]) -> list[Finding]:
     found = []
     for arm, values in accuracy.items():
         if arm != LABELS and LABELS in accuracy:
-            gains = differences(values, accuracy[LABELS]).values()
+            gains = differences(values, accuracy[LABELS])
             found.append(
                 finding(f"{case}: {arm.label} above labels", gains, scale=100, unit=" points")
             )
         offline = Supervision("offline", arm.temperature)
         if arm.name == "online" and offline in accuracy:
-            gains = differences(values, accuracy[offline]).values()
+            gains = differences(values, accuracy[offline])
             found.append(
                 finding(f"{case}: {arm.label} above offline", gains, scale=100, unit=" points")
             )

@@ -1,14 +1,13 @@
 """Bounds of one task for a growing number n of the kernel's examples."""
 
-import math
 from typing import NamedTuple
 
 from kdtheory.bounds import held_out_bound
 from kdtheory.errors import InputError
 from kdtheory.rows import Row, Supervision
-from kdtheory.statistics.bounds import bound_supervisions, bound_values
+from kdtheory.statistics.bounds import bound_supervisions, bound_values, bounds_of, norm_term
 from kdtheory.statistics.seeds import final_values
-from kdtheory.studies.study import CaseRows
+from kdtheory.studies.study import CaseRows, Values
 
 
 class Series(NamedTuple):
@@ -17,11 +16,11 @@ class Series(NamedTuple):
     name: str
     runs: dict[int, list[Row]]
 
-    def values(self, supervision: Supervision, name: str) -> dict[int, dict[int, float]]:
+    def values(self, supervision: Supervision, name: str) -> dict[int, Values]:
         """Return {n: {seed: value}} of a field of a supervision's bounds."""
         return {n: bound_values(rows, supervision, name) for n, rows in self.runs.items()}
 
-    def test_errors(self, supervision: Supervision) -> dict[int, float]:
+    def test_errors(self, supervision: Supervision) -> Values:
         """Return {seed: test error} of the network trained on a supervision.
 
         Networks are trained on all examples of the task, whatever n, so that one run's are those
@@ -55,17 +54,15 @@ def shown_supervisions(task: Series) -> list[Supervision]:
     return [s for s in bound_supervisions(rows) if s.name in ("random_labels", "labels", "offline")]
 
 
-def norm_terms(task: Series, supervision: Supervision) -> dict[int, dict[int, float]]:
-    """Return {n: {seed: sqrt(||f||^2 Tr K) / n}}: the complexity term at margin 1, but for a 2."""
-    norms = task.values(supervision, "squared_norm")
-    traces = task.values(supervision, "trace")
+def norm_terms(task: Series, supervision: Supervision) -> dict[int, Values]:
+    """Return {n: {seed: `norm_term`}} of a supervision that has one bound a seed."""
     return {
-        n: {seed: math.sqrt(norms[n][seed] * traces[n][seed]) / n for seed in norms[n]}
-        for n in task.runs
+        n: {row["seed"]: norm_term(row) for row in bounds_of(rows, supervision)}
+        for n, rows in task.runs.items()
     }
 
 
-def exponents(values: dict[int, dict[int, float]]) -> list[float]:
+def exponents(values: dict[int, Values]) -> list[float]:
     """Return each seed's exponent a of value ~ n^a: the slope of the logarithms' straight line.
 
     A seed that lacks a value at some n is left out.

@@ -4,14 +4,17 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kdtheory.palette import GREY, LIGHT_GREY
 from kdtheory.report.bound_bars import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR, draw_stacked_terms
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.drawing import draw_bars, draw_grid
+from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.styles import line_style
-from kdtheory.rows import LABELS, Row, Supervision, supervision_of
+from kdtheory.report.table import Line, Table
+from kdtheory.rows import LABELS, Supervision
 from kdtheory.runs.config import RunConfig
-from kdtheory.statistics.bounds import bound_values
+from kdtheory.statistics.bounds import bound_values, bounds_of
 from kdtheory.statistics.findings import Finding, finding
-from kdtheory.statistics.seeds import MeanSd, mean_sd
+from kdtheory.statistics.seeds import differences, mean_sd
 from kdtheory.studies.bound_series import (
     Series,
     certified_by_holding_out,
@@ -21,7 +24,7 @@ from kdtheory.studies.bound_series import (
     shown_supervisions,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study, Values
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -63,7 +66,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     }
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Follow the bound and its terms along n, for labels and for the teacher's predictions.
 
     Raises:
@@ -71,7 +74,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
     """
     tasks = series_of(case_rows)
     figures = [
-        StudyFigure(
+        CaptionedFigure(
             "terms",
             "Bars: the terms of the bound, means over seeds. Line with diamonds: test error of the "
             "network trained on this supervision with all examples of the task, the same for every "
@@ -79,7 +82,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
             "bound says nothing; dotted: 0.5, the error of a guess.",
             _terms_figure(tasks),
         ),
-        StudyFigure(
+        CaptionedFigure(
             "rates",
             "Norm term sqrt(‖f‖² Tr K) / n of the fit to each supervision, mean and standard "
             "deviation over seeds. Grey: n to the power -1/2, as it falls where the norm does not "
@@ -89,11 +92,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
     ]
     findings = [found for task in tasks for found in _findings(task)]
     tables = [_table(tasks), _thresholds_table(tasks), _rates_table(tasks)]
-    return Analysis(tables, figures, findings)
-
-
-def _mean(values: dict[int, float]) -> MeanSd:
-    return mean_sd(list(values.values()))
+    return Results(tables, figures, findings)
 
 
 _BOUND_COLUMNS = {
@@ -104,26 +103,13 @@ _BOUND_COLUMNS = {
 }
 
 
-def _table(tasks: Sequence[Series]) -> PlainTable:
-    columns: dict[str, list[Cell]] = {
-        header: []
-        for header in (
-            "task", "n", "supervision", *_BOUND_COLUMNS, "it is a", "network's test error",
-            "n held out certify",
-        )
-    }  # fmt: skip
-    for task in tasks:
-        for supervision in shown_supervisions(task):
-            errors = task.test_errors(supervision)
-            for n, rows in task.runs.items():
-                held_out = {s: certified_by_holding_out(e, n) for s, e in errors.items()}
-                line: list[Cell] = [
-                    task.name, n, supervision.label,
-                    *(_mean(bound_values(rows, supervision, f)) for f in _BOUND_COLUMNS.values()),
-                    _validity(rows, supervision), _mean(errors), _mean(held_out),
-                ]  # fmt: skip
-                for header, cell in zip(columns, line, strict=True):
-                    columns[header].append(cell)
+def _table(tasks: Sequence[Series]) -> Table:
+    lines = [
+        _line(task, supervision, n)
+        for task in tasks
+        for supervision in shown_supervisions(task)
+        for n in task.runs
+    ]
     caption = (
         "Mean ± standard deviation over seeds. The bound, with probability 0.95, is on the error "
         "of the linearised student: the untrained network plus the kernel fit, with the kernel at "
@@ -135,91 +121,99 @@ def _table(tasks: Sequence[Series]) -> PlainTable:
         "(Clopper and Pearson, with probability 0.95). Diagnostic: the kernel's images are "
         "normalised by their own mean and deviation, which no theorem here allows for."
     )
-    return PlainTable("table", caption, columns)
+    return Table.of_lines("table", caption, lines)
 
 
-def _validity(rows: list[Row], supervision: Supervision) -> str:
-    kinds = {
-        row["validity"]
-        for row in rows
-        if row["kind"] == "bound" and supervision_of(row) == supervision
+def _line(task: Series, supervision: Supervision, n: int) -> Line:
+    rows, errors = task.runs[n], task.test_errors(supervision)
+    return {
+        "task": task.name,
+        "n": n,
+        "supervision": supervision.label,
+        **{
+            header: bound_values(rows, supervision, name) for header, name in _BOUND_COLUMNS.items()
+        },
+        "it is a": ", ".join(sorted({row["validity"] for row in bounds_of(rows, supervision)})),
+        "network's test error": errors,
+        "n held out certify": _held_out(errors, n),
     }
-    return ", ".join(sorted(kinds))
 
 
-def _thresholds_table(tasks: Sequence[Series]) -> PlainTable:
-    columns: dict[str, list[Cell]] = {
-        "task": [], "supervision": [], "bound at the largest n": [], "below 1 from n": [],
-        "below 0.5 from n": [],
-    }  # fmt: skip
+def _held_out(errors: Values, n: int) -> Values:
+    return {seed: certified_by_holding_out(error, n) for seed, error in errors.items()}
+
+
+def _first_below(threshold: float, bounds: dict[int, Values]) -> str:
+    """Return the smallest n at which every seed's bound is below a threshold, in words."""
+    below = [n for n, values in bounds.items() if all(b < threshold for b in values.values())]
+    return f"{min(below):,}" if below else "none"
+
+
+def _thresholds_table(tasks: Sequence[Series]) -> Table:
+    lines: list[Line] = []
     for task in tasks:
         for supervision in shown_supervisions(task):
             bounds = task.values(supervision, "bound")
-            line: list[Cell] = [task.name, supervision.label, _mean(bounds[max(bounds)])]
-            for threshold in (1.0, 0.5):
-                below = [n for n in bounds if all(b < threshold for b in bounds[n].values())]
-                line.append(f"{min(below):,}" if below else "none")
-            for header, cell in zip(columns, line, strict=True):
-                columns[header].append(cell)
+            lines.append({
+                "task": task.name,
+                "supervision": supervision.label,
+                "bound at the largest n": bounds[max(bounds)],
+                "below 1 from n": _first_below(1.0, bounds),
+                "below 0.5 from n": _first_below(0.5, bounds),
+            })  # fmt: skip
     caption = (
         "From which of the measured n on the bound says something: it is below 1, or below 0.5, "
         "the error of a guess between two equal classes, for every seed. Theory predicts no n."
     )
-    return PlainTable("thresholds", caption, columns)
+    return Table.of_lines("thresholds", caption, lines)
 
 
-def _rates_table(tasks: Sequence[Series]) -> PlainTable:
-    columns: dict[str, list[Cell]] = {
-        "task": [], "supervision": [], "bound": [], "complexity term": [],
-        "sqrt(‖f‖² Tr K) / n": [], "‖f‖²": [],
-    }  # fmt: skip
-    for task in tasks:
-        for supervision in shown_supervisions(task):
-            quantities = (
-                task.values(supervision, "bound"),
-                task.values(supervision, "complexity_term"),
-                norm_terms(task, supervision),
-                task.values(supervision, "squared_norm"),
-            )
-            line: list[Cell] = [task.name, supervision.label]
-            line += [mean_sd(exponents(values)) for values in quantities]
-            for header, cell in zip(columns, line, strict=True):
-                columns[header].append(cell)
+def _rates_table(tasks: Sequence[Series]) -> Table:
+    lines: list[Line] = [
+        {
+            "task": task.name,
+            "supervision": supervision.label,
+            "bound": mean_sd(exponents(task.values(supervision, "bound"))),
+            "complexity term": mean_sd(exponents(task.values(supervision, "complexity_term"))),
+            "sqrt(‖f‖² Tr K) / n": mean_sd(exponents(norm_terms(task, supervision))),
+            "‖f‖²": mean_sd(exponents(task.values(supervision, "squared_norm"))),
+        }
+        for task in tasks
+        for supervision in shown_supervisions(task)
+    ]
     caption = (
         "Exponents a of n^a, fitted to the logarithms over all n, mean ± standard deviation over "
         "seeds. Theory: where the norm of what is learnt does not grow with n (exponent 0 in the "
         "last column), the norm term falls with -0.5. The bound's margin γ is chosen anew at each "
         "n, so its complexity term need not fall at the same rate."
     )
-    return PlainTable("rates", caption, columns)
+    return Table.of_lines("rates", caption, lines)
 
 
 def _findings(task: Series) -> list[Finding]:
-    sizes = list(task.runs)
-    first, last = sizes[0], sizes[-1]
+    first, last = min(task.runs), max(task.runs)
     shown = [s for s in shown_supervisions(task) if s.name != "random_labels"]
     found: list[Finding] = []
-    at_last = {}
     for supervision in shown:
         bounds = task.values(supervision, "bound")
-        at_last[supervision] = bounds[last]
-        fall = [bounds[first][s] - bounds[last][s] for s in bounds[first] if s in bounds[last]]
         about = f"{task.name}, {supervision.label}"
-        steeper = [-a - 0.5 for a in exponents(norm_terms(task, supervision))]
         found += [
-            finding(f"{about}: the bound is lower at n = {last} than at n = {first}", fall),
             finding(
-                f"{about}: the norm term falls no more slowly than n^(-1/2)", steeper,
+                f"{about}: the bound is lower at n = {last} than at n = {first}",
+                differences(bounds[first], bounds[last]),
+            ),
+            finding(
+                f"{about}: the norm term falls no more slowly than n^(-1/2)",
+                [-a - 0.5 for a in exponents(norm_terms(task, supervision))],
                 unit=" in the exponent",
             ),
-        ]  # fmt: skip
-    if LABELS in at_last and _TAUGHT in at_last:
-        labels, taught = at_last[LABELS], at_last[_TAUGHT]
-        lower = [labels[seed] - taught[seed] for seed in labels if seed in taught]
+        ]
+    if LABELS in shown and _TAUGHT in shown:
+        labels, taught = (task.values(each, "bound")[last] for each in (LABELS, _TAUGHT))
         found.append(
             finding(
                 f"{task.name}, n = {last}: the bound of {_TAUGHT.label} is below that of labels",
-                lower,
+                differences(labels, taught),
             )
         )
     return found
@@ -250,26 +244,23 @@ def _terms_figure(tasks: Sequence[Series]) -> "matplotlib.figure.Figure":
 def _draw_terms(axes: Any, task: Series, supervision: Supervision) -> None:
     positions = [float(i) for i in range(len(task.runs))]
     terms = [
-        {name: _mean(bound_values(rows, supervision, name)).mean or 0.0 for name in BOUND_TERMS}
+        {
+            name: mean_sd(bound_values(rows, supervision, name).values()).mean or 0.0
+            for name in BOUND_TERMS
+        }
         for rows in task.runs.values()
     ]
     draw_stacked_terms(axes, positions, terms)
-    bounds = [_mean(values) for values in task.values(supervision, "bound").values()]
-    axes.errorbar(
-        positions, [b.mean for b in bounds], yerr=[b.sd or 0.0 for b in bounds], fmt="none",
-        ecolor=BOUND_COLOR, capsize=3, linewidth=1,
-    )  # fmt: skip
+    bounds = [mean_sd(values.values()) for values in task.values(supervision, "bound").values()]
+    draw_bars(axes, positions, bounds, fmt="none", ecolor=BOUND_COLOR, linewidth=1)
     errors = task.test_errors(supervision)
     if errors:
-        error = _mean(errors).mean
+        error = mean_sd(errors.values()).mean
         axes.plot(
             positions, [error] * len(positions), "D-", color=ERROR_COLOR, markersize=5,
             markerfacecolor="white", label="network's test error",
         )  # fmt: skip
-        held_out = [
-            _mean({s: certified_by_holding_out(e, n) for s, e in errors.items()}).mean
-            for n in task.runs
-        ]
+        held_out = [mean_sd(_held_out(errors, n).values()).mean for n in task.runs]
         axes.plot(
             positions, held_out, "s:", color=BOUND_COLOR, markersize=5, markerfacecolor="white",
             label="n held out certify",
@@ -278,8 +269,7 @@ def _draw_terms(axes: Any, task: Series, supervision: Supervision) -> None:
     axes.axhline(0.5, color="black", linestyle=":", linewidth=1)
     axes.set(title=f"{task.name}: {supervision.label}", xlabel="examples n", xticks=positions)
     axes.set_xticklabels([f"{n:,}" for n in task.runs])
-    axes.grid(True, axis="y", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
+    draw_grid(axes, "y")
 
 
 def _rates_figure(tasks: Sequence[Series]) -> "matplotlib.figure.Figure":
@@ -291,22 +281,19 @@ def _rates_figure(tasks: Sequence[Series]) -> "matplotlib.figure.Figure":
         shown = shown_supervisions(task)
         highest = 0.0
         for supervision in shown:
-            means = [_mean(values) for values in norm_terms(task, supervision).values()]
-            heights = [value.mean or float("nan") for value in means]
-            axes.errorbar(
-                sizes, heights, yerr=[value.sd or 0.0 for value in means], capsize=3,
-                label=supervision.label, **line_style(supervision, shown),
-            )  # fmt: skip
-            highest = max(highest, heights[0])
+            means = [mean_sd(values.values()) for values in norm_terms(task, supervision).values()]
+            look = line_style(supervision, shown)
+            draw_bars(axes, sizes, means, label=supervision.label, **look)
+            highest = max(highest, means[0].mean or 0.0)
         guide = [1.15 * highest * math.sqrt(sizes[0] / n) for n in sizes]
-        axes.plot(sizes, guide, color="#999999", linewidth=1, label=r"$\propto n^{-1/2}$")
+        axes.plot(sizes, guide, color=GREY, linewidth=1, label=r"$\propto n^{-1/2}$")
         axes.set(
             title=task.name, xlabel="examples n", ylabel=r"$\sqrt{||f||^2\,Tr\,K}\,/\,n$",
             xscale="log", yscale="log",
         )  # fmt: skip
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
         axes.xaxis.minorticks_off()
-        axes.grid(True, color="#DDDDDD", linewidth=0.6)
+        axes.grid(True, color=LIGHT_GREY, linewidth=0.6)
         axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return figure
 

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.palette import CYCLE
+from kdtheory.report.drawing import draw_bars, draw_grid
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import LABELS, Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding
-from kdtheory.statistics.seeds import mean_sd
+from kdtheory.statistics.seeds import differences, mean_complexity, mean_sd
 from kdtheory.studies.network_pairs import (
     SELF,
     Pair,
-    Values,
-    complexity,
-    differences,
     gain,
     gap,
     labels_accuracy,
@@ -27,7 +27,7 @@ from kdtheory.studies.network_pairs import (
     teacher_accuracy,
 )
 from kdtheory.studies.setting import STUDENT_OPTIMIZER, many_teachers_setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study, Values
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -83,25 +83,9 @@ def cases(size: Size) -> dict[str, RunConfig]:
     return found
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Set each pair's gap beside the complexity of its supervision and what distillation gains."""
-    columns: dict[str, list[Cell]] = {"teacher": [], "student": []}
-    columns |= {"teacher's parameters": [], "student's parameters": []}
-    columns |= {name: [] for name in _MEASURES}
-    for case, rows in case_rows.items():
-        pair = Pair.of(case)
-        columns["teacher"].append(
-            pair.teacher
-            if pair.assistant is None
-            else f"{pair.assistant}, taught by {pair.teacher}"
-        )
-        columns["student"].append(pair.student)
-        for role, model in (
-            ("teacher's", pair.assistant or pair.teacher), ("student's", pair.student)
-        ):  # fmt: skip
-            columns[f"{role} parameters"].append(parameters(model, rows[0]["dataset"]))
-        for name, measure in _MEASURES.items():
-            columns[name].append(mean_sd(list(measure(rows).values())))
+    lines = [_line(Pair.of(case), rows) for case, rows in case_rows.items()]
     caption = (
         "Mean ± standard deviation over seeds. Parameters: for the data set's images and "
         "one output. Gap: the teacher's test accuracy less that of the student on labels; gains: "
@@ -110,7 +94,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         "noise alone correlates them positively. Adjusted complexity: on the student trained on "
         "labels, averaged over its measuring points."
     )
-    figure = StudyFigure(
+    figure = CaptionedFigure(
         "gap",
         "A mark a pair, mean ± one standard deviation over seeds. Left: adjusted complexity of "
         "the supervision against the student's parameters, under one teacher, a line a family of "
@@ -118,19 +102,27 @@ def analyse(case_rows: CaseRows) -> Analysis:
         "offline distillation against the gap.",
         _figure(case_rows),
     )
-    return Analysis([PlainTable("table", caption, columns)], [figure], _findings(case_rows))
+    table = Table.of_lines("table", caption, lines)
+    return Results([table], [figure], _findings(case_rows))
 
 
-_MEASURES: dict[str, Callable[[list[Row]], Values]] = {
-    "teacher's accuracy (%)": teacher_accuracy,
-    "accuracy on labels (%)": labels_accuracy,
-    "gap": gap,
-    "adjusted complexity, labels": labels_complexity,
-    "adjusted complexity, offline": offline_complexity,
-    "accuracy, offline (%)": offline_accuracy,
-    "gain of offline": gain,
-    "gain of self": self_gain,
-}
+def _line(pair: Pair, rows: list[Row]) -> Line:
+    taught = "" if pair.assistant is None else f", taught by {pair.teacher}"
+    teacher, dataset = pair.assistant or pair.teacher, rows[0]["dataset"]
+    return {
+        "teacher": f"{teacher}{taught}",
+        "student": pair.student,
+        "teacher's parameters": parameters(teacher, dataset),
+        "student's parameters": parameters(pair.student, dataset),
+        "teacher's accuracy (%)": teacher_accuracy(rows),
+        "accuracy on labels (%)": labels_accuracy(rows),
+        "gap": gap(rows),
+        "adjusted complexity, labels": labels_complexity(rows),
+        "adjusted complexity, offline": offline_complexity(rows),
+        "accuracy, offline (%)": offline_accuracy(rows),
+        "gain of offline": gain(rows),
+        "gain of self": self_gain(rows),
+    }
 
 
 def _findings(case_rows: CaseRows) -> list[Finding]:
@@ -144,7 +136,7 @@ def _findings(case_rows: CaseRows) -> list[Finding]:
             found.append(
                 finding(
                     f"{supervision}: more complex for {names[0]} than for {names[1]}",
-                    differences(measure(smallest), measure(largest)).values(),
+                    differences(measure(smallest), measure(largest)),
                     unit=" adjusted complexity",
                 )
             )
@@ -183,19 +175,21 @@ def _about_remedies(case_rows: CaseRows) -> list[Finding]:
     for case, rows in case_rows.items():
         pair = Pair.of(case)
         if pair.assistant is None:
-            self_complexity = complexity(rows, SELF, SELF)
-            labels = complexity(rows, SELF, LABELS)
+            self_complexity, labels = (
+                mean_complexity(rows, SELF, supervision, "adjusted_complexity")
+                for supervision in (SELF, LABELS)
+            )
             # Self-distillation does not see the teacher: a finding a student is enough.
             if case == next(c for c in case_rows if Pair.of(c).student == pair.student):
                 found += [
                     finding(
                         f"{pair.student}: its earlier round is less complex than labels",
-                        differences(labels, self_complexity).values(),
+                        differences(labels, self_complexity),
                         unit=" adjusted complexity",
                     ),
                     finding(
                         f"{pair.student}: self-distillation above labels",
-                        self_gain(rows).values(),
+                        self_gain(rows),
                         unit=" points",
                     ),
                 ]
@@ -205,20 +199,20 @@ def _about_remedies(case_rows: CaseRows) -> list[Finding]:
         found += [
             finding(
                 f"{through}: its supervision is less complex than the teacher's",
-                differences(offline_complexity(without), offline_complexity(rows)).values(),
+                differences(offline_complexity(without), offline_complexity(rows)),
                 unit=" adjusted complexity",
             ),
             finding(
                 f"{through}: its student is more accurate than the teacher's",
-                differences(offline_accuracy(rows), offline_accuracy(without)).values(),
+                differences(offline_accuracy(rows), offline_accuracy(without)),
                 unit=" points",
             ),
         ]
     return found
 
 
-#: Okabe and Ito's colours and a marker a family.
-_LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+#: A colour and a marker a family.
+_LOOKS = tuple(zip(CYCLE, "os^D", strict=False))
 
 
 def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
@@ -233,12 +227,10 @@ def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
         for measure, label, line in (
             (labels_complexity, "labels", "--"), (offline_complexity, "offline teacher", "-"),
         ):  # fmt: skip
-            y = [mean_sd(list(measure(case_rows[case]).values())) for case in members]
-            left.errorbar(
-                x, [value.mean for value in y], yerr=[value.sd or 0.0 for value in y],
-                color=color, marker=marker, linestyle=line, capsize=3,
-                fillstyle="full" if line == "-" else "none",
-                label=f"{label}, {kind} students",
+            y = [mean_sd(measure(case_rows[case]).values()) for case in members]
+            draw_bars(
+                left, x, y, color=color, marker=marker, linestyle=line,
+                fillstyle="full" if line == "-" else "none", label=f"{label}, {kind} students",
             )  # fmt: skip
     if left.has_data():
         left.legend(fontsize="small")
@@ -258,8 +250,7 @@ def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
     handles, labels = right.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize="small")
     for axes in (left, middle, right):
-        axes.grid(True, color="#DDDDDD", linewidth=0.6)
-        axes.set_axisbelow(True)
+        draw_grid(axes)
     return figure
 
 
@@ -276,7 +267,7 @@ def _against_gap(
     for number, (case, rows) in enumerate(case_rows.items()):
         pair = Pair.of(case)
         color = _LOOKS[(number // 3) % len(_LOOKS)][0]
-        x, y = (mean_sd(list(of(rows).values())) for of in (gap, measure))
+        x, y = (mean_sd(of(rows).values()) for of in (gap, measure))
         if x.mean is None or y.mean is None:
             continue
         axes.errorbar(

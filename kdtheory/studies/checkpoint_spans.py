@@ -5,8 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kdtheory.errors import InputError
-from kdtheory.rows import Row, Supervision, bounds, supervision_of
+from kdtheory.rows import Row, Supervision, students
 from kdtheory.runs.teacher_checkpoints import thinned
+from kdtheory.statistics.bounds import bounds_of, norm_term
 from kdtheory.statistics.seeds import finished_seeds
 
 
@@ -25,11 +26,10 @@ def checkpoint_complexities(
     {0: {5: 2.0}}
     """
     found: dict[int, dict[int, float]] = {}
-    for row in bounds(rows):
+    for row in bounds_of(rows, Supervision("online", temperature)):
         step = row.get("checkpoint_step")
-        if supervision_of(row) == Supervision("online", temperature) and step is not None:
-            norm = math.sqrt(row["squared_norm"] * row["trace"]) / row["n"]
-            found.setdefault(row["seed"], {})[int(step)] = norm
+        if step is not None:
+            found.setdefault(row["seed"], {})[int(step)] = norm_term(row)
     return {seed: dict(sorted(along.items())) for seed, along in found.items()}
 
 
@@ -93,12 +93,7 @@ def teachings(
     trajectories = checkpoint_complexities(rows, arm.temperature)
     found: dict[int, Teaching] = {}
     for seed in sorted(finished_seeds(rows, arm) & trajectories.keys()):
-        row = next(
-            row
-            for row in rows
-            if row["kind"] == "student" and row["final"] and row["seed"] == seed
-            and (row["arm"], row["temperature"]) == tuple(arm)
-        )  # fmt: skip
+        row = next(row for row in students(rows, arm) if row["final"] and row["seed"] == seed)
         steps = list(trajectories[seed])
         used = tuple(steps[i] for i in thinned(steps, min(online_checkpoints, len(steps))))
         if arm.name == "offline":

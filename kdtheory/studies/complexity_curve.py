@@ -1,10 +1,11 @@
 """The paper's figure: the complexity of each kind of supervision along the student's training."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from kdtheory.report.figures import complexity_figure
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.findings import Finding, finding
@@ -12,22 +13,19 @@ from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.hypotheses import findings as general_findings
 from kdtheory.statistics.seeds import (
     complexity_points,
-    mean_sd,
+    differences_along,
+    mean_complexity,
     measured_supervisions,
     reference_student,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study
 
 #: The runs' names: examples that the students were trained on, and examples that no network saw.
 TRAIN, TEST = "train", "test"
 
 #: Online meets offline where their difference is below this part of its mean along training.
 MEETING = 0.1
-
-
-#: {seed: {step: value}}
-_Along = Mapping[int, Mapping[int, float]]
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -43,10 +41,10 @@ def cases(size: Size) -> dict[str, RunConfig]:
     return {TRAIN: train, TEST: train.replace(ntk_split="test", arms=arms)}
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Draw the curves, and hold their order and their course against the theory."""
     figures = [
-        StudyFigure(
+        CaptionedFigure(
             f"complexity_{case}",
             f"Adjusted supervision complexity on {_examples(case)} along the student's training, "
             "means over seeds, bands one standard deviation to each side. Left: every supervision "
@@ -59,21 +57,15 @@ def analyse(case_rows: CaseRows) -> Analysis:
     found: list[Finding] = []
     for case, rows in case_rows.items():
         found += _order(case, rows) + _course(case, rows)
-    return Analysis([_table(case_rows)], figures, found + _unseen(case_rows))
+    return Results([_table(case_rows)], figures, found + _unseen(case_rows))
 
 
 def _examples(case: str) -> str:
     return "unseen test examples" if case == TEST else "training examples"
 
 
-def _table(case_rows: CaseRows) -> PlainTable:
-    columns: dict[str, list[Cell]] = {
-        header: []
-        for header in (
-            "examples", "student trained on", "supervision", "at initialisation", "half-way",
-            "at the end", "mean over points", "complexity", "margin",
-        )
-    }  # fmt: skip
+def _table(case_rows: CaseRows) -> Table:
+    lines: list[Line] = []
     for case, rows in case_rows.items():
         arms = arms_in(rows)
         reference = reference_student(rows, arms)
@@ -81,10 +73,7 @@ def _table(case_rows: CaseRows) -> PlainTable:
             continue
         pairs = [(reference, supervision) for supervision in measured_supervisions(rows, reference)]
         pairs += [(arm, arm) for arm in arms if arm != reference]
-        for student, supervision in pairs:
-            line = [case, student.label, supervision.label, *_line(rows, student, supervision)]
-            for header, cell in zip(columns, line, strict=True):
-                columns[header].append(cell)
+        lines += [_line(case, rows, student, supervision) for student, supervision in pairs]
     caption = (
         "Adjusted supervision complexity A = sqrt(Y' K^-1 Y Tr K) / n at three points of the "
         "student's training and its mean over all points; then the complexity Y' K^-1 Y and the "
@@ -93,31 +82,36 @@ def _table(case_rows: CaseRows) -> PlainTable:
         "each arm's own supervision on the student that it trains. K is the kernel of that "
         "student on training examples, or on test examples that no network has seen."
     )
-    return PlainTable("table", caption, columns)
+    return Table.of_lines("table", caption, lines)
 
 
-def _line(rows: list[Row], student: Supervision, supervision: Supervision) -> list[Cell]:
+def _line(case: str, rows: list[Row], student: Supervision, supervision: Supervision) -> Line:
     adjusted = complexity_points(rows, student, supervision, "adjusted_complexity")
-    steps = sorted({step for values in adjusted.values() for step in values})
-    at: list[Cell] = []
-    if steps:
-        for step in (steps[0], steps[len(steps) // 2], steps[-1]):
-            at.append(mean_sd([values[step] for values in adjusted.values() if step in values]))
-    else:
-        at = [None, None, None]
-    means = [
-        mean_sd(list(_means(complexity_points(rows, student, supervision, name)).values()))
-        for name in ("adjusted_complexity", "complexity", "margin")
+    steps = sorted({step for along in adjusted.values() for step in along}) or [0]
+    at = [
+        {seed: along[step] for seed, along in adjusted.items() if step in along}
+        for step in (steps[0], steps[len(steps) // 2], steps[-1])
     ]
-    return [*at, *means]
+    mean, complexity, margin = (
+        mean_complexity(rows, student, supervision, name)
+        for name in ("adjusted_complexity", "complexity", "margin")
+    )
+    return {
+        "examples": case,
+        "student trained on": student.label,
+        "supervision": supervision.label,
+        "at initialisation": at[0],
+        "half-way": at[1],
+        "at the end": at[2],
+        "mean over points": mean,
+        "complexity": complexity,
+        "margin": margin,
+    }
 
 
-def _means(along: _Along) -> dict[int, float]:
-    return {seed: _mean(list(values.values())) for seed, values in along.items()}
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed)
 
 
 def _order(case: str, rows: list[Row]) -> list[Finding]:
@@ -135,36 +129,33 @@ def _course(case: str, rows: list[Row]) -> list[Finding]:
     if reference is None:
         return []
     found = []
-    measured = measured_supervisions(rows, reference)
-    for online in (s for s in measured if s.name == "online"):
+    for online in measured_supervisions(rows, reference):
+        if online.name != "online":
+            continue
         offline = Supervision("offline", online.temperature)
-        differences = _differences(rows, reference, offline, online)
-        found.append(
+        gaps = [
+            [abs(gap) for gap in along.values()]
+            for along in differences_along(rows, reference, offline, online).values()
+        ]
+        found += [
             finding(
                 f"{case}: {online.label} meets offline at the end (their difference there is below "
                 f"{MEETING:g} of its mean along training)",
-                [
-                    MEETING - abs(values[-1]) / _mean([abs(v) for v in values])
-                    for values in differences.values()
-                    if any(values)
-                ],
+                [MEETING - along[-1] / _mean(along) for along in gaps if any(along)],
                 unit=" of that mean below the allowed part",
                 by_construction=True,
-            )
-        )
-        found.append(
+            ),
             finding(
                 f"{case}: {online.label} nears offline (the mean difference is smaller in the "
                 "second half of training than in the first)",
                 [
-                    _mean([abs(v) for v in values[: len(values) // 2]])
-                    - _mean([abs(v) for v in values[-(len(values) // 2) :]])
-                    for values in differences.values()
-                    if len(values) > 1
+                    _mean(along[: len(along) // 2]) - _mean(along[-(len(along) // 2) :])
+                    for along in gaps
+                    if len(along) > 1
                 ],
                 unit=" in adjusted complexity",
-            )
-        )
+            ),
+        ]
     labels = complexity_points(rows, reference, LABELS, "adjusted_complexity")
     found.append(
         finding(
@@ -179,23 +170,12 @@ def _course(case: str, rows: list[Row]) -> list[Finding]:
         finding(
             f"{case}: root mean square over the points of the random labels' adjusted complexity "
             "above 1",
-            [math.sqrt(_mean([v**2 for v in values.values()])) - 1 for values in random.values()],
+            [math.sqrt(_mean(v**2 for v in values.values())) - 1 for values in random.values()],
             unit=" above 1",
             by_construction=True,
         )
     )
     return found
-
-
-def _differences(
-    rows: list[Row], student: Supervision, first: Supervision, second: Supervision
-) -> dict[int, list[float]]:
-    """Return {seed: first less second at each common point, in order} in adjusted complexity."""
-    a, b = (complexity_points(rows, student, s, "adjusted_complexity") for s in (first, second))
-    return {
-        seed: [a[seed][step] - b[seed][step] for step in sorted(a[seed].keys() & b[seed].keys())]
-        for seed in sorted(a.keys() & b.keys())
-    }
 
 
 def _unseen(case_rows: CaseRows) -> list[Finding]:

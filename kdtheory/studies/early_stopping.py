@@ -2,22 +2,24 @@
 
 from collections.abc import Sequence
 
-from kdtheory.report.plain_table import Cell
+from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.rows import (
     LABELS,
     BoundRow,
     Row,
     Supervision,
-    bounds,
+    arm_of,
     complexities,
     number,
+    students,
     supervision_of,
 )
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.bounds import bounds_of
 from kdtheory.statistics.findings import Finding, finding
-from kdtheory.statistics.seeds import final_values, mean_sd
+from kdtheory.statistics.seeds import final_values, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study, Values
 from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
     Place,
@@ -64,7 +66,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     }
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Set what the bound says about the stopping time beside what it does to accuracy."""
     groups = {arm.label: places_of(case_rows, arm) for arm in _arms(case_rows)}
     whole = case_rows[max(case_rows, key=stop_of)]
@@ -76,9 +78,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         f"scale. {BOUND_CAPTION}"
     )
     along = {arm: checkpoint_bounds(whole, arm) for arm in _arms(case_rows)}
-    earliest: list[Cell] = [
-        mean_sd(list(smallest_checkpoint(points).values())) for points in along.values()
-    ]
+    earliest = {arm.label: smallest_checkpoint(points) for arm, points in along.items()}
     tables = [
         terms_table(
             [place for places in groups.values() for place in places], "stopping time", caption
@@ -87,8 +87,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
             groups, "stopping time", {"time of the smallest bound over all checkpoints": earliest}
         ),
     ]
-    labels = final_values(whole, LABELS, "test_accuracy")
-    figure = StudyFigure(
+    figure = CaptionedFigure(
         "early_stopping",
         "Left: adjusted complexity and margin of the stopped teacher's targets, and their ratio, "
         "at the student's initialisation. Middle: the bound and its terms for every checkpoint of "
@@ -99,7 +98,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         draw_terms_and_accuracy(
             [Line(arm.label, groups[arm.label], points) for arm, points in along.items()],
             "teacher's stopping time (part of its training)",
-            labels_accuracy={seed: 100 * value for seed, value in labels.items()},
+            labels_accuracy=percent(final_values(whole, LABELS, "test_accuracy")),
         ),
     )
     found = [
@@ -107,7 +106,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         for arm, points in along.items()
         for each in _findings(arm.label, groups[arm.label], points)
     ]
-    return Analysis(tables, [figure], found)
+    return Results(tables, [figure], found)
 
 
 def stop_of(case: str) -> float:
@@ -134,17 +133,16 @@ def checkpoint_bounds(rows: Sequence[Row], arm: Supervision) -> list[tuple[float
       rows: of the run with the whole teacher, whose "online" bounds are one a checkpoint.
       arm: whose temperature is meant.
     """
-    online = Supervision("online", arm.temperature)
     at_steps: dict[float, list[BoundRow]] = {}
-    for row in bounds(rows):
+    for row in bounds_of(rows, Supervision("online", arm.temperature)):
         step = row.get("checkpoint_step")
-        if supervision_of(row) == online and step is not None:
+        if step is not None:
             at_steps.setdefault(step, []).append(row)
     last = max(at_steps, default=1.0)
     return [(step / last, at_steps[step]) for step in sorted(at_steps)]
 
 
-def smallest_checkpoint(points: Sequence[tuple[float, Sequence[BoundRow]]]) -> dict[int, float]:
+def smallest_checkpoint(points: Sequence[tuple[float, Sequence[BoundRow]]]) -> Values:
     """Return {seed: part of the training} of the checkpoint with the smallest bound."""
     found: dict[int, tuple[float, float]] = {}
     for part, rows in points:
@@ -156,16 +154,11 @@ def smallest_checkpoint(points: Sequence[tuple[float, Sequence[BoundRow]]]) -> d
 
 
 def _arms(case_rows: CaseRows) -> list[Supervision]:
-    found = {
-        Supervision("offline", row["temperature"])
-        for rows in case_rows.values()
-        for row in rows
-        if row["kind"] == "student" and row["arm"] == "offline"
-    }
-    return sorted(found, key=lambda arm: arm.order)
+    found = {arm_of(row) for rows in case_rows.values() for row in students(rows)}
+    return sorted((arm for arm in found if arm.name == "offline"), key=lambda arm: arm.order)
 
 
-def _at_initialisation(rows: Sequence[Row], arm: Supervision) -> dict[str, dict[int, float]]:
+def _at_initialisation(rows: Sequence[Row], arm: Supervision) -> dict[str, Values]:
     """Return the targets' values with the kernel at initialisation, the same for every student."""
     return {
         name: {
@@ -179,7 +172,7 @@ def _at_initialisation(rows: Sequence[Row], arm: Supervision) -> dict[str, dict[
     }
 
 
-def _validation(place: Place) -> dict[int, float]:
+def _validation(place: Place) -> Values:
     return final_values(place.rows, place.arm, "validation_accuracy")
 
 

@@ -1,19 +1,15 @@
 """Pairs of teacher and student: their names, their sizes, and what a run of each measured."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from kdtheory.models import summarize
 from kdtheory.rows import LABELS, Row, Supervision
 from kdtheory.runs.config import SELF_TEMPERATURE
 from kdtheory.statistics.groups import arms_in
-from kdtheory.statistics.seeds import complexity_points, final_values
-from kdtheory.studies.study import CaseRows
+from kdtheory.statistics.seeds import differences, final_values, mean_complexity, percent
+from kdtheory.studies.study import CaseRows, Values
 
 SELF = Supervision("self", SELF_TEMPERATURE)
-
-#: {seed: value}
-Values: TypeAlias = dict[int, float]
 
 
 class Pair(NamedTuple):
@@ -86,28 +82,12 @@ def self_gain(rows: list[Row]) -> Values:
 
 def labels_complexity(rows: list[Row]) -> Values:
     """Return {seed: adjusted complexity} of the labels on the student that they trained."""
-    return complexity(rows, LABELS, LABELS)
+    return mean_complexity(rows, LABELS, LABELS, "adjusted_complexity")
 
 
 def offline_complexity(rows: list[Row]) -> Values:
     """Return {seed: adjusted complexity} of the offline teacher on the student on labels."""
-    return complexity(rows, LABELS, offline_arm(rows))
-
-
-def complexity(rows: list[Row], student: Supervision, supervision: Supervision) -> Values:
-    """Return {seed: a supervision's adjusted complexity on an arm's student}, the points' mean."""
-    points = complexity_points(rows, student, supervision, "adjusted_complexity")
-    return {seed: sum(along.values()) / len(along) for seed, along in points.items()}
-
-
-def percent(values: Mapping[int, float]) -> Values:
-    """Return rates in per cent."""
-    return {seed: 100 * value for seed, value in values.items()}
-
-
-def differences(first: Mapping[int, float], second: Mapping[int, float]) -> Values:
-    """Return {seed: first less second} of the seeds that both have."""
-    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+    return mean_complexity(rows, LABELS, offline_arm(rows), "adjusted_complexity")
 
 
 def student_families(case_rows: CaseRows) -> dict[str, list[str]]:

@@ -1,21 +1,22 @@
 """Which terms of the teacher-student bound notice that a teacher is bad?"""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kdtheory.errors import InputError
 from kdtheory.report.bound_bars import BOUND_TERMS, ERROR_COLOR, draw_stacked_terms
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.drawing import draw_grid, height
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import LABELS, Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import bound_supervisions, bound_values
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding
-from kdtheory.statistics.seeds import complexity_points, final_values, mean_sd
-from kdtheory.studies.network_pairs import percent
+from kdtheory.statistics.seeds import differences, final_values, mean_complexity, mean_sd, percent
 from kdtheory.studies.setting import many_teachers_setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study, Values
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -28,7 +29,7 @@ _GRADED = ("label-noise-", "weights-")
 
 
 #: One value a seed, of a run's rows and a supervision.
-_Measure: TypeAlias = Callable[[list[Row], Supervision], dict[int, float]]
+_Measure: TypeAlias = Callable[[list[Row], Supervision], Values]
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -58,7 +59,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     }
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Set the bound's terms for each teacher beside what its students reach.
 
     Raises:
@@ -71,7 +72,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
     ]
     if not supervisions:
         raise InputError(f"the rows of {CLEAN!r} hold no bounds of offline supervision")
-    figure = StudyFigure(
+    figure = CaptionedFigure(
         "terms",
         "Bars: the terms of the bound for students of each teacher, means over seeds. Marks: the "
         "student's test error, mean ± standard deviation. A bound of 1 or more (right of the "
@@ -79,17 +80,16 @@ def analyse(case_rows: CaseRows) -> Analysis:
         _figure(case_rows, supervisions),
     )
     tables = [_table(case_rows, supervisions), _changes(case_rows, supervisions)]
-    return Analysis(tables, [figure], _findings(case_rows, supervisions))
+    return Results(tables, [figure], _findings(case_rows, supervisions))
 
 
-def complexities(rows: list[Row], supervision: Supervision) -> dict[int, float]:
+def complexities(rows: list[Row], supervision: Supervision) -> Values:
     """Return {seed: adjusted complexity} of a supervision on the student of the labels.
 
     That student is the same whatever the teacher, so that all teachers stand on one kernel at each
     point; the value is the mean over the points.
     """
-    points = complexity_points(rows, LABELS, supervision, "adjusted_complexity")
-    return {seed: sum(along.values()) / len(along) for seed, along in points.items()}
+    return mean_complexity(rows, LABELS, supervision, "adjusted_complexity")
 
 
 def _of_teacher(name: str) -> _Measure:
@@ -121,15 +121,17 @@ _MEASURES: dict[str, _Measure] = {
 }
 
 
-def _table(case_rows: CaseRows, supervisions: list[Supervision]) -> PlainTable:
+def _table(case_rows: CaseRows, supervisions: list[Supervision]) -> Table:
     measures = {**_TEACHER, **_MEASURES}
-    columns: dict[str, list[Cell]] = {"teacher": [], "τ": [], **{name: [] for name in measures}}
-    for case, rows in case_rows.items():
-        for supervision in supervisions:
-            columns["teacher"].append(case)
-            columns["τ"].append(supervision.temperature)
-            for name, measure in measures.items():
-                columns[name].append(mean_sd(list(measure(rows, supervision).values())))
+    lines: list[Line] = [
+        {
+            "teacher": case,
+            "τ": supervision.temperature,
+            **{name: measure(rows, supervision) for name, measure in measures.items()},
+        }
+        for case, rows in case_rows.items()
+        for supervision in supervisions
+    ]
     caption = (
         "Mean ± standard deviation over seeds; students of offline distillation from each teacher. "
         "The teacher's train accuracy, and its error in the bound, are on the student's examples "
@@ -139,30 +141,31 @@ def _table(case_rows: CaseRows, supervisions: list[Supervision]) -> PlainTable:
         "trained on labels, which is the same for all teachers, averaged over its measuring "
         "points. Fidelity is to this teacher."
     )
-    return PlainTable("table", caption, columns)
+    return Table.of_lines("table", caption, lines)
 
 
-def _changes(case_rows: CaseRows, supervisions: list[Supervision]) -> PlainTable:
-    columns: dict[str, list[Cell]] = {"teacher": [], "τ": [], **{name: [] for name in _MEASURES}}
+def _changes(case_rows: CaseRows, supervisions: list[Supervision]) -> Table:
     clean = case_rows[CLEAN]
-    for case, rows in case_rows.items():
-        for supervision in supervisions if case != CLEAN else []:
-            columns["teacher"].append(case)
-            columns["τ"].append(supervision.temperature)
-            for name, measure in _MEASURES.items():
-                above = _differences(measure(rows, supervision), measure(clean, supervision))
-                columns[name].append(mean_sd(above))
+    lines: list[Line] = [
+        {
+            "teacher": case,
+            "τ": supervision.temperature,
+            **{
+                name: differences(measure(rows, supervision), measure(clean, supervision))
+                for name, measure in _MEASURES.items()
+            },
+        }
+        for case, rows in case_rows.items()
+        if case != CLEAN
+        for supervision in supervisions
+    ]
     caption = (
         "Which terms notice: every quantity less its value with the clean teacher, paired by seed, "
         "mean ± standard deviation over seeds (accuracy and fidelity in points). Theory does not "
         "say whether noise on a teacher's weights makes its predictions more or less complex, nor "
         "what another split does: those lines are observations."
     )
-    return PlainTable("changes", caption, columns)
-
-
-def _differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
-    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+    return Table.of_lines("changes", caption, lines)
 
 
 def _rising(names: list[str]) -> list[tuple[str, str]]:
@@ -178,26 +181,26 @@ def _rising(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _findings(case_rows: CaseRows, supervisions: list[Supervision]) -> list[Finding]:
-    found: list[Finding] = []
+    error = _MEASURES["teacher error"]
     # A teacher's decisions do not depend on the temperature: one finding for all of them.
-    for supervision in supervisions[:1]:
-        error = _MEASURES["teacher error"]
-        for better, worse in _rising(list(case_rows)):
-            differences = _differences(
-                error(case_rows[worse], supervision), error(case_rows[better], supervision)
-            )
-            found.append(finding(f"the bound's teacher error: {worse} above {better}", differences))
+    found = [
+        finding(
+            f"the bound's teacher error: {worse} above {better}",
+            differences(*(error(case_rows[case], supervision) for case in (worse, better))),
+        )
+        for supervision in supervisions[:1]
+        for better, worse in _rising(list(case_rows))
+    ]
     for supervision in supervisions:
-        for case in case_rows:
-            if not case.startswith(("label-noise-", "random-labels")):
-                continue
-            for name in ("complexity term", "adjusted complexity"):
-                differences = _differences(
-                    *(_MEASURES[name](case_rows[c], supervision) for c in (case, CLEAN))
-                )
-                found.append(
-                    finding(f"{supervision.label}, {name}: {case} above {CLEAN}", differences)
-                )
+        found += [
+            finding(
+                f"{supervision.label}, {name}: {case} above {CLEAN}",
+                differences(*(_MEASURES[name](case_rows[c], supervision) for c in (case, CLEAN))),
+            )
+            for case in case_rows
+            if case.startswith(("label-noise-", "random-labels"))
+            for name in ("complexity term", "adjusted complexity")
+        ]
         bound, accuracy = (
             {case: _MEASURES[name](rows, supervision) for case, rows in case_rows.items()}
             for name in ("bound", "student's test accuracy (%)")
@@ -222,7 +225,7 @@ def _figure(case_rows: CaseRows, supervisions: list[Supervision]) -> "matplotlib
     for axes, supervision in zip(panels, supervisions, strict=True):
         terms = [
             {
-                term: mean_sd(list(bound_values(rows, supervision, term).values())).mean or 0.0
+                term: mean_sd(bound_values(rows, supervision, term).values()).mean or 0.0
                 for term in BOUND_TERMS
             }
             for rows in case_rows.values()
@@ -233,18 +236,16 @@ def _figure(case_rows: CaseRows, supervisions: list[Supervision]) -> "matplotlib
             for rows in case_rows.values()
         ]
         axes.errorbar(
-            [error.mean if error.mean is not None else float("nan") for error in errors],
-            positions, xerr=[error.sd or 0.0 for error in errors], fmt="D", markersize=5,
-            color="white", markeredgecolor=ERROR_COLOR, ecolor=ERROR_COLOR, capsize=3,
-            label="student's test error",
+            list(map(height, errors)), positions, xerr=[error.sd or 0.0 for error in errors],
+            fmt="D", markersize=5, color="white", markeredgecolor=ERROR_COLOR, capsize=3,
+            ecolor=ERROR_COLOR, label="student's test error",
         )  # fmt: skip
         axes.axvline(1, color="black", linestyle="--", linewidth=1)
         axes.set(
             title=supervision.label, xlabel="bound and its terms (probability)", yticks=positions
         )
         axes.set_yticklabels(names)
-        axes.grid(True, axis="x", color="#DDDDDD", linewidth=0.6)
-        axes.set_axisbelow(True)
+        draw_grid(axes, "x")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
     return figure

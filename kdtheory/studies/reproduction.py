@@ -12,6 +12,7 @@ from typing import Any
 
 from kdtheory.errors import RunError
 from kdtheory.files import locked_folder
+from kdtheory.report.results import Results
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.execution import execute
@@ -23,7 +24,7 @@ from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import failure_notes
 from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.studies.results import write_results
-from kdtheory.studies.study import Analysis, Size, Study
+from kdtheory.studies.study import Size, Study
 
 
 def configured_cases(
@@ -67,7 +68,7 @@ def reproduce(
     workers: int = 1,
     slurm: dict[str, Any] | None = None,
     quiet: bool = False,
-) -> Analysis:
+) -> Results:
     """Make or continue a study's runs, and write its tables, figures and report.
 
     Args:
@@ -103,17 +104,17 @@ def reproduce(
         case.name: list(read_rows(Path(case.config.output.out) / "rows.jsonl").rows)
         for case in cases
     }
-    analysis = study.analyse(rows)
+    notes = [
+        f"{case}: {note}"
+        for case, found in rows.items()
+        for note in failure_notes(found, [None, *arms_in(found)])
+    ]
+    results = study.analyse(rows)._replace(notes=notes)
     with locked_folder(out):
         write_results(
             study,
-            analysis,
+            results,
             out,
-            notes=[
-                f"{case}: {note}"
-                for case, found in rows.items()
-                for note in failure_notes(found, [None, *arms_in(found)])
-            ],
             size=size,
             config={
                 "study": study.name,
@@ -127,7 +128,7 @@ def reproduce(
                 },
             },
         )
-    return analysis
+    return results
 
 
 def _stored(config: RunConfig) -> dict[str, Any]:

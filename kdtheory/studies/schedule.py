@@ -1,21 +1,23 @@
 """When the online teacher changes: how often, and by time or by complexity."""
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
-from kdtheory.statistics.seeds import final_values, mean_sd, own_complexity
+from kdtheory.statistics.seeds import differences, final_values, own_complexity, percent
 from kdtheory.studies.checkpoint_spans import checkpoint_complexities, teachings
 from kdtheory.studies.schedule_figure import schedule_figure
 from kdtheory.studies.setting import TEACHER_OPTIMIZER, many_teachers_setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study, Values
 from kdtheory.training.optimizers import Schedule
 
 #: Learning-rate schedules of the teacher, the one that rises earliest first.
@@ -58,23 +60,15 @@ def cases(size: Size) -> dict[str, RunConfig]:
     return found
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Set accuracy beside how often, and by which rule, the teacher changed."""
     teachers = by_teacher(case_rows)
-    columns: dict[str, list[Cell]] = {
-        header: []
-        for header in (
-            "teacher's schedule", "rule", "τ", "changes of teacher",
-            "complexity before training", "adjusted complexity", "test accuracy (%)",
-            "gain over the paper's rule",
-        )
-    }  # fmt: skip
-    for schedule, runs in teachers.items():
-        for count, rows in runs.items():
-            for arm in _taught(rows):
-                line = _line(schedule, runs, count, arm)
-                for header, cell in zip(columns, line, strict=True):
-                    columns[header].append(cell)
+    lines = [
+        _line(schedule, runs, count, arm)
+        for schedule, runs in teachers.items()
+        for count, rows in runs.items()
+        for arm in _taught(rows)
+    ]
     caption = (
         "Mean ± standard deviation over seeds. Rule: by time, with the paper's first checkpoint at "
         "or after the student's step, of so many checkpoints; matched (ours), the latest whose "
@@ -86,7 +80,7 @@ def analyse(case_rows: CaseRows) -> Analysis:
         "over the measuring points. Gain: in points, paired by seed, over the rule by time with "
         "the first number of checkpoints of the same teacher."
     )
-    figure = StudyFigure(
+    figure = CaptionedFigure(
         "schedule",
         "Left: accuracy against the number of checkpoints that the online teacher uses (1: "
         "offline), and of matched students at the number that taught them; bands are one standard "
@@ -96,7 +90,8 @@ def analyse(case_rows: CaseRows) -> Analysis:
         "teacher.",
         schedule_figure(teachers),
     )
-    return Analysis([PlainTable("table", caption, columns)], [figure], _findings(teachers))
+    table = Table.of_lines("table", caption, lines)
+    return Results([table], [figure], _findings(teachers))
 
 
 def by_teacher(case_rows: CaseRows) -> dict[str, dict[int, list[Row]]]:
@@ -117,27 +112,27 @@ def _taught(rows: list[Row]) -> list[Supervision]:
     return [arm for arm in arms_in(rows) if arm.name in ("offline", "online", "matched")]
 
 
-def _line(schedule: str, runs: Mapping[int, list[Row]], count: int, arm: Supervision) -> list[Cell]:
-    rows = runs[count]
+def _line(schedule: str, runs: Mapping[int, list[Row]], count: int, arm: Supervision) -> Line:
+    rows, first = runs[count], next(iter(runs))
     accuracy = final_values(rows, arm, "test_accuracy")
-    first = next(iter(runs))
     papers = final_values(runs[first], Supervision("online", arm.temperature), "test_accuracy")
     is_papers = arm.name == "online" and count == first
-    rule = f"by time, {count} checkpoints" if arm.name == "online" else arm.name
-    changes = [float(teaching.changes) for teaching in teachings(rows, arm, count).values()]
-    return [
-        schedule,
-        rule,
-        arm.temperature,
-        mean_sd(changes),
-        mean_sd(list(before_training(rows, arm, count).values())),
-        mean_sd(list(own_complexity(rows, arm, "adjusted_complexity").values())),
-        mean_sd([100 * value for value in accuracy.values()]),
-        None if is_papers else mean_sd([100 * gain for gain in _differences(accuracy, papers)]),
-    ]
+    changes = {seed: float(each.changes) for seed, each in teachings(rows, arm, count).items()}
+    return {
+        "teacher's schedule": schedule,
+        "rule": f"by time, {count} checkpoints" if arm.name == "online" else arm.name,
+        "τ": arm.temperature,
+        "changes of teacher": changes,
+        "complexity before training": before_training(rows, arm, count),
+        "adjusted complexity": own_complexity(rows, arm, "adjusted_complexity"),
+        "test accuracy (%)": percent(accuracy),
+        "gain over the paper's rule": (
+            None if is_papers else percent(differences(accuracy, papers))
+        ),
+    }
 
 
-def before_training(rows: list[Row], arm: Supervision, count: int) -> dict[int, float]:
+def before_training(rows: list[Row], arm: Supervision, count: int) -> Values:
     """Return {seed: complexity} of the checkpoints that teach an arm, averaged over its training.
 
     On the kernel of the untrained student; `checkpoint_complexities` defines it.
@@ -149,7 +144,7 @@ def before_training(rows: list[Row], arm: Supervision, count: int) -> dict[int, 
     }
 
 
-def earliness(rows: list[Row], temperature: float | None) -> dict[int, float]:
+def earliness(rows: list[Row], temperature: float | None) -> Values:
     """Return {seed: mean over the checkpoints of complexity / the last one's complexity}.
 
     The higher, the earlier in its training a teacher reaches the complexity that it ends with.
@@ -159,10 +154,6 @@ def earliness(rows: list[Row], temperature: float | None) -> dict[int, float]:
         for seed, along in checkpoint_complexities(rows, temperature).items()
         if list(along.values())[-1] > 0
     }
-
-
-def _differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
-    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
 def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
@@ -179,7 +170,7 @@ def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
             found.append(
                 finding(
                     f"{schedule}, τ = {tau:g}: matched above the paper's rule",
-                    _differences(matched, online), scale=100, unit=" points",
+                    differences(matched, online), scale=100, unit=" points",
                 )
             )  # fmt: skip
     return found + _about_learning_rates(teachers)
@@ -192,7 +183,7 @@ def _about_frequency(
     online, offline = Supervision("online", tau), Supervision("offline", tau)
 
     def by_count(
-        value: Callable[[list[Row], Supervision, int], dict[int, float]],
+        value: Callable[[list[Row], Supervision, int], Values],
     ) -> dict[int, dict[int, float]]:
         first = next(iter(runs))
         measured = {1: value(runs[first], offline, first)}
@@ -225,24 +216,20 @@ def _about_frequency(
 
 def _about_learning_rates(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
     """Judge in which order the teachers' trajectories rise."""
-    present: Collection[str] = [name for name in _EARLIEST_FIRST if name in teachers]
+    present = [name for name in _EARLIEST_FIRST if name in teachers]
     found: list[Finding] = []
-    for earlier in present:
-        for later in present:
-            if _EARLIEST_FIRST.index(earlier) >= _EARLIEST_FIRST.index(later):
-                continue
-            first, second = (next(iter(teachers[name].values())) for name in (earlier, later))
-            for arm in (arm for arm in arms_in(first) if arm.name == "online"):
-                found.append(
-                    finding(
-                        f"τ = {arm.temperature:g}: the complexity of the {later} teacher's "
-                        f"checkpoints rises later in its training than the {earlier} teacher's",
-                        _differences(
-                            earliness(first, arm.temperature), earliness(second, arm.temperature)
-                        ),
-                        unit=" of the last checkpoint's, less in the mean over the checkpoints",
-                    )
-                )
+    for earlier, later in itertools.combinations(present, 2):
+        first, second = (next(iter(teachers[name].values())) for name in (earlier, later))
+        found += [
+            finding(
+                f"τ = {arm.temperature:g}: the complexity of the {later} teacher's "
+                f"checkpoints rises later in its training than the {earlier} teacher's",
+                differences(*(earliness(rows, arm.temperature) for rows in (first, second))),
+                unit=" of the last checkpoint's, less in the mean over the checkpoints",
+            )
+            for arm in arms_in(first)
+            if arm.name == "online"
+        ]
     return found
 
 

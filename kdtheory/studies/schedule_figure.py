@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kdtheory.palette import CYCLE, GREY
+from kdtheory.report.drawing import draw_band, draw_bars, draw_grid
 from kdtheory.report.styles import line_style
 from kdtheory.rows import Row, Supervision
 from kdtheory.statistics.groups import arms_in
-from kdtheory.statistics.seeds import final_values, mean_sd
+from kdtheory.statistics.seeds import final_values, mean_sd, percent
 from kdtheory.studies.checkpoint_spans import Teaching, checkpoint_complexities, teachings
+from kdtheory.studies.study import Values
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-#: Okabe and Ito's colours and a marker for each teacher; its temperatures differ in the line.
-_TEACHERS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+#: A colour and a marker for each teacher; its temperatures differ in the line.
+_TEACHERS = tuple(zip(CYCLE, "os^D", strict=False))
 _LINES = ("-", "--", "-.", ":")
 
 
@@ -38,8 +41,7 @@ def schedule_figure(
     _rule_panel(right, runs)
     right.set_title(f"which checkpoint of the {name} teacher teaches", fontsize=10)
     for axes in (left, middle, right):
-        axes.grid(True, color="#DDDDDD", linewidth=0.6)
-        axes.set_axisbelow(True)
+        draw_grid(axes)
         axes.legend(fontsize="small")
     return figure
 
@@ -52,43 +54,21 @@ def _accuracy_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]])
         look = line_style(arm, arms)
         if arm.name == "online":
             offline = Supervision("offline", arm.temperature)
-            values = {1.0: final_values(runs[first], offline, "test_accuracy")}
-            values |= {float(n): final_values(runs[n], arm, "test_accuracy") for n in counts}
-            _band(axes, values, 100.0, arm.label, look)
+            values = {1: final_values(runs[first], offline, "test_accuracy")}
+            values |= {n: final_values(runs[n], arm, "test_accuracy") for n in counts}
+            accuracy = [mean_sd(percent(values[n]).values()) for n in sorted(values)]
+            draw_band(axes, sorted(values), accuracy, alpha=0.12, label=arm.label, **look)
         else:
             used = mean_sd([t.changes + 1.0 for t in teachings(runs[first], arm, first).values()])
-            final = final_values(runs[first], arm, "test_accuracy")
-            reached = mean_sd([100 * v for v in final.values()])
+            reached = mean_sd(percent(final_values(runs[first], arm, "test_accuracy")).values())
             if used.mean is not None and reached.mean is not None:
-                axes.errorbar(
-                    [used.mean], [reached.mean], yerr=[reached.sd or 0.0], capsize=3,
-                    label=arm.label, **{**look, "linestyle": "none", "markersize": 8},
-                )  # fmt: skip
+                look = {**look, "linestyle": "none", "markersize": 8}
+                draw_bars(axes, [used.mean], [reached], label=arm.label, **look)
     ticks = [1, *counts]
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.set(xlabel="checkpoints that teach (1: offline)", ylabel="test accuracy (%)")
-
-
-def _band(
-    axes: "matplotlib.axes.Axes",
-    values: Mapping[float, Mapping[int, float]],
-    scale: float,
-    label: str,
-    look: Mapping[str, Any],
-) -> None:
-    """Draw the mean over seeds as a line, with one standard deviation to each side."""
-    found = {x: mean_sd([scale * v for v in of.values()]) for x, of in sorted(values.items())}
-    drawn = [
-        (x, value.mean, value.sd or 0.0) for x, value in found.items() if value.mean is not None
-    ]
-    places = [x for x, _, _ in drawn]
-    axes.plot(places, [mean for _, mean, _ in drawn], label=label, **look)
-    axes.fill_between(
-        places, [mean - sd for _, mean, sd in drawn], [mean + sd for _, mean, sd in drawn],
-        color=look["color"], alpha=0.12, linewidth=0,
-    )  # fmt: skip
 
 
 def _trajectory_panel(
@@ -99,7 +79,7 @@ def _trajectory_panel(
         color, marker = _TEACHERS[number % len(_TEACHERS)]
         online = [arm for arm in arms_in(rows) if arm.name == "online"]
         for rank, arm in enumerate(online):
-            by_part: dict[float, dict[int, float]] = {}
+            by_part: dict[float, Values] = {}
             for seed, along in checkpoint_complexities(rows, arm.temperature).items():
                 for step, value in along.items():
                     by_part.setdefault(step / max(along), {})[seed] = value
@@ -108,7 +88,10 @@ def _trajectory_panel(
                 "linestyle": _LINES[rank % len(_LINES)],
                 "fillstyle": "full" if rank == 0 else "none",
             }  # fmt: skip
-            _band(axes, by_part, 1.0, f"{name}, τ = {arm.temperature:g}", look)
+            parts = sorted(by_part)
+            values = [mean_sd(by_part[part].values()) for part in parts]
+            label = f"{name}, τ = {arm.temperature:g}"
+            draw_band(axes, parts, values, alpha=0.12, label=label, **look)
     axes.set(xlabel="part of the teacher's training", ylabel="complexity before training")
 
 
@@ -119,7 +102,7 @@ def _rule_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> 
     arms = [arm for arm in arms_in(rows) if arm.name in ("online", "matched")]
     drawn_by_time = False
     for arm in arms:
-        look: dict[str, Any] = {"color": "#999999", "linewidth": 2.5}
+        look: dict[str, Any] = {"color": GREY, "linewidth": 2.5}
         if arm.name == "matched":
             style = line_style(arm, arms)
             look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.2}

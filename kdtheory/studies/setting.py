@@ -92,7 +92,7 @@ _SETTINGS: dict[Size, RunConfig] = {"smoke": SMOKE, "small": SMALL, "full": FULL
 def setting(size: Size, **changes: Any) -> RunConfig:
     """Return the shared setting of a size, with some settings changed.
 
-    >>> setting("small", temperatures=(4.0,)).teacher
+    >>> setting("small", temperatures=(4.0,)).distillation.teacher
     'resnet8'
     """
     return _SETTINGS[size].replace(**changes)
@@ -101,8 +101,8 @@ def setting(size: Size, **changes: Any) -> RunConfig:
 def many_teachers_setting(size: Size, **changes: Any) -> RunConfig:
     """Return the setting of studies that train many teachers: `setting`, but small on the digits.
 
-    >>> many_teachers_setting("small").dataset, many_teachers_setting("full").dataset
-    ('digits', 'cifar100')
+    >>> [many_teachers_setting(size).data.dataset for size in ("small", "full")]
+    ['digits', 'cifar100']
     """
     shared = DIGITS if size == "small" else _SETTINGS[size]
     return shared.replace(**changes)

@@ -4,8 +4,10 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.palette import BLACK
+from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.styles import line_style
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import Row, Supervision
 from kdtheory.statistics.correlations import (
     RESAMPLES,
@@ -18,7 +20,7 @@ from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import final_values, mean_sd
 from kdtheory.studies import accuracy
-from kdtheory.studies.study import Analysis, CaseRows, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Study
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -49,20 +51,14 @@ JUDGED = (
 _Values = Mapping[Supervision, Mapping[int, float]]
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Correlate the quantities over the arms, run by run, and draw them against one another."""
     values = {case: quantities(rows) for case, rows in case_rows.items()}
-    columns: dict[str, list[Cell]] = {
-        header: []
-        for header in (
-            "run", "first", "second", "correlation a seed", "pooled", "95 % from", "95 % to",
-            "students",
-        )
-    }  # fmt: skip
-    for case, of_case in values.items():
-        for first, second in itertools.combinations(QUANTITIES, 2):
-            for header, cell in zip(columns, _line(case, of_case, first, second), strict=True):
-                columns[header].append(cell)
+    lines = [
+        _line(case, of_case, first, second)
+        for case, of_case in values.items()
+        for first, second in itertools.combinations(QUANTITIES, 2)
+    ]
     caption = (
         "Spearman's rank correlation of two quantities of the trained students. A seed: over the "
         "arms of one seed, mean ± standard deviation over seeds. Pooled: over all arms and seeds "
@@ -72,13 +68,14 @@ def analyse(case_rows: CaseRows) -> Analysis:
         "correlation also holds what differs between the seeds' teachers. Similarity and fidelity "
         "are to the seed's teacher."
     )
-    figure = StudyFigure(
+    figure = CaptionedFigure(
         "scatter",
         "One mark a student: its arm by the mark, its run by the shade. Each quantity is shown "
         "less its mean over the arms of the same run and seed, as the correlation a seed sees it.",
         _figure(values),
     )
-    return Analysis([PlainTable("table", caption, columns)], [figure], _findings(values))
+    table = Table.of_lines("table", caption, lines)
+    return Results([table], [figure], _findings(values))
 
 
 def quantities(rows: list[Row]) -> dict[str, _Values]:
@@ -87,20 +84,19 @@ def quantities(rows: list[Row]) -> dict[str, _Values]:
     return {name: {arm: final_values(rows, arm, name) for arm in arms} for name in QUANTITIES}
 
 
-def _line(case: str, values: Mapping[str, _Values], first: str, second: str) -> list[Cell]:
+def _line(case: str, values: Mapping[str, _Values], first: str, second: str) -> Line:
     by_seed = pairs_by_seed(values[first], values[second])
-    correlation = pooled_correlation(by_seed)
     interval = bootstrap_interval(by_seed)
-    return [
-        case,
-        QUANTITIES[first],
-        QUANTITIES[second],
-        mean_sd(rank_correlations(values[first], values[second])),
-        correlation,
-        interval.low,
-        interval.high,
-        sum(len(pairs) for pairs in by_seed),
-    ]
+    return {
+        "run": case,
+        "first": QUANTITIES[first],
+        "second": QUANTITIES[second],
+        "correlation a seed": mean_sd(rank_correlations(values[first], values[second])),
+        "pooled": pooled_correlation(by_seed),
+        "95 % from": interval.low,
+        "95 % to": interval.high,
+        "students": sum(len(pairs) for pairs in by_seed),
+    }
 
 
 def _findings(values: Mapping[str, Mapping[str, _Values]]) -> list[Finding]:
@@ -159,7 +155,7 @@ def _figure(values: Mapping[str, Mapping[str, _Values]]) -> "matplotlib.figure.F
         for arm in shown
     ]
     handles += [
-        Line2D([], [], label=case, **_mark_of_run(_shade("#000000", number, len(values))))
+        Line2D([], [], label=case, **_mark_of_run(_shade(BLACK, number, len(values))))
         for number, case in enumerate(values)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small")

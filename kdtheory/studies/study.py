@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
-from kdtheory.report.plain_table import PlainTable
+from kdtheory.report.results import Results
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
-from kdtheory.statistics.findings import Finding
-
-if TYPE_CHECKING:
-    import matplotlib.figure
 
 #: smoke: shrunk to seconds, its numbers mean nothing; small: for a laptop of two cores; full: the
 #: paper's sizes, for an accelerator.
@@ -19,21 +15,8 @@ Size = Literal["smoke", "small", "full"]
 #: The rows of each run of a study, by the run's name.
 CaseRows: TypeAlias = Mapping[str, list[Row]]
 
-
-class StudyFigure(NamedTuple):
-    """A figure of a study: its files' name, its caption, and the figure itself."""
-
-    name: str
-    caption: str
-    figure: "matplotlib.figure.Figure"
-
-
-class Analysis(NamedTuple):
-    """What a study makes of its rows; the first table is the main one."""
-
-    tables: list[PlainTable]
-    figures: list[StudyFigure]
-    findings: list[Finding]
+#: {seed: value}
+Values: TypeAlias = dict[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +33,7 @@ class Study:
     """The runs by name, for a size; folder, data folder and teachers' folder are set later."""
     costs: Mapping[Size, str]
     """How long each size takes, and on what it was measured."""
-    analyse: Callable[[CaseRows], Analysis]
+    analyse: Callable[[CaseRows], Results]
     """Tables, figures and findings from the rows of all runs."""
     runs_of: str | None = None
     """Another study whose runs these are: they are shared, not made again."""

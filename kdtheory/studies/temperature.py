@@ -2,14 +2,14 @@
 
 import math
 
-from kdtheory.report.plain_table import PlainTable
+from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.rows import LABELS, ArmName, Row, Supervision, arm_of, students
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import smallest_bounds
 from kdtheory.statistics.findings import Finding, finding
-from kdtheory.statistics.seeds import complexity_points, final_values
+from kdtheory.statistics.seeds import final_values, mean_complexity, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import Analysis, CaseRows, Size, Study, StudyFigure
+from kdtheory.studies.study import CaseRows, Size, Study, Values
 from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
     Place,
@@ -43,7 +43,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     }
 
 
-def analyse(case_rows: CaseRows) -> Analysis:
+def analyse(case_rows: CaseRows) -> Results:
     """Set what the bound says about the temperature beside what it does to accuracy."""
     (rows,) = case_rows.values()
     groups: dict[str, list[Place]] = {name: places_of(rows, name) for name in _TAUGHT}
@@ -56,12 +56,11 @@ def analyse(case_rows: CaseRows) -> Analysis:
         "online teacher's bound is that of the checkpoint where it is smallest; that choice itself "
         "is not paid for in the confidence term."
     )
-    tables: list[PlainTable] = [
+    tables = [
         terms_table([place for places in groups.values() for place in places], "τ", caption),
         minima_table(groups, "τ"),
     ]
-    labels = final_values(rows, LABELS, "test_accuracy")
-    figure = StudyFigure(
+    figure = CaptionedFigure(
         "temperature",
         "Left: adjusted complexity and margin of the targets, and their ratio. Middle: the bound, "
         "its terms and the students' test error; above the dashed line a bound says nothing. "
@@ -81,11 +80,11 @@ def analyse(case_rows: CaseRows) -> Analysis:
             ],
             "temperature τ",
             logarithmic=True,
-            labels_accuracy={seed: 100 * value for seed, value in labels.items()},
+            labels_accuracy=percent(final_values(rows, LABELS, "test_accuracy")),
         ),
     )
     found = [each for name, places in groups.items() for each in _findings(name, places)]
-    return Analysis(tables, [figure], found)
+    return Results(tables, [figure], found)
 
 
 def places_of(rows: list[Row], name: ArmName) -> list[Place]:
@@ -101,15 +100,12 @@ def places_of(rows: list[Row], name: ArmName) -> list[Place]:
     ]
 
 
-def _targets(rows: list[Row], supervision: Supervision) -> dict[str, dict[int, float]]:
+def _targets(rows: list[Row], supervision: Supervision) -> dict[str, Values]:
     """Return the targets' values on the student of the labels, means over the points."""
-    found = {}
-    for name in ("adjusted_complexity", "complexity", "margin"):
-        points = complexity_points(rows, LABELS, supervision, name)
-        found[name] = {
-            seed: math.fsum(along.values()) / len(along) for seed, along in points.items()
-        }
-    return found
+    return {
+        name: mean_complexity(rows, LABELS, supervision, name)
+        for name in ("adjusted_complexity", "complexity", "margin")
+    }
 
 
 def _findings(name: str, places: list[Place]) -> list[Finding]:

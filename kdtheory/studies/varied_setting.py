@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from kdtheory.report.bound_bars import BOUND_TERMS
-from kdtheory.report.plain_table import Cell, PlainTable
+from kdtheory.report.table import Line, Table
 from kdtheory.rows import Row, Supervision, number
 from kdtheory.statistics.bounds import smallest_bounds
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding, judge
-from kdtheory.statistics.seeds import final_values, mean_sd
+from kdtheory.statistics.seeds import final_values, mean_sd, percent
+from kdtheory.studies.study import Values
 
 
 class Place(NamedTuple):
@@ -26,14 +27,14 @@ class Place(NamedTuple):
     value: float
     arm: Supervision
     rows: list[Row]
-    targets: Mapping[str, Mapping[int, float]]
+    targets: Mapping[str, Values]
 
 
 #: One value a seed, of a place.
-Measure: TypeAlias = Callable[[Place], Mapping[int, float]]
+Measure: TypeAlias = Callable[[Place], Values]
 
 
-def complexity_over_margin(place: Place) -> dict[int, float]:
+def complexity_over_margin(place: Place) -> Values:
     """Return {seed: adjusted complexity / margin}, which does not change with the targets' scale.
 
     It is half the bound's complexity term at gamma = margin. Seeds whose mean margin is not
@@ -43,16 +44,15 @@ def complexity_over_margin(place: Place) -> dict[int, float]:
     return {s: adjusted[s] / margin[s] for s in adjusted if margin.get(s, 0.0) > 0}
 
 
-def accuracy_of(place: Place) -> dict[int, float]:
+def accuracy_of(place: Place) -> Values:
     """Return {seed: last-epoch test accuracy in percent}."""
-    values = final_values(place.rows, place.arm, "test_accuracy")
-    return {seed: 100 * value for seed, value in values.items()}
+    return percent(final_values(place.rows, place.arm, "test_accuracy"))
 
 
 def of_bound(name: str) -> Measure:
     """Return the measure of a field of a place's smallest bound."""
 
-    def measure(place: Place) -> dict[int, float]:
+    def measure(place: Place) -> Values:
         rows = smallest_bounds(place.rows, place.arm)
         return {
             seed: value for seed, row in rows.items() if (value := number(row, name)) is not None
@@ -90,15 +90,17 @@ BOUND_CAPTION = (
 )
 
 
-def terms_table(places: Sequence[Place], varied: str, caption: str) -> PlainTable:
+def terms_table(places: Sequence[Place], varied: str, caption: str) -> Table:
     """Return a line for each place: complexity, margin, the bound's terms, accuracy."""
-    columns: dict[str, list[Cell]] = {"arm": [], varied: [], **{name: [] for name in MEASURES}}
-    for place in places:
-        columns["arm"].append(place.arm.label)
-        columns[varied].append(place.value)
-        for header, measure in MEASURES.items():
-            columns[header].append(mean_sd(list(measure(place).values())))
-    return PlainTable("table", caption, columns)
+    lines: list[Line] = [
+        {
+            "arm": place.arm.label,
+            varied: place.value,
+            **{header: measure(place) for header, measure in MEASURES.items()},
+        }
+        for place in places
+    ]
+    return Table.of_lines("table", caption, lines)
 
 
 def lowest(places: Sequence[Place], measure: Measure, sign: float = 1.0) -> dict[int, int]:
@@ -114,38 +116,38 @@ def lowest(places: Sequence[Place], measure: Measure, sign: float = 1.0) -> dict
     }
 
 
-def minima_line(places: Sequence[Place]) -> list[Cell]:
-    """Return where bound, complexity over margin, and test error are smallest: values varied."""
-    cells: list[Cell] = []
-    for measure, sign in _EXTREMES.values():
-        found = lowest(places, measure, sign)
-        cells.append(mean_sd([places[position].value for position in found.values()]))
-    return cells
-
-
 def minima_table(
     groups: Mapping[str, Sequence[Place]],
     varied: str,
-    more: Mapping[str, Sequence[Cell]] | None = None,
-) -> PlainTable:
-    """Return a line for each group of places: where each quantity is smallest.
+    more: Mapping[str, Mapping[str, Values]] | None = None,
+) -> Table:
+    """Return a line for each group of places: where each quantity is best.
 
     Args:
       groups: places by the line's name.
       varied: what is varied.
-      more: further columns.
+      more: further cells, by header and the line's name.
     """
-    columns: dict[str, list[Cell]] = {"students": list(groups)}
-    lines = [minima_line(places) for places in groups.values()]
-    for place, header in enumerate(_EXTREMES):
-        columns[f"{varied} of {header}"] = [line[place] for line in lines]
-    columns.update({header: list(cells) for header, cells in (more or {}).items()})
+    lines: list[Line] = [
+        {
+            "students": name,
+            **{
+                f"{varied} of {quantity}": {
+                    seed: places[position].value
+                    for seed, position in lowest(places, measure, sign).items()
+                }
+                for quantity, (measure, sign) in _EXTREMES.items()
+            },
+            **{header: cells[name] for header, cells in (more or {}).items()},
+        }
+        for name, places in groups.items()
+    ]
     caption = (
         f"The {varied} at which each quantity is best, seed by seed; mean ± standard deviation "
         "over seeds. The best of several noisy accuracies is itself noisy: it is where accuracy "
         "was highest, not a setting that was chosen without the test examples."
     )
-    return PlainTable("minima", caption, columns)
+    return Table.of_lines("minima", caption, lines)
 
 
 def trend(hypothesis: str, places: Sequence[Place], measure: Measure, sign: float) -> Finding:

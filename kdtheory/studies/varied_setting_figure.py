@@ -1,13 +1,14 @@
 """The bound's terms beside accuracy, as one setting of the teaching varies: the figure."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdtheory.palette import BLACK, BLUE, VERMILION
 from kdtheory.report.bound_bars import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR
+from kdtheory.report.drawing import draw_band, draw_bars, draw_grid, height
 from kdtheory.report.styles import line_style, plain_ticks
 from kdtheory.rows import BoundRow, number
-from kdtheory.statistics.seeds import MeanSd, mean_sd
+from kdtheory.statistics.seeds import mean_sd
 from kdtheory.studies.varied_setting import (
     Place,
     accuracy_of,
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
+_LINE = {"markersize": 4.5, "linewidth": 1.5}
+
 # Quantities of the targets: measure, looks.
 _TARGETS: dict[str, tuple[Any, dict[str, Any]]] = {
     "adjusted complexity": (
         of_targets("adjusted_complexity"),
-        {"color": "#0072B2", "marker": "o", "linestyle": "-"},
+        {"color": BLUE, "marker": "o", "linestyle": "-"},
     ),
-    "margin": (of_targets("margin"), {"color": "#D55E00", "marker": "s", "linestyle": "--"}),
+    "margin": (of_targets("margin"), {"color": VERMILION, "marker": "s", "linestyle": "--"}),
     "adjusted complexity / margin": (
         complexity_over_margin,
-        {"color": "#000000", "marker": "D", "linestyle": ":"},
+        {"color": BLACK, "marker": "D", "linestyle": ":"},
     ),
 }
 
@@ -82,8 +85,7 @@ def draw_terms_and_accuracy(
                 panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             if smallest is not None:
                 panel.axvline(smallest, color=BOUND_COLOR, linewidth=0.8, alpha=0.6, zorder=0)
-            panel.grid(True, color="#DDDDDD", linewidth=0.6)
-            panel.set_axisbelow(True)
+            draw_grid(panel)
         axes[0].set_title(f"{line.title}: targets", fontsize=10)
         axes[1].set_title(f"{line.title}: bound and its terms", fontsize=10)
         axes[2].set_title(f"{line.title}: test accuracy", fontsize=10)
@@ -96,8 +98,8 @@ def _draw_targets(axes: "matplotlib.axes.Axes", line: Line) -> None:
     x = [place.value for place in line.places]
     drawn: list[float] = []
     for label, (measure, look) in _TARGETS.items():
-        values = [mean_sd(list(measure(place).values())) for place in line.places]
-        _draw_band(axes, x, values, label=label, **look)
+        values = [mean_sd(measure(place).values()) for place in line.places]
+        draw_band(axes, x, values, label=label, **_LINE, **look)
         drawn += [value.mean for value in values if value.mean is not None]
     if drawn and min(drawn) > 0:
         axes.set_yscale("log")
@@ -116,15 +118,17 @@ def _draw_bounds(axes: "matplotlib.axes.Axes", line: Line) -> float | None:
             mean_sd([value for row in rows if (value := number(row, name)) is not None])
             for _, rows in line.bounds
         ]
-        _draw_band(axes, x, values, label=term.label, color=term.color, marker=term.marker)
+        draw_band(axes, x, values, label=term.label, color=term.color, marker=term.marker, **_LINE)
     bounds = [mean_sd([row["bound"] for row in rows]) for _, rows in line.bounds]
-    _draw_band(axes, x, bounds, label="bound", color=BOUND_COLOR, marker="D", linestyle="-.")
+    draw_band(
+        axes, x, bounds, label="bound", color=BOUND_COLOR, marker="D", linestyle="-.", **_LINE
+    )
     axes.axhline(1, color="black", linestyle="--", linewidth=1)
     errors = [
         mean_sd([1 - value / 100 for value in accuracy_of(place).values()]) for place in line.places
     ]
     axes.plot(
-        [place.value for place in line.places], [_number(error.mean) for error in errors],
+        [place.value for place in line.places], list(map(height, errors)),
         linestyle="none", marker="*", markersize=9, color="white", markeredgecolor=ERROR_COLOR,
         label="student's test error",
     )  # fmt: skip
@@ -139,35 +143,16 @@ def _draw_accuracy(
     axes: "matplotlib.axes.Axes", line: Line, labels_accuracy: Mapping[int, float]
 ) -> None:
     x = [place.value for place in line.places]
-    values = [mean_sd(list(accuracy_of(place).values())) for place in line.places]
+    values = [mean_sd(accuracy_of(place).values()) for place in line.places]
     arm = line.places[0].arm
     look = line_style(arm, [arm])
-    axes.errorbar(
-        x, [_number(value.mean) for value in values], yerr=[value.sd or 0.0 for value in values],
-        capsize=3, label=arm.name, **look,
-    )  # fmt: skip
-    labels = mean_sd(list(labels_accuracy.values()))
+    draw_bars(axes, x, values, label=arm.name, **look)
+    labels = mean_sd(labels_accuracy.values())
     if labels.mean is not None:
-        axes.axhline(labels.mean, color="#D55E00", linestyle="--", linewidth=1.2, label="labels")
+        axes.axhline(labels.mean, color=VERMILION, linestyle="--", linewidth=1.2, label="labels")
         if labels.sd is not None:
             axes.axhspan(
-                labels.mean - labels.sd, labels.mean + labels.sd, color="#D55E00", alpha=0.12
+                labels.mean - labels.sd, labels.mean + labels.sd, color=VERMILION, alpha=0.12
             )
     axes.set_ylabel("test accuracy (%)")
     axes.legend(fontsize="small", frameon=False)
-
-
-def _draw_band(
-    axes: "matplotlib.axes.Axes", x: Sequence[float], values: Sequence[MeanSd], **look: Any
-) -> None:
-    """Draw means over seeds as a line, and their deviations as a band."""
-    means = [_number(value.mean) for value in values]
-    axes.plot(x, means, markersize=4.5, linewidth=1.5, **look)
-    low = [m - (value.sd or 0.0) for m, value in zip(means, values, strict=True)]
-    high = [m + (value.sd or 0.0) for m, value in zip(means, values, strict=True)]
-    axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
-
-
-def _number(value: float | None) -> float:
-    """Return the number, or NaN, which matplotlib leaves out."""
-    return math.nan if value is None else value

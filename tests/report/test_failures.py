@@ -6,7 +6,7 @@ import polars
 import pytest
 from rich.console import Console
 
-from kdtheory.report import print_table, summarize, write_all
+from kdtheory.report import print_results, run_results, summarize, write_run
 from kdtheory.report.figures import accuracy_figure, complexity_figure
 from kdtheory.rows import checked_row
 
@@ -40,10 +40,10 @@ def test_it_is_in_the_mean_and_counted(with_failure):
 def test_terminal_table_and_page_mark_it(with_failure, tmp_path):
     note = f"† online, τ = 1, seed 1: {WHY}; it is in the mean"
     printed = io.StringIO()
-    print_table(with_failure, Console(file=printed, width=300))
+    print_results(run_results(with_failure), Console(file=printed, width=300))
     assert "online, τ = 1 †" in printed.getvalue()
     assert note in printed.getvalue()
-    write_all(with_failure, tmp_path, config={}, provenance={}, title="A run")
+    write_run(with_failure, tmp_path, config={}, provenance={}, title="A run")
     markdown = (tmp_path / "table.md").read_text()
     assert "| online, τ = 1 † |" in markdown
     assert note in markdown
@@ -70,6 +70,6 @@ def test_the_figures_mark_it(with_failure):
 def test_nothing_is_marked_where_all_were_trained(make_rows, tmp_path):
     rows = make_rows()
     assert not any("†" in text for text in texts(accuracy_figure(rows)))
-    for path in write_all(rows, tmp_path, config={}, provenance={}, title="A run"):
+    for path in write_run(rows, tmp_path, config={}, provenance={}, title="A run"):
         if path.suffix in (".md", ".html"):
             assert "†" not in path.read_text()

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from kdtheory.report.figures import accuracy_figure, complexity_figure
-from kdtheory.report.html import report_page
-from kdtheory.report.tables import summarize, text_table, write_tables
-from kdtheory.report.terminal import print_table
+from kdtheory.report.run_results import run_results, write_run
+from kdtheory.report.run_table import run_table, summarize
+from kdtheory.report.terminal import print_results
 from kdtheory.statistics.groups import group_rows
 from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.stored_rows import read_rows
@@ -33,8 +33,8 @@ def disjoint_fixture(make_rows):
 
 
 def test_disjoint_arms_of_other_settings_are_two_groups(disjoint):
-    table = text_table(disjoint)
-    arms = {title: [line[0] for line in lines] for title, lines in table.groups}
+    table = run_table(disjoint)
+    arms = {title: [line[0] for line in lines] for title, lines in table.by_section().items()}
     assert arms == {
         titled(FIRST): ["teacher (resnet8)", "labels"],
         titled(SECOND): ["teacher (resnet8)", "offline, τ = 4", "online, τ = 4"],
@@ -91,8 +91,8 @@ def test_the_title_names_settings_only_where_groups_share_it(make_rows):
     ]
     assert [g.title for g in group_rows(apart)] == [PLAIN, "digits, even_odd: resnet8 → lenet5x1"]
     # The hash is explained where it is shown, and only there.
-    assert "(settings …) is a short hash" in text_table(rows).caption
-    assert "settings" not in text_table(apart).caption
+    assert "(settings …) is a short hash" in run_table(rows).caption
+    assert "settings" not in run_table(apart).caption
 
 
 def test_a_sweep_over_settings_is_tabulated_together(tmp_path, make_rows):
@@ -107,7 +107,8 @@ def test_a_sweep_over_settings_is_tabulated_together(tmp_path, make_rows):
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # A copy of one run changes nothing.
     rows = read_rows(*(tmp_path / settings for settings in (*sweep, FIRST))).rows
-    markdown, csv, latex, page = write_tables(rows, tmp_path / "out")
+    written = write_run(rows, tmp_path / "out", config={}, provenance={}, title="Sweep")
+    markdown, csv, latex, page = written[:4]
     frame = polars.read_csv(csv, schema_overrides={"settings": polars.String})
     assert frame["settings"].unique(maintain_order=True).to_list() == list(sweep)
     assert len(frame) == 3 * 7
@@ -124,11 +125,12 @@ def test_a_sweep_over_settings_is_tabulated_together(tmp_path, make_rows):
         assert titled(settings) in page.read_text()
 
 
-def test_the_terminal_and_the_report_name_each_settings(disjoint):
+def test_the_terminal_and_the_report_name_each_settings(disjoint, tmp_path):
     console = Console(file=StringIO(), width=60)
-    print_table(disjoint, console)
+    print_results(run_results(disjoint), console)
     printed = console.file.getvalue()
-    report = report_page(disjoint, config={}, provenance={}, title="Two runs")
+    write_run(disjoint, tmp_path, config={}, provenance={}, title="Two runs")
+    report = (tmp_path / "report.html").read_text()
     assert max(map(len, printed.splitlines())) <= 60
     assert "…" not in printed
     for settings in (FIRST, SECOND):

@@ -78,7 +78,7 @@ def trained(monkeypatch):
 def test_the_whole_line_with_shared_teachers_and_an_assistant(
     quick, tmp_path, trained, monkeypatch
 ):
-    monkeypatch.setattr(execution, "write_all", lambda *_, **__: None)  # its figures take seconds
+    monkeypatch.setattr(execution, "write_run", lambda *_, **__: None)  # its figures take seconds
     shared = quick.replace(teachers=str(tmp_path / "run" / "teachers"), assistant="mlp12x1",
         online_checkpoints=1, teacher_stop=0.5,
     )  # fmt: skip

@@ -124,7 +124,7 @@ def test_a_renamed_run_goes_on_where_it_lies(finished_once, tmp_path, monkeypatc
     old = tmp_path / "old"
     stored = json.loads((moved / "config.json").read_text())
     (moved / "config.json").write_text(json.dumps({**stored, "out": str(old)}))
-    monkeypatch.setattr(execution, "write_all", lambda *_, **__: None)
+    monkeypatch.setattr(execution, "write_run", lambda *_, **__: None)
     main(["run", "--config", str(moved / "config.json")])
     assert not old.exists()
     assert json.loads((moved / "config.json").read_text())["out"] == str(moved)
@@ -134,7 +134,7 @@ def test_a_table_is_written_though_its_reader_goes(finished_once, tmp_path, monk
     def gone(*arguments):
         raise BrokenPipeError
 
-    monkeypatch.setattr("kdtheory.report.print_table", gone)
+    monkeypatch.setattr("kdtheory.report.print_results", gone)
     monkeypatch.setattr("kdtheory.cli.os.dup2", lambda *_: None)
     main(["table", str(finished_once), "--out", str(tmp_path / "table")])
     assert (tmp_path / "table" / "report.html").exists()
@@ -146,7 +146,7 @@ def test_without_kernels_none_is_computed_and_one_teacher_teaches_all_seeds(tiny
 
     monkeypatch.setattr(seed, "measured_kernel", kernel)
     monkeypatch.setattr(seed, "gram", kernel)
-    monkeypatch.setattr(execution, "write_all", lambda *_, **__: None)
+    monkeypatch.setattr(execution, "write_run", lambda *_, **__: None)
     config = tiny.replace(
         seeds=2, arms=("labels", "offline"), temperatures=(4.0,), kernel="none", one_teacher=True,
         points=2, accuracy_points=5, ntk_size=10_000,

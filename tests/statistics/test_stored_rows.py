@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kdtheory.errors import InputError, RunError
-from kdtheory.report.tables import text_table
+from kdtheory.report.run_table import run_table
 from kdtheory.rows import FIELDS, checked_row
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.stored_rows import read_rows
@@ -181,4 +181,4 @@ def test_bounds_of_several_checkpoints_are_several_measurements(tmp_path, make_r
     assert [row for row in read.rows if row["kind"] == "bound"] == bounds
     assert read.notes == []
     assert arms_in(read.rows) == arms_in(rows)
-    assert text_table(read.rows) == text_table(rows)
+    assert run_table(read.rows) == run_table(rows)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from kdtheory.report.plain_table import PlainTable
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.table import Table
 from kdtheory.runs.config import from_json
 from kdtheory.runs.identity import known_before
 from kdtheory.statistics.findings import RULE, Finding, verdict_line
 from kdtheory.studies import STUDIES
 from kdtheory.studies.results import SMOKE_NOTE, summary, write_results
-from kdtheory.studies.study import Analysis, StudyFigure
 
 STUDY = STUDIES["accuracy"]
 PUBLISHED = Path(__file__).parents[2] / "experiments" / "results"
@@ -25,9 +25,9 @@ FINDINGS = [
 
 @pytest.fixture
 def analysis():
-    return Analysis(
-        [PlainTable("table", "Caption.", {"arm": ["labels"]})],
-        [StudyFigure("bars", "Bars.", Figure())],
+    return Results(
+        [Table("table", "Caption.", {"arm": ["labels"]})],
+        [CaptionedFigure("bars", "Bars.", Figure())],
         FINDINGS,
     )
 

@@ -4,8 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kdtheory.errors import RunError
-from kdtheory.report.html import report_page
-from kdtheory.report.run_folder import write_all
+from kdtheory.report.run_results import write_run
 from kdtheory.statistics.hypotheses import findings
 
 VOID = {"meta", "img", "br", "link", "hr", "col"}
@@ -33,12 +32,17 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
-def page_of(rows, **change):
-    settings = {"config": {}, "provenance": {}, "title": "A run", **change}
-    return report_page(rows, **settings)
+@pytest.fixture
+def page_of(tmp_path):
+    def write(rows, **change):
+        settings = {"config": {}, "provenance": {}, "title": "A run", **change}
+        write_run(rows, tmp_path, **settings)
+        return (tmp_path / "report.html").read_text()
+
+    return write
 
 
-def test_the_page_holds_everything_and_refers_to_nothing(make_rows):
+def test_the_page_holds_everything_and_refers_to_nothing(make_rows, page_of):
     rows = make_rows()
     text = page_of(rows, config={"epochs": 30}, provenance={"jax": "0.0"}, notes=["Noise: 10 %."])
     page = Page(text)
@@ -56,7 +60,7 @@ def test_the_page_holds_everything_and_refers_to_nothing(make_rows):
         assert finding.evidence in shown
 
 
-def test_names_and_notes_cannot_inject_markup(make_rows):
+def test_names_and_notes_cannot_inject_markup(make_rows, page_of):
     evil = "<script>alert(1)</script>"
     rows = make_rows(seeds=(0,), points=1, complexity=False, teacher=evil)
     text = page_of(rows, title=evil, notes=[evil], config={evil: evil}, provenance={"x": evil})
@@ -64,7 +68,7 @@ def test_names_and_notes_cannot_inject_markup(make_rows):
     Page(text)
 
 
-def test_what_contradicts_the_theory_stands_at_the_top(make_rows):
+def test_what_contradicts_the_theory_stands_at_the_top(make_rows, page_of):
     rows = make_rows(points=2)
     for row in rows:
         if row["kind"] == "complexity":
@@ -74,7 +78,7 @@ def test_what_contradicts_the_theory_stands_at_the_top(make_rows):
     assert "random labels are more complex than labels" in text.split("<h2>")[0]
 
 
-def test_a_missing_figure_is_said(make_rows):
+def test_a_missing_figure_is_said(make_rows, page_of):
     text = page_of(make_rows(points=1, complexity=False))
     assert "No figure: no complexity was measured" in text
 
@@ -82,13 +86,13 @@ def test_a_missing_figure_is_said(make_rows):
 def test_all_files_are_written_whole(tmp_path, make_rows):
     rows = make_rows(seeds=(0, 1), points=2)
     settings = {"config": {"path": tmp_path}, "provenance": {}, "title": "A run", "notes": ()}
-    paths = write_all(rows, tmp_path, **settings)
+    paths = write_run(rows, tmp_path, **settings)
     names = {"table.md", "table.csv", "table.tex", "table.html", "report.html"}
     names |= {f"{name}.{form}" for name in ("complexity", "accuracy") for form in ("png", "svg")}
     assert {path.name for path in paths} == names == {path.name for path in tmp_path.iterdir()}
     assert all(path.stat().st_size > 200 for path in paths)
     # Without complexities the figure of the earlier rows must not stay.
-    write_all(make_rows(seeds=(0,), points=1, complexity=False), tmp_path, **settings)
+    write_run(make_rows(seeds=(0,), points=1, complexity=False), tmp_path, **settings)
     gone = {"complexity.png", "complexity.svg"}
     assert {path.name for path in tmp_path.iterdir()} == names - gone
 
@@ -96,7 +100,7 @@ def test_all_files_are_written_whole(tmp_path, make_rows):
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, make_rows):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write .*table\.md"):
-        write_all(
+        write_run(
             make_rows(seeds=(0,), points=1, complexity=False),
             tmp_path / "file",
             config={},
@@ -107,7 +111,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, make_rows):
 
 def test_a_run_that_has_only_a_teacher_so_far_is_reported(tmp_path, make_rows):
     rows = [row for row in make_rows(points=2) if row["kind"] == "teacher"]
-    paths = write_all(rows, tmp_path, config={}, provenance={}, title="A run")
+    paths = write_run(rows, tmp_path, config={}, provenance={}, title="A run")
     assert {path.suffix for path in paths} == {".md", ".csv", ".tex", ".html"}
     page = (tmp_path / "report.html").read_text()
     assert "no finished student has a test accuracy" in page

@@ -10,9 +10,11 @@ from rich.console import Console
 
 from kdtheory.errors import InputError
 from kdtheory.report.columns import COLUMNS, format_column
-from kdtheory.report.latex import escape_latex, latex_table
-from kdtheory.report.tables import markdown_table, summarize, text_table, write_tables
-from kdtheory.report.terminal import print_table
+from kdtheory.report.latex import escape_latex, latex
+from kdtheory.report.markdown import findings_markdown, markdown
+from kdtheory.report.run_results import run_results, write_run
+from kdtheory.report.run_table import run_table, summarize
+from kdtheory.report.terminal import print_results
 from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.seeds import MeanSd
 
@@ -62,7 +64,7 @@ def test_a_whole_temperature_may_be_written_as_an_integer(make_rows):
     ]
     assert mixed[0].keys() == rows[0].keys()
     assert summarize(mixed).equals(summarize(rows))
-    assert text_table(mixed) == text_table(rows)
+    assert run_table(mixed) == run_table(rows)
 
 
 def test_the_teacher_has_a_line_of_its_own(make_rows):
@@ -81,15 +83,13 @@ def test_a_single_seed_has_no_deviation(make_rows):
     for column in COLUMNS:
         assert frame[f"{column.name}_sd"].null_count() == len(frame)
     assert frame["test_accuracy_mean"].null_count() == 0
-    assert "±" not in str(text_table(make_rows(seeds=(3,))).groups)
+    assert "±" not in str(run_table(make_rows(seeds=(3,))).columns)
 
 
 def test_what_was_not_measured_is_a_dash(make_rows):
-    table = text_table(make_rows(complexity=False))
-    (_, lines), *_ = table.groups
-    place = table.headers.index("complexity")
-    assert {line[place] for line in lines} == {"—"}
-    assert "—" not in {line[-1] for line in lines}
+    table = run_table(make_rows(complexity=False))
+    assert set(table.columns["complexity"]) == {"—"}
+    assert "—" not in table.columns["test accuracy (%)"]
 
 
 def test_nulls_in_some_seeds_are_said(make_rows):
@@ -97,7 +97,7 @@ def test_nulls_in_some_seeds_are_said(make_rows):
     for row in rows:
         if row["kind"] == "student" and row["arm"] == "self" and row["seed"] == 1:
             row["ntk_similarity"] = None
-    table = text_table(rows)
+    table = run_table(rows)
     assert [note for note in table.notes if "NTK similarity over 2 of 3 seeds" in note]
     kept = line_of(summarize(rows), "self", 1.0)
     assert kept["seeds"] == 3
@@ -116,11 +116,11 @@ def test_the_centred_similarity_stands_in_the_csv_only(make_rows):
     assert line["ntk_similarity_centred_mean"] == pytest.approx(0.1)
     assert line["ntk_similarity_centred_sd"] == pytest.approx(0.1)
     assert line_of(summarize(rows), "labels", None)["ntk_similarity_centred_mean"] is None
-    assert text_table(rows) == text_table(make_rows(points=2))
+    assert run_table(rows) == run_table(make_rows(points=2))
 
 
 def test_the_margin_is_said_to_be_that_of_the_labels_trained_on(make_rows):
-    meanings = dict(text_table(make_rows(points=1, seeds=(0,))).meanings)
+    meanings = run_table(make_rows(points=1, seeds=(0,))).meanings
     assert "the labels that were trained on, label noise included" in meanings["margin"]
 
 
@@ -131,7 +131,7 @@ def test_a_training_that_did_not_end_is_left_out_and_named(make_rows):
         for row in rows
         if not (row["final"] and row["seed"] == 2 and row.get("arm") == "labels")
     ]
-    table = text_table(cut)
+    table = run_table(cut)
     assert any("labels: training not finished for seed 2" in note for note in table.notes)
     expected = line_of(summarize([row for row in rows if row["seed"] != 2]), "labels", None)
     line = line_of(summarize(cut), "labels", None)
@@ -164,9 +164,9 @@ def test_numbers_are_printed_with_three_digits_of_the_smallest(values, texts):
 
 def test_all_forms_are_written_and_agree(tmp_path, make_rows):
     rows = [*make_rows(), *make_rows(task="even_odd", seeds=(0,))]
-    paths = write_tables(rows, tmp_path / "new" / "folder")
+    out = tmp_path / "new" / "folder"
+    paths = write_run(rows, out, config={}, provenance={}, title="A run")[:4]
     assert [path.name for path in paths] == ["table.md", "table.csv", "table.tex", "table.html"]
-    assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
     frame = polars.read_csv(paths[1])
     assert frame.columns == summarize(rows).columns
     assert len(frame) == 14
@@ -185,7 +185,7 @@ def test_all_forms_are_written_and_agree(tmp_path, make_rows):
 
 def test_markdown_cells_cannot_break_the_table(make_rows):
     rows = make_rows(teacher="res|net_8*", seeds=(0, 1), points=2)
-    text = markdown_table(text_table(rows), findings(rows))
+    text = markdown(run_table(rows)) + findings_markdown(findings(rows))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {11}
     assert r"res\|net\_8\*" in text
@@ -200,7 +200,7 @@ def test_latex_escapes_every_special():
 
 def test_latex_is_plain_ascii_and_every_line_has_all_cells(make_rows):
     rows = [*make_rows(teacher="r_8 & 50%"), *make_rows(task="odd_even")]
-    text = latex_table(text_table(rows))
+    text = latex(run_table(rows))
     assert text.isascii()
     body = text.split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
     cells = [line for line in body.splitlines() if line.endswith(r"\\")]
@@ -215,13 +215,12 @@ def test_latex_is_plain_ascii_and_every_line_has_all_cells(make_rows):
 def test_nothing_is_cut_off_in_the_terminal(make_rows, width):
     rows = [*make_rows(points=2), *make_rows(task="even_odd", points=2)]
     console = Console(file=StringIO(), width=width)
-    print_table(rows, console)
+    print_results(run_results(rows), console)
     text = console.file.getvalue()
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    for _, lines in text_table(rows).groups:
-        for line in lines:
-            assert all(cell in text for cell in line)
+    for line in run_table(rows).lines():
+        assert all(cell in text for cell in line)
     flat = " ".join(text.split())
     for finding in findings(rows):
         assert finding.hypothesis in flat

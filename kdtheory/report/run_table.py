@@ -1,23 +1,21 @@
 """The table: complexity of the supervision beside what the student then does, one row an arm."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.errors import InputError
-from kdtheory.files import write_whole
 from kdtheory.report.columns import (
     COLUMNS,
     CSV_ONLY,
     FAILED_CAPTION,
     GENERAL_CAPTION,
     SETTINGS_CAPTION,
+    SOURCES,
     format_column,
 )
+from kdtheory.report.table import Cell, Table
 from kdtheory.rows import GROUP_FIELDS, Row, Supervision
-from kdtheory.statistics.findings import RULE, Finding, marked_verdict, verdict_line
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
-from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.seeds import (
     FAILED,
     MeanSd,
@@ -32,23 +30,6 @@ from kdtheory.statistics.seeds import (
 
 if TYPE_CHECKING:
     import polars
-
-
-class TextTable(NamedTuple):
-    """The table as text, from which every printed form is made.
-
-    - `headers`: of all columns; the first is the arm, the second the number of seeds.
-    - `groups`: for each run group its title and its lines, one text a header.
-    - `caption`: what holds for the whole table.
-    - `meanings`: (header, meaning) of each numeric column.
-    - `notes`: what was left out, and why.
-    """
-
-    headers: list[str]
-    groups: list[tuple[str, list[list[str]]]]
-    caption: str
-    meanings: list[tuple[str, str]]
-    notes: list[str]
 
 
 class _Line(NamedTuple):
@@ -105,106 +86,50 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     return polars.DataFrame(records, schema=schema)
 
 
-def text_table(rows: Sequence[Row]) -> TextTable:
-    """Return the table as text, with its captions: the content of every printed form.
+def run_table(rows: Sequence[Row]) -> Table:
+    """Return the table of runs: a section a run group, a line an arm.
 
     Raises:
-        InputError: there are no rows, or one arm has several alphas.
+      InputError: there are no rows, or one arm has several alphas.
     """
     lines_of = _lines(rows)
-    everything = [line for lines in lines_of.values() for line in lines]
-    # All groups together, so that a column has the same decimals throughout.
-    cells = [
-        format_column(column, [line.values[column.name] for line in everything])
-        for column in COLUMNS
-    ]
-    groups: list[tuple[str, list[list[str]]]] = []
+    lines = [line for lines in lines_of.values() for line in lines]
     notes: list[str] = []
-    done = 0
-    for group, lines in lines_of.items():
-        texts = [
-            [
-                _name(group, line),
-                str(line.seeds),
-                *(column[done + i] for column in cells),
-            ]
-            for i, line in enumerate(lines)
-        ]
-        done += len(lines)
-        groups.append((group.title, texts))
-        members = group_rows(rows)[group]
-        told = failure_notes(members, [line.arm for line in lines])
+    for group, members in group_rows(rows).items():
+        told = failure_notes(members, [line.arm for line in lines_of[group]])
         told += unfinished_notes(members, arms_in(members))
-        notes += [f"{group.title}: {note}" for note in told]
-        notes += [
-            f"{group.title}: {'teacher' if line.arm is None else line.arm.label}:"
+        told += [
+            f"{'teacher' if line.arm is None else line.arm.label}:"
             f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"
-            for line in lines
+            for line in lines_of[group]
             for column in COLUMNS
             if 0 < line.values[column.name].seeds < line.seeds
         ]
-    headers = ["arm", "seeds", *(column.header for column in COLUMNS)]
-    meanings = [(column.header, column.meaning) for column in COLUMNS]
-    named = any(group.title.endswith(f"(settings {group.settings})") for group in lines_of)
-    caption = GENERAL_CAPTION + (SETTINGS_CAPTION if named else "")
-    if any(line.failed for line in everything):
+        notes += [f"{group.title}: {note}" for note in told]
+    columns: dict[str, list[Cell]] = {
+        "arm": [_name(group, line) for group, members in lines_of.items() for line in members],
+        "seeds": [line.seeds for line in lines],
+    }
+    for column in COLUMNS:
+        # All groups together, so that a column has the same decimals throughout.
+        columns[column.header] = format_column(column, [line.values[column.name] for line in lines])
+    caption = GENERAL_CAPTION
+    if any(group.title.endswith(f"(settings {group.settings})") for group in lines_of):
+        caption += SETTINGS_CAPTION
+    if any(line.failed for line in lines):
         caption += FAILED_CAPTION
-    return TextTable(headers, groups, caption, meanings, notes)
-
-
-def write_tables(rows: Sequence[Row], out_dir: Path | str) -> list[Path]:
-    """Write table.md, table.csv, table.tex and table.html into a folder; return their paths.
-
-    The Markdown and the HTML show the findings under the table. The LaTeX needs the package
-    `booktabs`. Each file is replaced in one step, so that a kill never leaves half of one.
-
-    Raises:
-        InputError: there are no rows, or one arm has several alphas.
-    """
-    from kdtheory.report.great import great_table
-    from kdtheory.report.latex import latex_table
-
-    out = Path(out_dir)
-    table = text_table(rows)
-    found = findings(rows)
-    return [
-        write_whole(out / "table.md", markdown_table(table, found)),
-        write_whole(out / "table.csv", summarize(rows).write_csv()),
-        write_whole(out / "table.tex", latex_table(table)),
-        write_whole(out / "table.html", great_table(table, found).as_raw_html(make_page=True)),
-    ]
-
-
-def markdown_table(table: TextTable, found: Sequence[Finding]) -> str:
-    """Return the table as Markdown with its caption and the findings under it."""
-    several = len(table.groups) > 1
-    headers = (["run"] if several else []) + table.headers
-    lines = [] if several else [f"**{_escape_markdown(table.groups[0][0])}**", ""]
-    lines.append("| " + " | ".join(headers) + " |")
-    left = 2 if several else 1
-    lines.append("|" + "|".join([":---"] * left + ["---:"] * (len(headers) - left)) + "|")
-    for title, texts in table.groups:
-        for cells in texts:
-            shown = ([title] if several else []) + cells
-            lines.append("| " + " | ".join(map(_escape_markdown, shown)) + " |")
-    lines += ["", table.caption, ""]
-    lines += [f"- **{header}**: {_escape_markdown(text)}" for header, text in table.meanings]
-    if table.notes:
-        lines += ["", "Notes:", "", *(f"- {_escape_markdown(note)}" for note in table.notes)]
-    lines += ["", "## What the rows say about the theory", ""]
-    lines += [verdict_line(found), ""]
-    for title, _ in table.groups:
-        mine = [finding for finding in found if finding.group and finding.group.title == title]
-        if several and mine:
-            lines += [f"### {_escape_markdown(title)}", ""]
-        lines += [
-            f"- **{marked_verdict(finding)}**: {_escape_markdown(finding.hypothesis)}"
-            f" ({_escape_markdown(finding.evidence)})"
-            for finding in mine
-        ]
-        lines += [""] if mine else []
-    lines += [RULE]
-    return "\n".join(lines) + "\n"
+    return Table(
+        name="table",
+        caption=caption,
+        columns=columns,
+        sections=[group.title for group, members in lines_of.items() for _ in members],
+        meanings={column.header: column.meaning for column in COLUMNS},
+        notes=notes,
+        spanners={
+            words: [column.header for column in COLUMNS if column.source == source]
+            for source, words in SOURCES.items()
+        },
+    )
 
 
 def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
@@ -240,10 +165,3 @@ def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
 def _name(group: RunGroup, line: _Line) -> str:
     name = f"teacher ({group.teacher})" if line.arm is None else line.arm.label
     return f"{name} {FAILED}" if line.failed else name
-
-
-def _escape_markdown(text: str) -> str:
-    """Escape what would end a cell or start an emphasis."""
-    for special in ("\\", "|", "*", "_", "`", "<"):
-        text = text.replace(special, "\\" + special)
-    return text

@@ -1,0 +1,76 @@
+"""Results as files: each table in four forms, each figure in two."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdtheory.files import write_whole
+from kdtheory.report.figures import render
+from kdtheory.report.great import great
+from kdtheory.report.latex import latex
+from kdtheory.report.markdown import findings_markdown, markdown
+from kdtheory.report.results import CaptionedFigure
+from kdtheory.report.table import Table
+from kdtheory.statistics.findings import Finding
+from kdtheory.statistics.seeds import MeanSd
+
+
+def csv(table: Table) -> str:
+    """Return a table as CSV, unrounded: a mean and deviation become two columns."""
+    import polars
+
+    columns: dict[str, list[Any]] = {}
+    for header, cells in table.columns.items():
+        if any(isinstance(cell, MeanSd) for cell in cells):
+            both = [cell if isinstance(cell, MeanSd) else MeanSd(None, None, 0) for cell in cells]
+            columns[f"{header} mean"] = [cell.mean for cell in both]
+            columns[f"{header} sd"] = [cell.sd for cell in both]
+            columns[f"{header} seeds"] = [cell.seeds for cell in both]
+        else:
+            columns[header] = list(cells)
+    return polars.DataFrame(columns, strict=False).write_csv()
+
+
+def write_table(
+    table: Table, out: Path, *, found: Sequence[Finding] | None = None, data: str | None = None
+) -> list[Path]:
+    """Write NAME.md, NAME.csv, NAME.tex and NAME.html into a folder; return their paths.
+
+    Each file is replaced in one step, so that a kill never leaves half of one.
+
+    Args:
+      table: what is written.
+      out: the folder; made where it is missing.
+      found: findings to be told under it in Markdown and HTML; None for no word of them.
+      data: what the CSV holds (default: the table's own cells).
+
+    Raises:
+      RunError: a file cannot be written.
+    """
+    text = markdown(table) + ("" if found is None else "\n" + findings_markdown(found))
+    page = great(table, found or ()).as_raw_html(make_page=True)
+    return [
+        write_whole(out / f"{table.name}.md", text),
+        write_whole(out / f"{table.name}.csv", csv(table) if data is None else data),
+        write_whole(out / f"{table.name}.tex", latex(table)),
+        write_whole(out / f"{table.name}.html", page),
+    ]
+
+
+def write_figures(figures: Sequence[CaptionedFigure], out: Path) -> list[Path]:
+    """Write NAME.png and NAME.svg of each figure into a folder; return their paths.
+
+    Files of a figure that cannot be drawn are removed, so that no earlier one stays.
+
+    Raises:
+      RunError: a file cannot be written.
+    """
+    written = []
+    for name, _, figure in figures:
+        for form in ("png", "svg"):
+            path = out / f"{name}.{form}"
+            if isinstance(figure, str):
+                path.unlink(missing_ok=True)
+            else:
+                written.append(write_whole(path, render(figure, form)))
+    return written

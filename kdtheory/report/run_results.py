@@ -1,0 +1,114 @@
+"""What a run's rows give, alone or with other runs': table, figures, findings; and their files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdtheory.errors import InputError
+from kdtheory.files import write_whole
+from kdtheory.report.figures import accuracy_figure, complexity_figure
+from kdtheory.report.guide import GUIDE
+from kdtheory.report.page import report_page
+from kdtheory.report.result_files import write_figures, write_table
+from kdtheory.report.results import CaptionedFigure, Results
+from kdtheory.report.run_table import run_table, summarize
+from kdtheory.rows import Row
+from kdtheory.statistics.hypotheses import findings
+from kdtheory.statistics.seeds import failure_line
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+_OPENING = (
+    "How complex is each kind of supervision for the student, and how well does the student"
+    " then do? Supervision complexity in the student’s neural tangent kernel, after"
+    " Harutyunyan et al., “Supervision Complexity and its Role in Knowledge Distillation”"
+    " (ICLR 2023, arXiv 2301.12245). Everything on this page was computed from the run’s"
+    " <code>rows.jsonl</code>."
+)
+
+_COMPLEXITY_CAPTION = (
+    "Adjusted supervision complexity along the student’s training. Left: every supervision measured"
+    " on one and the same student, where the values are directly comparable. Right: the supervision"
+    " that each arm was trained on, measured on that arm’s student; the table averages these curves"
+    " over the measuring points. Lines are means over seeds, bands one standard deviation to each"
+    " side (none with one seed)."
+)
+_ACCURACY_CAPTION = (
+    "Left: test accuracy after the last epoch. The dashed line and the grey band are the teacher’s"
+    " mean and standard deviation. Right: the same accuracy against the adjusted complexity of the"
+    " arm’s own supervision. If less complex supervision helps, the marks fall from left to right."
+)
+
+
+def run_results(rows: Sequence[Row], notes: Sequence[str] = ()) -> Results:
+    """Return what the rows of one or several runs give; figures are drawn by `write_run`.
+
+    Raises:
+      InputError: there are no rows, or one arm has several alphas.
+    """
+    return Results(
+        tables=[run_table(rows)],
+        figures=[],
+        findings=findings(rows),
+        notes=notes,
+        caution=" ".join(failure_line(rows)),
+    )
+
+
+def write_run(
+    rows: Sequence[Row],
+    out_dir: Path | str,
+    *,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    title: str,
+    notes: Sequence[str] = (),
+) -> list[Path]:
+    """Write tables, figures and the report into a folder; return the paths that were written.
+
+    These are table.md, table.csv, table.tex, table.html, complexity.png and .svg, accuracy.png and
+    .svg, and report.html. A figure for which the rows hold nothing is not written, and an old one
+    of that name is removed, so that the folder never shows another run's figure; the report says
+    why it is missing. The Markdown and the HTML show the findings under the table; the LaTeX needs
+    the package `booktabs`.
+
+    Args:
+      rows: the checked rows of one or several runs.
+      out_dir: the folder; made where it is missing.
+      config: the run's configuration, as it would be written to JSON.
+      provenance: versions, machine, times: whatever the run recorded.
+      title: the report's heading.
+      notes: lines for the reader, such as how the difficulty was chosen or what was left out.
+
+    Raises:
+      InputError: there are no rows, or one arm has several alphas.
+      RunError: a file cannot be written.
+    """
+    out = Path(out_dir)
+    results = run_results(rows, notes)._replace(
+        figures=[
+            _figure(rows, "complexity", complexity_figure, _COMPLEXITY_CAPTION),
+            _figure(rows, "accuracy", accuracy_figure, _ACCURACY_CAPTION),
+        ]
+    )
+    written = write_table(
+        results.tables[0], out, found=results.findings, data=summarize(rows).write_csv()
+    )
+    written += write_figures(results.figures, out)
+    page = report_page(
+        results, title=title, opening=[_OPENING], config=config, provenance=provenance, guide=GUIDE
+    )
+    return [*written, write_whole(out / "report.html", page)]
+
+
+def _figure(
+    rows: Sequence[Row],
+    name: str,
+    draw: Callable[[Sequence[Row]], "matplotlib.figure.Figure"],
+    caption: str,
+) -> CaptionedFigure:
+    try:
+        return CaptionedFigure(name, caption, draw(rows))
+    except InputError as error:
+        return CaptionedFigure(name, caption, str(error))
