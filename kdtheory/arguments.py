@@ -9,6 +9,16 @@ import numpy as np
 from kdtheory.errors import InputError
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is a real number, Python's or NumPy's, and no truth value.
+
+    >>> is_number(np.float32(2)), is_number("2"), is_number(True)
+    (True, False, False)
+    """
+    numbers = int | float | np.integer | np.floating
+    return isinstance(value, numbers) and not isinstance(value, bool)
+
+
 def check_count(name: str, value: Any, *, least: int = 1) -> int:
     """Return a count as Python's integer.
 

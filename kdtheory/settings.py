@@ -9,12 +9,14 @@ place that maps one to the other.
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 import dacite
 import numpy as np
 import tyro
+from dacite.types import is_instance
 
 from kdtheory.errors import InputError, unknown_name
 
@@ -26,8 +28,9 @@ Config = TypeVar("Config", bound="Groups")
 def settings_group(cls: type[Group]) -> type[Group]:
     """Make a class a group of settings: a frozen dataclass whose flags have no prefix.
 
-    Paths and NumPy's scalars become Python's own values, so that every setting can be written to
-    JSON; `check`, where a group has one, then judges them.
+    Paths and NumPy's numbers become Python's own values, and whole numbers real ones where these
+    are wanted, so that a setting is in JSON, and in a run's identity, what it is when it is read
+    back. One of another type is an InputError; `check`, where a group has one, judges the rest.
     """
     cls.__annotations__ = {
         name: Annotated[kind, tyro.conf.arg(prefix_name=False)]
@@ -37,7 +40,9 @@ def settings_group(cls: type[Group]) -> type[Group]:
 
     def finish(self: Any) -> None:
         for entry in dataclasses.fields(self):
-            object.__setattr__(self, entry.name, _plain(entry, getattr(self, entry.name)))
+            value = _plain(entry, getattr(self, entry.name))
+            _check_type(entry, value)
+            object.__setattr__(self, entry.name, value)
         if check is not None:
             check(self)
 
@@ -116,6 +121,13 @@ def nested(kind: type[Config], values: Mapping[str, Any], source: str) -> Config
     for group in dataclasses.fields(kind):  # type: ignore[arg-type]
         entries = dataclasses.fields(group.type)  # type: ignore[arg-type]
         own = {e.name: _plain(e, values[e.name], source) for e in entries if e.name in values}
+        for entry in entries:
+            inside, value = _without_annotation(entry.type), own.get(entry.name)
+            if dataclasses.is_dataclass(inside) and isinstance(value, dict):
+                names = [one.name for one in dataclasses.fields(inside)]
+                for name in value:
+                    if name not in names:
+                        raise unknown_name(f"setting of {entry.name} in {source}:", name, names)
         made[group.name] = _group(group.type, own, source)
     return kind(**made)
 
@@ -137,8 +149,9 @@ def _group(kind: Any, values: dict[str, Any], source: str) -> Any:
 
 def _plain(entry: Any, value: Any, source: str | None = None) -> Any:
     """Return a setting as Python's own value; raise InputError for one value in place of a list."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+        value = tuple(value) if isinstance(value, list) else value
     elif isinstance(value, os.PathLike):
         value = os.fspath(value)
     elif isinstance(value, list):
@@ -149,7 +162,44 @@ def _plain(entry: Any, value: Any, source: str | None = None) -> Any:
         where = "" if source is None else f"{source}: "
         example = json.dumps([value], default=str)
         raise InputError(f"{where}{entry.name} must be a list, such as {example}")
-    return value
+    if isinstance(value, tuple):
+        return tuple(_real(one, inner) for one in value)
+    return _real(value, (_without_annotation(entry.type), *inner))
+
+
+def _real(value: Any, kinds: Sequence[Any]) -> Any:
+    """Return a number as Python's, and as a real one where that is wanted."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    wanted = float in kinds and isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if wanted else value
+
+
+def _without_annotation(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+#: What a setting of a type is called.
+_WORDS: Mapping[Any, str] = {
+    int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+    type(None): "None",
+}  # fmt: skip
+
+
+def _check_type(entry: Any, value: Any) -> None:
+    """Raise InputError unless a setting has its type; choices are judged by its group's `check`."""
+    kind = _without_annotation(entry.type)
+    allowed = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if any("Literal" in str(one) for one in allowed):
+        return
+    fits = is_instance(value, kind)
+    if isinstance(value, bool) and bool not in allowed:
+        fits = False
+    if not fits:
+        words = " or ".join(
+            _WORDS.get(one, str(one) if get_args(one) else one.__name__) for one in allowed
+        )
+        raise InputError(f"{entry.name} must be {words}, got {value!r}")
 
 
 def check_choices(group: Any, choices: Mapping[str, tuple[str, ...]]) -> None:

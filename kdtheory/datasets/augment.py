@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, Num, UInt32
 
+from kdtheory.arguments import check_count, is_number
 from kdtheory.errors import InputError
 from kdtheory.typing import ArrayLike
 
@@ -41,16 +42,14 @@ class AugmentConfig:
     mixup: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.crop_padding < 0:
-            raise InputError(f"crop_padding must not be negative, got {self.crop_padding}")
+        for name in ("crop_padding", "cutout"):
+            check_count(name, getattr(self, name), least=0)
         if self.padding_mode not in _PAD_MODES:
             raise InputError(
                 f"padding_mode must be one of {', '.join(_PAD_MODES)}, got {self.padding_mode!r}"
             )
-        if self.cutout < 0:
-            raise InputError(f"cutout must not be negative, got {self.cutout}")
-        if not 0 <= self.mixup < float("inf"):
-            raise InputError(f"mixup must be at least 0 and finite, got {self.mixup}")
+        if not is_number(self.mixup) or not 0 <= self.mixup < float("inf"):
+            raise InputError(f"mixup must be at least 0 and finite, got {self.mixup!r}")
 
 
 #: Leaves the images as they are.

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array as JaxtypingArray
 from jaxtyping import Bool, Float, Float32, Int, Num
 
+from kdtheory.arguments import check_count
 from kdtheory.datasets.images import checked_images
 from kdtheory.datasets.labels import in_range, label_array, whole_numbers
 from kdtheory.errors import InputError
@@ -210,8 +211,7 @@ def check_class_indices(labels: ArrayLike, num_outputs: int) -> None:
     Traceback (most recent call last):
     kdtheory.errors.InputError: class indices must be 0 to 1 for 1 output(s), got -1 to 1; ...
     """
-    if num_outputs < 1:
-        raise InputError(f"num_outputs must be at least 1, got {num_outputs}")
+    check_count("num_outputs", num_outputs)
     dtype = getattr(labels, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.integer) or labels.ndim != 1:
         shape = getattr(labels, "shape", "no shape")

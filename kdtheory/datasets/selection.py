@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from kdtheory.arguments import is_number
 from kdtheory.datasets.sampling import NoiseKind, add_label_noise, generator, stratified_order
 from kdtheory.datasets.source import Source, SourceSplit
 from kdtheory.datasets.tasks import Task, check_task
@@ -51,14 +52,14 @@ def check_choices(
     for name, number in {**whole_numbers, "seed": seed}.items():
         if number is not None and not isinstance(number, int | np.integer):
             raise InputError(f"{name} must be a whole number, got {number!r}")
-    if not 0.0 <= label_noise <= 1.0:
-        raise InputError(f"label_noise must be between 0 and 1, got {label_noise}")
+    if not is_number(label_noise) or not 0.0 <= label_noise <= 1.0:
+        raise InputError(f"label_noise must be between 0 and 1, got {label_noise!r}")
     if noise_kind not in get_args(NoiseKind):
-        raise unknown_name("noise_kind", noise_kind, get_args(NoiseKind))
+        raise unknown_name("noise_kind", str(noise_kind), get_args(NoiseKind))
     if seed < 0:
         raise InputError(f"seed must not be negative, got {seed}")
-    if test_fraction is not None and not 0.0 < test_fraction < 1.0:
-        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction}")
+    if test_fraction is not None and not (is_number(test_fraction) and 0 < test_fraction < 1):
+        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
     check_task(task)
 
 

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable
 
+import numpy as np
+
 from kdtheory.datasets.digits import digits_source
 from kdtheory.datasets.image_folder import FOLDER_PREFIX, folder_source
 from kdtheory.datasets.prepared import list_prepared, resolve_data_dir
@@ -68,8 +70,12 @@ def open_source(
     """
     if not isinstance(name, str):
         raise InputError(f"a data set is named by text, such as 'digits', got {name!r:.80}")
-    if image_size is not None and min(image_size) < 1:
-        raise InputError(f"image_size must be at least 1 by 1, got {image_size}")
+    if image_size is not None:
+        pair = isinstance(image_size, tuple | list) and len(image_size) == 2
+        if not pair or not all(isinstance(side, int | np.integer) for side in image_size):
+            raise InputError(f"image_size must be (height, width), got {image_size!r}")
+        if min(image_size) < 1:
+            raise InputError(f"image_size must be at least 1 by 1, got {image_size}")
     if name in SOURCES:
         if image_size is not None:
             raise InputError(

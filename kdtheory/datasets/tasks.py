@@ -67,6 +67,8 @@ def check_task(name: str) -> None:
 
     >>> check_task("classes:0,1")
     """
+    if not isinstance(name, str):
+        raise InputError(f"a task is named by text, such as 'full', got {name!r}")
     if name not in TASKS and not name.startswith(SUBSET_PREFIX):
         raise InputError(f"{unknown_name('task', name, TASKS)}; or {SUBSET_PREFIX}A,B,...")
 

@@ -30,7 +30,7 @@ LINE_SECONDS = 60.0
 
 
 #: After so many seconds of steps the run's duration is estimated.
-ESTIMATE_SECONDS = 2.0
+ESTIMATE_SECONDS = 5.0
 
 
 def scalars(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

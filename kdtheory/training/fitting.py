@@ -54,7 +54,9 @@ def _accuracy(
     return float(np.mean(decided == split.labels))
 
 
-def _check_kinds(dataset: Any, targets: Any, optimizer: Any, augmentation: Any) -> None:
+def _check_kinds(
+    dataset: Any, targets: Any, optimizer: Any, augmentation: Any, mesh: Any = None
+) -> None:
     """Raise InputError for an argument of another kind."""
     for name, value, kinds, wanted in (
         ("dataset", dataset, (ImageDataset, StreamedDataset), "datasets.load(...)"),
@@ -62,6 +64,7 @@ def _check_kinds(dataset: Any, targets: Any, optimizer: Any, augmentation: Any) 
         ("optimizer", optimizer, (OptimizerConfig, optax.GradientTransformation),
          "OptimizerConfig(optimizer=...) or an optax transformation"),
         ("augmentation", augmentation, (AugmentConfig,), "datasets.AugmentConfig(...)"),
+        ("mesh", mesh, (Mesh,), "training.data_mesh(devices)"),
     ):  # fmt: skip
         if not isinstance(value, kinds) and (value is not None or name == "dataset"):
             raise InputError(f"{name} must be {wanted}, got {type(value).__name__}")
@@ -116,7 +119,7 @@ def fit(
     >>> [record.epoch for record in result.history], sorted(result.variables)
     ([1, 2], ['params'])
     """
-    _check_kinds(dataset, targets, optimizer, augmentation)
+    _check_kinds(dataset, targets, optimizer, augmentation, mesh)
     check_count("evaluate_every", evaluate_every)
     check_key(key)
     module = models.create(model, dataset.num_outputs) if isinstance(model, str) else model

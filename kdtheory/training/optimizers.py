@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jax
-import numpy as np
 import optax
 
+from kdtheory.arguments import is_number
 from kdtheory.errors import InputError, unknown_name
 
 Schedule = Literal["cosine", "constant", "step"]
@@ -46,15 +46,15 @@ class OptimizerConfig:
             ("gradient_clip", "above 0 and finite, or None", lambda value: 0 < value < math.inf),
         ):
             value = getattr(self, name)
-            if isinstance(value, np.generic):  # which JSON, and so a stored run, does not know
-                value = value.item()
-                object.__setattr__(self, name, value)
             if value is None and name == "gradient_clip":
                 continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not holds(value):
+            if not is_number(value) or not holds(value):
                 words = name.replace("_", " ")
                 raise InputError(f"{words} must be a number {allowed}, got {value!r}")
+            # Python's own: JSON, and so a stored run, knows no other.
+            object.__setattr__(self, name, float(value))
+        if not isinstance(self.milestones, tuple) or not all(map(is_number, self.milestones)):
+            raise InputError(f"milestones must be a tuple of numbers, got {self.milestones!r}")
         parts = (0.0, *self.milestones, 1.0)
         if not all(a < b for a, b in itertools.pairwise(parts)):
             raise InputError(

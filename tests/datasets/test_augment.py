@@ -76,11 +76,11 @@ def test_the_key_decides():
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(InputError, match="crop_padding must not be negative"):
+    with pytest.raises(InputError, match="crop_padding must be an integer of at least 0"):
         AugmentConfig(crop_padding=-1)
     with pytest.raises(InputError, match="one of zero, reflect, got 'wrap'"):
         AugmentConfig(padding_mode="wrap")
-    with pytest.raises(InputError, match="cutout must not be negative"):
+    with pytest.raises(InputError, match="cutout must be an integer of at least 0"):
         AugmentConfig(cutout=-1)
     for alpha in (-0.1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="mixup must be at least 0 and finite"):

@@ -73,7 +73,7 @@ def test_labels_without_an_output_are_refused(label, num_outputs):
 
 
 def test_no_output_is_refused():
-    with pytest.raises(InputError, match="num_outputs must be at least 1, got 0"):
+    with pytest.raises(InputError, match="num_outputs must be an integer of at least 1, got 0"):
         encode_labels(np.array([0], np.int32), 0)
 
 

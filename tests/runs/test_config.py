@@ -83,6 +83,15 @@ def test_paths_and_numpys_numbers_become_pythons(tmp_path):
     assert from_json(to_json(config)) == config
 
 
+def test_a_setting_is_what_it_is_when_it_is_read_back():
+    """Or a run that Python began would have another hash than its own file gives it."""
+    config = RunConfig.of(temperatures=(2, 8), alpha=1)
+    again = from_json(json.loads(json.dumps(to_json(config))))
+    assert json.dumps(to_json(again)) == json.dumps(to_json(config))
+    assert settings_hash(again.identity(), "0") == settings_hash(config.identity(), "0")
+    assert to_json(config)["temperatures"] == [2.0, 8.0]
+
+
 def test_a_byte_order_mark_is_no_setting_and_latin_1_is_named(tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(b"\xef\xbb\xbf" + b'{"epochs": 3}')

@@ -102,7 +102,7 @@ def test_a_run_says_how_long_it_takes_as_soon_as_steps_are_timed(capsys, clock):
         shown.networks(6)
         shown.networks_done(1)  # found stored
         shown.network("seed 0: teacher net", 1200, folder="0-teacher")
-        for step in (1, 2, 3, 4, 5):  # the first waits for its compilation
+        for step in range(1, 8):  # the first waits for its compilation
             clock.now += 10.0 if step == 1 else 1.0
             shown.step(step, 0.5)
     assert capsys.readouterr().err == (
