@@ -294,13 +294,12 @@ def checked_row(row: Any) -> Row:
     """Return a row whose every field is one that its kind has, with a value that is allowed there.
 
     Raises:
-        InputError: naming the first field that is missing or wrong, and what is allowed. Fields
-            that its kind does not have are left alone.
+      InputError: naming the first field that is missing or wrong, and what is allowed. Fields
+        that its kind does not have are left alone.
 
-    Example:
-        >>> checked_row({"kind": "student", "dataset": 3})
-        Traceback (most recent call last):
-        kdtheory.errors.InputError: field 'dataset' is 3; allowed: a text
+    >>> checked_row({"kind": "student", "dataset": 3})
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: field 'dataset' is 3; allowed: a text
     """
     if not isinstance(row, Mapping):
         raise InputError("not a JSON object")

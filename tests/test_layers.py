@@ -54,14 +54,12 @@ MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
 
-def imports_of(module: str, *, when_loaded: bool = False) -> set[str]:
-    """Modules of the package that one imports anywhere, or only while it is being loaded itself."""
+def imports_of(module: str) -> set[str]:
+    """Modules of the package that one imports anywhere, inside of functions too."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             return
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -106,8 +104,8 @@ def test_nothing_imports_what_stands_to_its_right():
 
 
 def test_there_is_no_import_circle():
-    """Among modules, as Python loads them; a package stands for the names that it lists."""
-    needs = {module: imports_of(module, when_loaded=True) for module in MODULES}
+    """Among modules, wherever they import; a package stands for the names that it lists."""
+    needs = {module: imports_of(module) for module in MODULES}
     done: set[str] = set()
 
     def walk(module: str, path: tuple[str, ...]) -> None:

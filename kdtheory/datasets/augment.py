@@ -18,28 +18,27 @@ _PAD_MODES = {"zero": "constant", "reflect": "reflect"}
 class AugmentConfig:
     """What is done to training images; hashable, so that it can be a static argument.
 
-    - `crop_padding`: pixels added on every side before a crop of the original size is cut out at
-      a uniformly random place. 0: no crop.
-    - `flip`: mirror left and right with probability 1/2.
-    - `padding_mode`: "zero" or "reflect". Zero is black in uint8 images, and the training
-      split's mean pixel in normalised ones.
-    - `cutout`: the side, in pixels, of a square that is filled with zeros around a uniformly random
-      pixel. 0: none.
-    - `mixup`: the alpha of Beta(alpha, alpha), from which the weight of mixup is drawn. It is a
-      matter of whole batches: see `kdtheory.datasets.train_view`. 0: none.
-
     Raises:
-        InputError: for a negative padding, cutout or mixup, or an unknown mode.
+      InputError: for a negative padding, cutout or mixup, or an unknown mode.
 
     >>> AugmentConfig(crop_padding=2, flip=False, cutout=8)
     AugmentConfig(crop_padding=2, flip=False, padding_mode='zero', cutout=8, mixup=0.0)
     """
 
     crop_padding: int = 4
+    """Pixels added on every side before a crop of the original size is cut out at a uniformly
+    random place. 0: no crop."""
     flip: bool = True
+    """Mirror left and right with probability 1/2."""
     padding_mode: str = "zero"
+    """Either "zero" or "reflect". Zero is black in uint8 images, and the training split's mean
+    pixel in normalised ones."""
     cutout: int = 0
+    """The side, in pixels, of a square that is filled with zeros around a uniformly random pixel.
+    0: none."""
     mixup: float = 0.0
+    """The alpha of Beta(alpha, alpha), from which the weight of mixup is drawn. It is a matter of
+    whole batches: see `kdtheory.datasets.train_view`. 0: none."""
 
     def __post_init__(self) -> None:
         for name in ("crop_padding", "cutout"):
@@ -97,11 +96,12 @@ def augment(
     Pure; compile it with `config` static. `kdtheory.datasets.train_view` does this, normalisation
     and mixup in their order.
 
-    - `key`: a JAX PRNG key.
-    - `images`: (n, h, w, c) of any dtype, normalised or not; the result has the same dtype.
+    Args:
+      key: a JAX PRNG key.
+      images: (n, h, w, c) of any dtype, normalised or not; the result has the same dtype.
 
     Raises:
-        InputError: if `config` asks for mixup, which this function cannot do.
+      InputError: if `config` asks for mixup, which this function cannot do.
 
     >>> images = jnp.ones((2, 4, 4, 1))
     >>> augment(jax.random.key(0), images, config=AugmentConfig(crop_padding=1)).shape
@@ -155,7 +155,8 @@ def random_crop(
 ) -> Num[Array, "n h w c"]:
     """Return crops of the images' size at uniformly random places of the padded images.
 
-    - `padding`: pixels on every side, so that an image moves by at most as many.
+    Args:
+      padding: pixels on every side, so that an image moves by at most as many.
 
     >>> random_crop(jax.random.key(0), jnp.ones((1, 2, 2, 1)), padding=0).ravel()
     Array([1., 1., 1., 1.], dtype=float32)

@@ -31,14 +31,15 @@ def teacher_split(
         nothing but its examples.
       - "permuted_classes": every class renamed to another, by one cyclic shift of a random order: a
         teacher that is consistent, and always wrong.
-    - `fraction`: of the two noises, in (0, 1]; None for every other kind.
-    - `seed`: of the noise.
+    Args:
+      fraction: of the two noises, in (0, 1]; None for every other kind.
+      seed: of the noise.
 
     `clean_labels` are the data set's own, so that `Split.flipped` marks what is wrong.
 
     Raises:
-        InputError: an unknown kind, a fraction where there is none or that is missing or out of
-            range, or an empty validation split.
+      InputError: an unknown kind, a fraction where there is none or that is missing or out of
+        range, or an empty validation split.
 
     >>> from kdtheory.datasets import load
     >>> dataset = load("digits", train_size=100)

@@ -21,18 +21,12 @@ from kdtheory.typing import ArrayLike
 class Split:
     """The examples of one split, in host memory.
 
-    - `images`: of shape (n, h, w, c): uint8, pixels 0 to 255, or float32 in any units; see
-      `kdtheory.datasets.images.checked_images`, which other arrays go through.
-    - `labels`: int32 of shape (n,), class indices 0 to k - 1. Training uses these.
-    - `clean_labels`: int32 of shape (n,), the labels before label noise; equal to `labels`
-      wherever no noise was asked for.
-
     The arrays are kept as read-only views, because the fingerprint in
     `ImageDataset.provenance` speaks for them.
 
     Raises:
-        InputError: if the three arrays do not have the same number of examples, or are no images
-            or class indices.
+      InputError: if the three arrays do not have the same number of examples, or are no images
+        or class indices.
 
     >>> zeros = np.zeros(3, np.int32)
     >>> len(Split(np.zeros((3, 8, 8, 1), np.uint8), zeros, zeros))
@@ -40,8 +34,13 @@ class Split:
     """
 
     images: np.ndarray
+    """Of shape (n, h, w, c): uint8, pixels 0 to 255, or float32 in any units; see
+    `kdtheory.datasets.images.checked_images`, which other arrays go through."""
     labels: np.ndarray
+    """int32 of shape (n,), class indices 0 to k - 1. Training uses these."""
     clean_labels: np.ndarray
+    """int32 of shape (n,), the labels before label noise; equal to `labels` wherever no noise was
+    asked for."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", checked_images(self.images))
@@ -82,15 +81,12 @@ class ImageDataset:
     - `name`, `task`: the data set's and the task's names.
     - `train`, `validation`, `test`: the splits. `validation` is for every choice that is made by
       looking at data (it may be empty, see `load`); `test` is for reporting alone.
-    - `class_names`: k names. On a binary task index 0 is the class of label -1, index 1 of +1.
     - `mean`, `std`: float32 of shape (c,), of the training split's pixels divided by 255 (of
       floating images too, whatever their units).
-    - `provenance`: source, version, seed, sizes, label noise and the SHA-256 fingerprint of all
-      arrays; only JSON's types.
 
     Raises:
-        InputError: labels that have no class, or splits whose images differ in shape, dtype or
-            units.
+      InputError: labels that have no class, or splits whose images differ in shape, dtype or
+        units.
 
     >>> from kdtheory.datasets import load
     >>> dataset = load("digits", task="even_odd", train_size=100)
@@ -104,9 +100,12 @@ class ImageDataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...]
+    """k names. On a binary task index 0 is the class of label -1, index 1 of +1."""
     mean: Float32[np.ndarray, " c"]
     std: Float32[np.ndarray, " c"]
     provenance: Mapping[str, Any]
+    """Source, version, seed, sizes, label noise and the SHA-256 fingerprint of all arrays; only
+    JSON's types."""
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -170,14 +169,15 @@ def normalize(
 ) -> Float[JaxtypingArray, "n h w c"]:
     """Return `(images / 255 - mean) / std`: what networks are given. Pure; may be compiled.
 
-    - `images`: uint8 or floating, of shape (n, h, w, c), in the units of the images that `mean` and
-      `std` are of.
+    Args:
+      images: uint8 or floating, of shape (n, h, w, c), in the units of the images that `mean` and
+        `std` are of.
     - `mean`, `std`: shape (c,), in units of pixel / 255 (`ImageDataset.mean` and `.std`).
-    - `dtype`: of the result. The arithmetic is done in float32 (float64 if `dtype` is).
+      dtype: of the result. The arithmetic is done in float32 (float64 if `dtype` is).
 
     Raises:
-        InputError: integers other than uint8, or another number of channels; by dtype and shape, so
-            in compiled code too. A deviation that is not above 0, where its value is known.
+      InputError: integers other than uint8, or another number of channels; by dtype and shape, so
+        in compiled code too. A deviation that is not above 0, where its value is known.
 
     >>> images = np.full((1, 2, 2, 1), 255, np.uint8)
     >>> normalize(images, np.array([0.5], np.float32), np.array([0.25], np.float32))[0, 0, 0]
@@ -241,7 +241,7 @@ def encode_labels(labels: Int[ArrayLike, " n"], num_outputs: int) -> Float32[Jax
     outside compiled code.
 
     Raises:
-        InputError: if a class index has no place among the outputs.
+      InputError: if a class index has no place among the outputs.
 
     >>> encode_labels(np.array([0, 1], np.int32), 1)
     Array([[-1.], [ 1.]], dtype=float32)

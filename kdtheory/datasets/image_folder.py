@@ -56,11 +56,12 @@ def folder_source(
     Images are grey (one channel) if all of them are, and RGB otherwise; transparency is dropped.
     The head of every file is read here (a size, no pixels).
 
-    - `image_size`: (height, width) to resize every image to (bilinear).
+    Args:
+      image_size: (height, width) to resize every image to (bilinear).
 
     Raises:
-        InputError: no such folder, no images in it, a class that "train" does not have, files that
-            are no images of 8 bits a channel, or images of several sizes and no `image_size`.
+      InputError: no such folder, no images in it, a class that "train" does not have, files that
+        are no images of 8 bits a channel, or images of several sizes and no `image_size`.
 
     >>> folder_source("/nonexistent")
     Traceback (most recent call last):

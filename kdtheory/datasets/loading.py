@@ -30,39 +30,39 @@ def load(
 ) -> ImageDataset:
     """Return an image classification problem.
 
-    - `name`: "digits" (scikit-learn's 1,797 images of 8 by 8), "synthetic" (made up, for tests), a
-      registered source, an image folder as "folder:ROOT", or any TensorFlow Datasets image
-      classification set, as "name", "name/config" or "name/config:version".
-    - `task`: see `kdtheory.datasets.TASKS`: "full", "ten", "first_half", "odd_even", "even_odd"; or
-      "classes:A,B,..." for some of the classes alone, by index, range or name.
-    - `data_dir`: where TFDS sets are prepared. Default: the environment variable
-      KDTHEORY_DATA_DIR, otherwise TFDS's own default. Used by TFDS sets only.
-    - `train_size`: number of training examples. Default: all that validation leaves.
-    - `validation_size`: number of validation examples. They come from the source's own
-      validation split if it has one beside its test split; otherwise they are held out from its
-      training split, disjoint from `train`. Default: all of the source's own split; otherwise a
-      tenth of the training split, or what `train_size` leaves of it, if that is less (nothing,
-      where `train_size` takes all).
-    - `test_size`: number of test examples. Default: all.
-    - `test_fraction`: for a source without a labelled split to test on, and for no other: the part
-      of its training split, above 0 and below 1, that is held out for testing, before anything
-      else is chosen.
-    - `label_noise`: the fraction of training labels that is replaced by another class, after the
-      task's mapping. Validation and test labels stay clean.
-    - `noise_kind`: "symmetric" (a uniformly random other class) or "pair" (the next class).
-    - `seed`: chooses training and held-out examples and the noise. Test examples do not
-      depend on it.
-    - `image_size`: (height, width) that images are resized to (bilinear); required where the
-      source's images differ in size. TFDS sets and image folders only.
-    - `on_progress`: called with (done, total) images read.
+    Args:
+      name: "digits" (scikit-learn's 1,797 images of 8 by 8), "synthetic" (made up, for tests), a
+        registered source, an image folder as "folder:ROOT", or any TensorFlow Datasets image
+        classification set, as "name", "name/config" or "name/config:version".
+      task: see `kdtheory.datasets.TASKS`: "full", "ten", "first_half", "odd_even", "even_odd"; or
+        "classes:A,B,..." for some of the classes alone, by index, range or name.
+      data_dir: where TFDS sets are prepared. Default: the environment variable KDTHEORY_DATA_DIR,
+        otherwise TFDS's own default. Used by TFDS sets only.
+      train_size: number of training examples. Default: all that validation leaves.
+      validation_size: number of validation examples. They come from the source's own validation
+        split if it has one beside its test split; otherwise they are held out from its training
+        split, disjoint from `train`. Default: all of the source's own split; otherwise a tenth of
+        the training split, or what `train_size` leaves of it, if that is less (nothing, where
+        `train_size` takes all).
+      test_size: number of test examples. Default: all.
+      test_fraction: for a source without a labelled split to test on, and for no other: the part of
+        its training split, above 0 and below 1, that is held out for testing, before anything else
+        is chosen.
+      label_noise: the fraction of training labels that is replaced by another class, after the
+        task's mapping. Validation and test labels stay clean.
+      noise_kind: "symmetric" (a uniformly random other class) or "pair" (the next class).
+      seed: chooses training and held-out examples and the noise. Test examples do not depend on it.
+      image_size: (height, width) that images are resized to (bilinear); required where the source's
+        images differ in size. TFDS sets and image folders only.
+      on_progress: called with (done, total) images read.
 
     Subsets are stratified by the source's classes, whatever the task, and nested: for one seed, the
     first m training examples are those of `train_size=m`, and equally for `test_size`. The same
     arguments give the same arrays on every machine.
 
     Raises:
-        InputError: unknown name or task, sizes above the data, a fraction outside [0, 1], no split
-            to test on, or files that are missing or damaged.
+      InputError: unknown name or task, sizes above the data, a fraction outside [0, 1], no split
+        to test on, or files that are missing or damaged.
 
     >>> dataset = load("digits", task="even_odd", train_size=512, label_noise=0.1)
     >>> len(dataset.train), len(dataset.validation), len(dataset.test)

@@ -16,7 +16,7 @@ def pixel_statistics(
     normalised images stay finite.
 
     Raises:
-        InputError: if all pixels are 0, as when images in [0, 1] were cast to integers.
+      InputError: if all pixels are 0, as when images in [0, 1] were cast to integers.
 
     >>> pixel_statistics(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1))
     (array([0.5], dtype=float32), array([0.5], dtype=float32))

@@ -27,15 +27,16 @@ def prepare(
 
     A set that is prepared already is left as it is.
 
-    - `name`: "name", "name/config" or "name/config:version" as TFDS knows it.
-    - `data_dir`: where to write; default as in `load`.
-    - `file_format`: "array_record" (read without TensorFlow) or "tfrecord".
-    - `archive`: the set's archive, downloaded by other means; for kdtheory's own builders (Tiny
-      ImageNet) alone.
+    Args:
+      name: "name", "name/config" or "name/config:version" as TFDS knows it.
+      data_dir: where to write; default as in `load`.
+      file_format: "array_record" (read without TensorFlow) or "tfrecord".
+      archive: the set's archive, downloaded by other means; for kdtheory's own builders (Tiny
+        ImageNet) alone.
 
     Raises:
-        InputError: unknown name or format, no image classification set, a folder that cannot be
-            written, no network, or whatever TFDS could not do, in one line.
+      InputError: unknown name or format, no image classification set, a folder that cannot be
+        written, no network, or whatever TFDS could not do, in one line.
     """
     if file_format not in READERS:
         raise unknown_name("file format", file_format, READERS)

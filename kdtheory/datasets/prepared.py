@@ -18,19 +18,19 @@ class PreparedDataset:
     """A prepared TFDS set, as its folder describes it.
 
     - `name`, `config` ("" if the set has none), `version`: TFDS's identifiers.
-    - `path`: the folder with `dataset_info.json` and the records.
-    - `file_format`: "array_record" or "tfrecord" (or another of TFDS's formats).
-    - `splits`: number of examples of each split.
-    - `num_bytes`: size of all files in the folder.
     """
 
     name: str
     config: str
     version: str
     path: Path
+    """The folder with `dataset_info.json` and the records."""
     file_format: str
+    """Either "array_record" or "tfrecord" (or another of TFDS's formats)."""
     splits: dict[str, int]
+    """Number of examples of each split."""
     num_bytes: int
+    """Size of all files in the folder."""
 
     @property
     def full_name(self) -> str:
@@ -61,8 +61,9 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
 def list_prepared(data_dir: str | os.PathLike[str] | None = None) -> list[PreparedDataset]:
     """Return the TFDS sets that lie prepared in a folder, by name and version.
 
-    - `data_dir`: as in `load`. A folder that does not exist holds none. Folders whose
-      `dataset_info.json` cannot be read are left out; loading such a set names the damage.
+    Args:
+      data_dir: as in `load`. A folder that does not exist holds none. Folders whose
+        `dataset_info.json` cannot be read are left out; loading such a set names the damage.
 
     >>> list_prepared("/nonexistent")
     []
@@ -77,8 +78,8 @@ def find_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
     """Return the folder of the newest prepared version of "name[/config][:version]".
 
     Raises:
-        InputError: if the set is not prepared there, its folder is empty, or several of its
-            configs are there and none is named.
+      InputError: if the set is not prepared there, its folder is empty, or several of its
+        configs are there and none is named.
     """
     root = resolve_data_dir(data_dir)
     base, _, version = name.partition(":")

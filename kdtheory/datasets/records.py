@@ -164,12 +164,13 @@ def decode_images(
     Decoding is Pillow's for every file format, so that the pixels do not depend on which other
     decoders are installed.
 
-    - `shape`: (h, w, c) as the data set states it; None where it does not.
-    - `image_size`: (h, w) to resize to, or None.
+    Args:
+      shape: (h, w, c) as the data set states it; None where it does not.
+      image_size: (h, w) to resize to, or None.
 
     Raises:
-        InputError: if an image is damaged, or the images differ in size and no `image_size`
-            is given.
+      InputError: if an image is damaged, or the images differ in size and no `image_size`
+        is given.
     """
     from PIL import Image
 

@@ -33,7 +33,8 @@ def stratified_order(
     and a smaller subset is part of every larger one. For classes of equal size every class has
     the same count, give or take one.
 
-    - `labels`: int32 of shape (n,), class indices.
+    Args:
+      labels: int32 of shape (n,), class indices.
     - Returns: int64 of shape (n,), a permutation of 0 to n - 1.
 
     >>> labels = np.repeat(np.arange(2, dtype=np.int32), 3)
@@ -62,9 +63,10 @@ def add_label_noise(
     For one seed the labels changed at a small fraction are changed in the same way at a larger one,
     and the same examples are changed for either kind.
 
-    - `labels`: int32 of shape (n,), class indices 0 to num_classes - 1.
-    - `kind`: "symmetric": to a uniformly random other class. "pair": from class a to
-      (a + 1) mod num_classes, the asymmetric noise of Han et al., Co-teaching, NeurIPS 2018.
+    Args:
+      labels: int32 of shape (n,), class indices 0 to num_classes - 1.
+      kind: "symmetric": to a uniformly random other class. "pair": from class a to (a + 1) mod
+        num_classes, the asymmetric noise of Han et al., Co-teaching, NeurIPS 2018.
 
     >>> noisy = add_label_noise(np.zeros(10, np.int32), fraction=0.3, num_classes=2,
     ...                         rng=generator(0))

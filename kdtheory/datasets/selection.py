@@ -45,7 +45,7 @@ def check_choices(
     """Raise unless the choices make sense, before any file is read.
 
     Raises:
-        InputError: naming the choice and what is allowed.
+      InputError: naming the choice and what is allowed.
 
     >>> check_choices(task="full", label_noise=0.1, noise_kind="pair", seed=0, test_fraction=None)
     """
@@ -78,8 +78,8 @@ def select(
     """Return the examples that `kdtheory.datasets.load` is asked for; its arguments are the same.
 
     Raises:
-        InputError: sizes above the data, no split to test on, or a test fraction where there is
-            one.
+      InputError: sizes above the data, no split to test on, or a test fraction where there is
+        one.
 
     >>> from kdtheory.datasets.digits import digits_source
     >>> from kdtheory.datasets.tasks import make_task

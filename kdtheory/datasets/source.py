@@ -20,30 +20,28 @@ Advance: TypeAlias = Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceSplit:
-    """One stored split.
-
-    - `origin`: which stored split this is, in words for provenance.
-    - `labels`: int32 of shape (n,), the source's own class indices, in stored order, or what a
-      `Source` makes them of: see `kdtheory.datasets.labels.class_indices`.
-    - `read_images`: takes indices of shape (m,) and returns images of shape (m, h, w, c), uint8 or
-      floating (see `kdtheory.datasets.images.checked_images`), so that only the examples that were
-      chosen need decoding. Its second argument is to be
-      called with the number of images read since the last call.
-    - `random_access`: whether a few images can be read without reading all; a stream needs it.
-    """
+    """One stored split."""
 
     origin: str
+    """Which stored split this is, in words for provenance."""
     labels: np.ndarray
+    """int32 of shape (n,), the source's own class indices, in stored order, or what a `Source`
+    makes them of: see `kdtheory.datasets.labels.class_indices`."""
     read_images: Callable[[Int[np.ndarray, " m"], Advance], np.ndarray]
+    """Takes indices of shape (m,) and returns images of shape (m, h, w, c), uint8 or floating (see
+    `kdtheory.datasets.images.checked_images`), so that only the examples that were chosen need
+    decoding. Its second argument is to be called with the number of images read since the last
+    call."""
     random_access: bool = True
+    """Whether a few images can be read without reading all; a stream needs it."""
 
     @classmethod
     def from_arrays(cls, origin: str, images: Any, labels: Any) -> "SourceSplit":
         """Return a split whose images are already in memory.
 
         Raises:
-            InputError: what are no images (see `kdtheory.datasets.images.checked_images`), or
-                another number of labels.
+          InputError: what are no images (see `kdtheory.datasets.images.checked_images`), or
+            another number of labels.
         """
         held = checked_images(images, f"the images of {origin!r}")
         given = label_array(labels, f"the labels of {origin!r}")
@@ -84,7 +82,7 @@ class Source:
     here: see `kdtheory.datasets.labels.class_indices`.
 
     Raises:
-        InputError: labels that are no classes.
+      InputError: labels that are no classes.
     """
 
     name: str

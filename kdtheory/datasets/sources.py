@@ -27,7 +27,7 @@ def register_source(name: str) -> Callable[[Callable[[], Source]], Callable[[], 
     The decorated function takes nothing and returns a `Source`; see `SourceSplit.from_arrays`.
 
     Raises:
-        InputError: if the name is taken.
+      InputError: if the name is taken.
 
     >>> import numpy as np
     >>> from kdtheory.datasets import SourceSplit, load
@@ -62,8 +62,8 @@ def open_source(
     The arguments are those of `kdtheory.datasets.load`.
 
     Raises:
-        InputError: an unknown name, an image size that is not wanted or not positive, or files that
-            are missing or damaged.
+      InputError: an unknown name, an image size that is not wanted or not positive, or files that
+        are missing or damaged.
 
     >>> len(open_source("digits").train.labels)
     1297

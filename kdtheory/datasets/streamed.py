@@ -28,12 +28,12 @@ class StreamedSplit:
     """A training split whose images are read by row.
 
     - `labels`, `clean_labels`: int32 of shape (n,), as in `Split`.
-    - `read_images`: indices of shape (m,) -> images of shape (m, h, w, c), uint8 or float32.
     """
 
     labels: Int32[np.ndarray, " n"]
     clean_labels: Int32[np.ndarray, " n"]
     read_images: Callable[[Int[np.ndarray, " m"]], np.ndarray]
+    """Indices of shape (m,) -> images of shape (m, h, w, c), uint8 or float32."""
 
     def __len__(self) -> int:
         """Return the number of examples, n."""
@@ -87,7 +87,7 @@ def load_streamed(
     `SAMPLE_SIZE` training images (the subset is stratified): all, if there are no more.
 
     Raises:
-        InputError: as in `load`, and for tfrecord files, which cannot be read at random places.
+      InputError: as in `load`, and for tfrecord files, which cannot be read at random places.
 
     >>> dataset = load_streamed("digits", task="even_odd")
     >>> dataset.image_shape, dataset.num_outputs, dataset.train.read_images(np.array([5, 2])).shape

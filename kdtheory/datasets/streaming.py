@@ -17,18 +17,16 @@ _ENDLESS = 2**31 - 1
 
 
 class StreamBatch(NamedTuple):
-    """The examples of one step, in host memory.
-
-    - `step`: number of updates made before this one.
-    - `images`: uint8 (or float32) of shape (b, h, w, c): not augmented, not normalised.
-    - `labels`: int32 of shape (b,).
-    - `indices`: int32 of shape (b,), positions in the training split.
-    """
+    """The examples of one step, in host memory."""
 
     step: int
+    """Number of updates made before this one."""
     images: Num[np.ndarray, "b h w c"]
+    """uint8 (or float32) of shape (b, h, w, c): not augmented, not normalised."""
     labels: Int32[np.ndarray, " b"]
+    """int32 of shape (b,)."""
     indices: Int32[np.ndarray, " b"]
+    """int32 of shape (b,), positions in the training split."""
 
 
 def stream(
@@ -51,19 +49,20 @@ def stream(
     fresh permutation, and its last, incomplete batch is left out. Augmentation is done on the
     device afterwards: `train_view` in the compiled step.
 
-    - `split`: `ImageDataset.train` (in host memory) or `StreamedDataset.train` (read from files).
-    - `batch_size`: examples a step, over all processes.
-    - `seed`: of the order.
-    - `order`: the epoch's number -> positions of all examples in the order of their visits, in
-      place of the seed's.
+    Args:
+      split: `ImageDataset.train` (in host memory) or `StreamedDataset.train` (read from files).
+      batch_size: examples a step, over all processes.
+      seed: of the order.
+      order: the epoch's number -> positions of all examples in the order of their visits, in place
+        of the seed's.
     - `start_step`, `stop_step`: the first step, and the one before which to stop; None: never.
-    - `threads`: batches read at the same time; 0 reads in the calling thread.
-    - `prefetch`: batches read ahead of the consumer, at least `threads`; this many are in memory.
+      threads: batches read at the same time; 0 reads in the calling thread.
+      prefetch: batches read ahead of the consumer, at least `threads`; this many are in memory.
     - `process_index`, `process_count`: of several processes, each reads its equal part of every
       batch (`jax.process_index()`, `jax.process_count()`).
 
     Raises:
-        InputError: Grain is not installed, or a number that is out of range.
+      InputError: Grain is not installed, or a number that is out of range.
 
     >>> from kdtheory.datasets import load
     >>> train = load("digits", train_size=100).train

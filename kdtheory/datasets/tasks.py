@@ -13,16 +13,14 @@ from kdtheory.errors import InputError, unknown_name
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """A classification task made out of a source's k classes.
-
-    - `class_map`: int32 of shape (k,), the task's class for each of the source's classes; -1 for
-      a class whose examples are left out.
-    - `class_names`: the names of the task's classes. With two classes, index 0 is the class of
-      label -1 and index 1 of +1.
-    """
+    """A classification task made out of a source's k classes."""
 
     class_map: Int32[np.ndarray, " k"]
+    """int32 of shape (k,), the task's class for each of the source's classes; -1 for a class whose
+    examples are left out."""
     class_names: tuple[str, ...]
+    """The names of the task's classes. With two classes, index 0 is the class of label -1 and index
+    1 of +1."""
 
 
 #: Makes a task out of the source's class names.
@@ -43,7 +41,7 @@ def register_task(name: str) -> Callable[[TaskMaker], TaskMaker]:
     >>> del TASKS["first_against_rest"]
 
     Raises:
-        InputError: if the name is taken.
+      InputError: if the name is taken.
     """
 
     def register(maker: TaskMaker) -> TaskMaker:
@@ -63,7 +61,7 @@ def check_task(name: str) -> None:
     """Raise unless there is a task of this name; before any data is read.
 
     Raises:
-        InputError: naming the known tasks.
+      InputError: naming the known tasks.
 
     >>> check_task("classes:0,1")
     """
@@ -76,10 +74,11 @@ def check_task(name: str) -> None:
 def make_task(name: str, class_names: tuple[str, ...]) -> Task:
     """Return the task of this name for a source with these classes.
 
-    - `name`: a key of `TASKS`, or "classes:A,B,..." (see `subset`).
+    Args:
+      name: a key of `TASKS`, or "classes:A,B,..." (see `subset`).
 
     Raises:
-        InputError: if there is no such task, or the classes do not fit it.
+      InputError: if there is no such task, or the classes do not fit it.
 
     >>> make_task("odd_even", ("a", "b", "c")).class_map
     array([0, 1, 0], dtype=int32)
@@ -97,11 +96,12 @@ def subset(chosen: str, class_names: tuple[str, ...]) -> Task:
 
     The task's classes have the order in which they are written; of two, the first has label -1.
 
-    - `chosen`: separated by commas: names of classes, their indices, or ranges of indices, both
-      ends included. A name goes before an index that is written alike.
+    Args:
+      chosen: separated by commas: names of classes, their indices, or ranges of indices, both ends
+        included. A name goes before an index that is written alike.
 
     Raises:
-        InputError: for a class that does not exist, one that is named twice, or fewer than two.
+      InputError: for a class that does not exist, one that is named twice, or fewer than two.
 
     >>> subset("cat,0-1", ("ant", "bee", "cat", "dog"))
     Task(class_map=array([ 1,  2,  0, -1], dtype=int32), class_names=('cat', 'ant', 'bee'))
@@ -130,7 +130,8 @@ def subset(chosen: str, class_names: tuple[str, ...]) -> Task:
 def binary_task(positive: np.ndarray, negative_name: str, positive_name: str) -> Task:
     """Return the binary task whose +1 class holds the source's classes where `positive` is true.
 
-    - `positive`: bool of shape (k,).
+    Args:
+      positive: bool of shape (k,).
     """
     return Task(positive.astype(np.int32), (negative_name, positive_name))
 
@@ -146,7 +147,7 @@ def ten(class_names: tuple[str, ...]) -> Task:
     """Tell all classes apart, of which there must be ten.
 
     Raises:
-        InputError: if the source does not have ten classes.
+      InputError: if the source does not have ten classes.
     """
     if len(class_names) != 10:
         raise InputError(

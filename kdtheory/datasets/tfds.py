@@ -31,12 +31,13 @@ def tfds_source(
     labelled "test"; a set with neither has none, and `load` needs its `test_fraction`. Where both
     exist, "validation" is the source's own validation split. Other splits are not read.
 
-    - `name`: "name", "name/config" or "name/config:version"; default the newest prepared version.
-    - `data_dir`: see `resolve_data_dir`.
-    - `image_size`: (height, width) to resize every image to.
+    Args:
+      name: "name", "name/config" or "name/config:version"; default the newest prepared version.
+      data_dir: see `resolve_data_dir`.
+      image_size: (height, width) to resize every image to.
 
     Raises:
-        InputError: if the set is not prepared, damaged, or no image classification set.
+      InputError: if the set is not prepared, damaged, or no image classification set.
     """
     folder = find_prepared(name, resolve_data_dir(data_dir))
     builder = _open(str(folder))
@@ -79,11 +80,12 @@ def tfds_source(
 def require_known(name: str, others: Iterable[str]) -> None:
     """Raise unless TFDS has a set of this name.
 
-    - `name`: as for `load`.
-    - `others`: names of data sets that are not TFDS's, which may have been meant.
+    Args:
+      name: as for `load`.
+      others: names of data sets that are not TFDS's, which may have been meant.
 
     Raises:
-        InputError: naming the nearest names that there are.
+      InputError: naming the nearest names that there are.
 
     >>> require_known("digts", ["digits", "synthetic"])
     Traceback (most recent call last):
@@ -126,7 +128,7 @@ def image_and_label_keys(name: str, info: Any) -> tuple[str, str]:
     They are the set's supervised pair, or else "image" and "label".
 
     Raises:
-        InputError: unless the two are a uint8 image and a class label.
+      InputError: unless the two are a uint8 image and a class label.
     """
     import tensorflow_datasets as tfds
 

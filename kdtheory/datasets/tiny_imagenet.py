@@ -36,7 +36,8 @@ class TinyImagenet(
     The archive's JPEG files are stored as they are; the few grey ones become RGB when they are
     read.
 
-    - `archive`: path of tiny-imagenet-200.zip; None downloads it from `URL`.
+    Args:
+      archive: path of tiny-imagenet-200.zip; None downloads it from `URL`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -88,7 +89,7 @@ def read_layout(archive: Path) -> Layout:
     val/val_annotations.txt with lines "NAME<tab>WNID<tab>...".
 
     Raises:
-        InputError: no archive, or one that lacks any of these or contradicts itself.
+      InputError: no archive, or one that lacks any of these or contradicts itself.
 
     >>> read_layout(Path("/nonexistent.zip"))
     Traceback (most recent call last):

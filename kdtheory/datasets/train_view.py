@@ -13,17 +13,14 @@ from kdtheory.typing import ArrayLike
 
 
 class TrainView(NamedTuple):
-    """A batch as the student and the teacher see it.
-
-    - `images`: (n, h, w, c), normalised. With mixup, image i is
-      weight x_i + (1 - weight) x_partner[i].
-    - `partner`: int32 of shape (n,), the row of the batch that is mixed in; None without mixup.
-    - `weight`: the scalar weight, float32; None without mixup.
-    """
+    """A batch as the student and the teacher see it."""
 
     images: Float[Array, "n h w c"]
+    """(n, h, w, c), normalised. With mixup, image i is weight x_i + (1 - weight) x_partner[i]."""
     partner: Int[Array, " n"] | None
+    """int32 of shape (n,), the row of the batch that is mixed in; None without mixup."""
     weight: Float[Array, ""] | None
+    """The scalar weight, float32; None without mixup."""
 
 
 def train_view(
@@ -46,12 +43,13 @@ def train_view(
     `images`, that is, on the mixed ones: its targets are its own predictions there, and are not a
     mixture of two predictions.
 
-    - `key`: a JAX PRNG key for this step, such as `jax.random.fold_in(run_key, step)`.
-    - `images`: uint8 or floating, of shape (n, h, w, c).
+    Args:
+      key: a JAX PRNG key for this step, such as `jax.random.fold_in(run_key, step)`.
+      images: uint8 or floating, of shape (n, h, w, c).
     - `mean`, `std`: shape (c,), in units of pixel / 255.
-    - `config`: static in compiled code.
-    - `dtype`: of the images. Arithmetic is in float32 (float64 if `dtype` is); the mixture is
-      rounded to `dtype` once.
+      config: static in compiled code.
+      dtype: of the images. Arithmetic is in float32 (float64 if `dtype` is); the mixture is rounded
+        to `dtype` once.
 
     >>> images = jnp.full((1, 2, 2, 1), 255, jnp.uint8)
     >>> config = AugmentConfig(crop_padding=0, flip=False, cutout=1)
@@ -84,7 +82,7 @@ def mixup(
     Cisse, Dauphin and Lopez-Paz, mixup: Beyond Empirical Risk Minimization, ICLR 2018.
 
     Raises:
-        InputError: unless alpha is above 0 and finite.
+      InputError: unless alpha is above 0 and finite.
 
     >>> images = jnp.arange(3.0)[:, None, None, None]
     >>> mixed = mixup(jax.random.key(0), images, alpha=1.0)

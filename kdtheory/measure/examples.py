@@ -14,16 +14,14 @@ from kdtheory.typing import ApplyFn, Variables
 
 
 class KernelExamples(NamedTuple):
-    """The first examples of a training split, as the models see them.
-
-    - `dataset`: what they are of.
-    - `images`: normalised, shape (n, h, w, c).
-    - `labels`: classes, shape (n,).
-    """
+    """The first examples of a training split, as the models see them."""
 
     dataset: ImageDataset
+    """What they are of."""
     images: Float[np.ndarray, "n h w c"]
+    """Normalised, shape (n, h, w, c)."""
     labels: Int[np.ndarray, " n"]
+    """Classes, shape (n,)."""
 
 
 def load_examples(data: DataConfig, ntk_size: int) -> KernelExamples:

@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 
 
 class SpectrumLines(NamedTuple):
-    """A spectrum to draw, descending; for k sets of targets.
-
-    - `eigenvalues`: shape (m,), or (k, m) for Ritz values, which depend on the targets.
-    - `energy`: of the targets, shape (k, m); each row sums to ||Y||^2.
-    - `exact`: eigenvalues, not Ritz values.
-    """
+    """A spectrum to draw, descending; for k sets of targets."""
 
     eigenvalues: np.ndarray
+    """Shape (m,), or (k, m) for Ritz values, which depend on the targets."""
     energy: np.ndarray
+    """Of the targets, shape (k, m); each row sums to ||Y||^2."""
     exact: bool
+    """Eigenvalues, not Ritz values."""
 
 
 def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure.Figure":

@@ -59,29 +59,28 @@ class SupervisionComplexity(NamedTuple):
 
     Sources: Harutyunyan et al., ICLR 2023, arXiv 2301.12245; certified intervals as in
     `kdtheory.complexity.certify`.
-
-    - `complexity`: C = Y^T (K + lambda I)^-1 Y, in the squared unit of the targets over that of K.
-    - `adjusted`: (1/n) sqrt(C Tr K); does not change when K is scaled.
-    - `rms`: root mean square of the targets' entries, those that C is of.
-    - `margin`: mean margin of the targets on the labels; None where none were given.
-    - `trace`: Tr K over all outputs, without the ridge.
-    - `ridge`: lambda, in the unit of K.
-    - `condition`: estimate of the condition number of K + lambda I; for an interval, from the
-      largest Ritz value.
-    - `residual`: ||(K + lambda I) a - Y|| / ||Y|| of the solution; None for an interval, which
-      needs no such evidence.
-    - `products`: products with K that the interval took; 0 for an exact value.
     """
 
     complexity: Interval
+    """C = Y^T (K + lambda I)^-1 Y, in the squared unit of the targets over that of K."""
     adjusted: Interval
+    """(1/n) sqrt(C Tr K); does not change when K is scaled."""
     rms: float
+    """Root mean square of the targets' entries, those that C is of."""
     margin: float | None
+    """Mean margin of the targets on the labels; None where none were given."""
     trace: float
+    """Tr K over all outputs, without the ridge."""
     ridge: float
+    """The ridge lambda, in the unit of K."""
     condition: float
+    """Estimate of the condition number of K + lambda I; for an interval, from the largest Ritz
+    value."""
     residual: float | None
+    """||(K + lambda I) a - Y|| / ||Y|| of the solution; None for an interval, which needs no such
+    evidence."""
     products: int = 0
+    """Products with K that the interval took; 0 for an exact value."""
 
     @property
     def over_rms(self) -> Interval:

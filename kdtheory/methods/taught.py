@@ -23,20 +23,18 @@ def _as_they_are(logits: jax.Array) -> jax.Array:
 
 @struct.dataclass
 class Taught(TargetProvider):
-    """The targets of a teacher's provider, and a method's loss on its logits.
-
-    - `teacher`: a provider with a teacher; its checkpoint, temperature and alpha make the targets.
-    - `settings`: numbers of the method, a pytree: others need no new compilation.
-    - `loss_fn`: see `LogitLoss`.
-    - `shown_fn`: what the student is shown of the teacher's logits (n, d), the same shape.
-    """
+    """The targets of a teacher's provider, and a method's loss on its logits."""
 
     teacher: Any
+    """A provider with a teacher; its checkpoint, temperature and alpha make the targets."""
     settings: Any
+    """Numbers of the method, a pytree: others need no new compilation."""
     loss_fn: LogitLoss = struct.field(pytree_node=False)
+    """See `LogitLoss`."""
     shown_fn: Callable[[jax.Array], jax.Array] = struct.field(
         pytree_node=False, default=_as_they_are
     )
+    """What the student is shown of the teacher's logits (n, d), the same shape."""
 
     def aligned(self, length: int) -> "Taught":
         """Return the same provider, prepared for `over`: see `targets.Trajectory.aligned`."""

@@ -40,11 +40,11 @@ def draw_stacked_terms(
     """Draw one bar a bound, its terms on top of one another (horizontal: side by side).
 
     Args:
-        axes: where.
-        positions: of the bars.
-        terms: the value of each of `BOUND_TERMS`, for each bar.
-        horizontal: bars from left to right.
-        width: of a bar.
+      axes: where.
+      positions: of the bars.
+      terms: the value of each of `BOUND_TERMS`, for each bar.
+      horizontal: bars from left to right.
+      width: of a bar.
     """
     ends = [0.0] * len(positions)
     for name, term in BOUND_TERMS.items():

@@ -17,23 +17,21 @@ SOURCES: dict[Source, str] = {
 
 
 class Column(NamedTuple):
-    """One numeric column.
-
-    - `name`: the field of the rows, and the stem of the CSV's `<name>_mean` and `<name>_sd`.
-    - `header`: as printed, with the unit.
-    - `source`: "supervision", the arm's own supervision on its own student, averaged over the
-      measuring points; or "final", the last epoch.
-    - `decimals`: fixed, or None for three significant digits of the column's smallest entry.
-    - `scale`: what the value is multiplied by for print (100 for per cent).
-    - `meaning`: one line for the caption.
-    """
+    """One numeric column."""
 
     name: str
+    """The field of the rows, and the stem of the CSV's `<name>_mean` and `<name>_sd`."""
     header: str
+    """As printed, with the unit."""
     source: Source
+    """Either "supervision", the arm's own supervision on its own student, averaged over the
+    measuring points; or "final", the last epoch."""
     decimals: int | None
+    """Fixed, or None for three significant digits of the column's smallest entry."""
     scale: float
+    """What the value is multiplied by for print (100 for per cent)."""
     meaning: str
+    """One line for the caption."""
 
 
 #: The table's numeric columns, in order.

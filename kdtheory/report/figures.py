@@ -45,7 +45,7 @@ def complexity_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
     The vertical axis is logarithmic only where the curves of a line span more than a factor of 20.
 
     Raises:
-        InputError: the rows hold no complexities.
+      InputError: the rows hold no complexities.
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +73,7 @@ def accuracy_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
     group; the marks on the left are the legend of the right.
 
     Raises:
-        InputError: the rows hold no test accuracy of a finished student.
+      InputError: the rows hold no test accuracy of a finished student.
     """
     from matplotlib.figure import Figure
 
@@ -98,7 +98,7 @@ def render(figure: "matplotlib.figure.Figure", form: str) -> bytes:
     The same figure gives the same bytes: no date is written, and SVG's identifiers are fixed.
 
     Raises:
-        InputError: another form is asked for.
+      InputError: another form is asked for.
     """
     import matplotlib
 

@@ -54,15 +54,14 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     a single seed. Students whose training did not end are left out.
 
     Raises:
-        InputError: there are no rows, or one arm has several alphas.
+      InputError: there are no rows, or one arm has several alphas.
 
-    Example:
-        >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
-        ...            student="lenet5x1", settings="3f2a90bc", final=True, train_loss=0.1)
-        >>> frame = summarize([dict(row, seed=0, test_accuracy=0.5),
-        ...                    dict(row, seed=1, test_accuracy=0.7)])
-        >>> frame.select("arm", "seeds", "test_accuracy_mean").rows()
-        [('teacher', 2, 0.6)]
+    >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
+    ...            student="lenet5x1", settings="3f2a90bc", final=True, train_loss=0.1)
+    >>> frame = summarize([dict(row, seed=0, test_accuracy=0.5),
+    ...                    dict(row, seed=1, test_accuracy=0.7)])
+    >>> frame.select("arm", "seeds", "test_accuracy_mean").rows()
+    [('teacher', 2, 0.6)]
     """
     import polars
 

@@ -83,10 +83,9 @@ def line_style(supervision: Supervision, among: Sequence[Supervision]) -> dict[s
     `among` holds all supervisions of the figure: the temperatures of one kind are told apart by
     their rank in it. From the sixth temperature on the styles repeat.
 
-    Example:
-        >>> pair = [Supervision("online", 1.0), Supervision("online", 4.0)]
-        >>> [line_style(s, pair)["linestyle"] for s in pair]
-        ['-', '--']
+    >>> pair = [Supervision("online", 1.0), Supervision("online", 4.0)]
+    >>> [line_style(s, pair)["linestyle"] for s in pair]
+    ['-', '--']
     """
     same = sorted({s.order for s in among if s.name == supervision.name})
     rank = same.index(supervision.order)

@@ -27,30 +27,28 @@ _CONFIDENCE = 0.95
 
 
 class Finding(NamedTuple):
-    """One hypothesis held against rows.
-
-    - `hypothesis`: the prediction, in words.
-    - `verdict`: "seen", "not seen" or "undecided"; `RULE` says how.
-    - `evidence`: the effect with its interval, in words.
-    - `effect`: mean over seeds of the number whose sign is predicted, positive where the hypothesis
-      holds; a fraction for accuracies. None where nothing was measured.
-    - `half_width`: half the 95 % interval of `effect`; None with one value.
-    - `seeds`: how many entered.
-    - `group`: the runs that it is about; None for a study's findings, which may be about several.
-    - `topic`: "complexity order", "temperature", "accuracy", "over the arms" or nothing.
-    - `by_construction`: it could not have come out otherwise (two names of the same targets, a
-      theorem): it is told, and not counted.
-    """
+    """One hypothesis held against rows."""
 
     hypothesis: str
+    """The prediction, in words."""
     verdict: Verdict
+    """Either "seen", "not seen" or "undecided"; `RULE` says how."""
     evidence: str
+    """The effect with its interval, in words."""
     effect: float | None = None
+    """Mean over seeds of the number whose sign is predicted, positive where the hypothesis holds; a
+    fraction for accuracies. None where nothing was measured."""
     half_width: float | None = None
+    """Half the 95 % interval of `effect`; None with one value."""
     seeds: int = 0
+    """How many entered."""
     group: RunGroup | None = None
+    """The runs that it is about; None for a study's findings, which may be about several."""
     topic: str = ""
+    """Either "complexity order", "temperature", "accuracy", "over the arms" or nothing."""
     by_construction: bool = False
+    """It could not have come out otherwise (two names of the same targets, a theorem): it is told,
+    and not counted."""
 
 
 def against_theory(found: Sequence[Finding]) -> list[Finding]:
@@ -69,17 +67,16 @@ def finding(
     """Judge that the mean of one value a seed is positive.
 
     Args:
-        hypothesis: what is predicted, in words.
-        values: one number a seed, or {seed: number}; positive where the hypothesis holds.
-        scale: factor of the numbers as they are told.
-        unit: their unit as it is told.
-        by_construction: whether it could not have come out otherwise.
+      hypothesis: what is predicted, in words.
+      values: one number a seed, or {seed: number}; positive where the hypothesis holds.
+      scale: factor of the numbers as they are told.
+      unit: their unit as it is told.
+      by_construction: whether it could not have come out otherwise.
 
-    Example:
-        >>> finding("labels are more complex", [1.0, 1.1, 0.9], unit=" adjusted").verdict
-        'seen'
-        >>> finding("nothing measured", []).verdict
-        'undecided'
+    >>> finding("labels are more complex", [1.0, 1.1, 0.9], unit=" adjusted").verdict
+    'seen'
+    >>> finding("nothing measured", []).verdict
+    'undecided'
     """
     if isinstance(values, Mapping):
         values = list(values.values())
@@ -102,9 +99,8 @@ def verdict_line(found: Sequence[Finding]) -> str:
 
     What holds by construction is not counted.
 
-    Example:
-        >>> verdict_line([Finding("a", "seen", ""), Finding("b", "seen", "", by_construction=True)])
-        'Of 1 hypotheses: 1 seen, 0 not seen, 0 undecided.'
+    >>> verdict_line([Finding("a", "seen", ""), Finding("b", "seen", "", by_construction=True)])
+    'Of 1 hypotheses: 1 seen, 0 not seen, 0 undecided.'
     """
     counted = [each for each in found if not each.by_construction]
     if not counted:
@@ -163,15 +159,14 @@ def judge(
     """Judge the hypothesis that the mean of one value a seed is positive, by `RULE`.
 
     Args:
-        values: one number a seed, at least one.
-        equal_agrees: whether a mean of exactly zero agrees with the hypothesis ("at least").
+      values: one number a seed, at least one.
+      equal_agrees: whether a mean of exactly zero agrees with the hypothesis ("at least").
 
     Returns:
-        The verdict, the mean, and half the 95 % t-interval of the mean (None with one seed).
+      The verdict, the mean, and half the 95 % t-interval of the mean (None with one seed).
 
-    Example:
-        >>> judge([1.0, 1.1, 0.9])[0], judge([1.0, -1.1, 0.3])[0], judge([-1.0])[0]
-        ('seen', 'undecided', 'undecided')
+    >>> judge([1.0, 1.1, 0.9])[0], judge([1.0, -1.1, 0.3])[0], judge([-1.0])[0]
+    ('seen', 'undecided', 'undecided')
     """
     mean, sd, n = mean_sd(values)
     assert mean is not None  # callers hold at least one value

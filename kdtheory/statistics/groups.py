@@ -9,31 +9,28 @@ from kdtheory.rows import Row, Supervision, arm_of
 
 
 class RunGroup(NamedTuple):
-    """The runs that may be averaged over seeds: one data set, task, teacher, student and settings.
-
-    - `settings`: the run's short hash of everything a measurement depends on except seed and arm.
-    - `title`: the group in words, for headings; it names the settings only where another group of
-      the same rows would have the same title.
-    """
+    """Runs that may be averaged over seeds: one data set, task, teacher, student and settings."""
 
     dataset: str
     task: str
     teacher: str
     student: str
     settings: str
+    """The run's short hash of everything a measurement depends on except seed and arm."""
     title: str
+    """The group in words, for headings; it names the settings only where another group of the same
+    rows would have the same title."""
 
 
 def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
     """Return the rows of each run group, in the order in which the groups first appear.
 
-    Example:
-        >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1")
-        >>> [g.title for g in group_rows([dict(**ids, settings="3f2a90bc")])]
-        ['digits, ten: resnet8 → lenet5x1']
-        >>> both = [dict(**ids, settings="3f2a90bc"), dict(**ids, settings="04d1e6f7")]
-        >>> [g.title for g in group_rows(both)][1]
-        'digits, ten: resnet8 → lenet5x1 (settings 04d1e6f7)'
+    >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1")
+    >>> [g.title for g in group_rows([dict(**ids, settings="3f2a90bc")])]
+    ['digits, ten: resnet8 → lenet5x1']
+    >>> both = [dict(**ids, settings="3f2a90bc"), dict(**ids, settings="04d1e6f7")]
+    >>> [g.title for g in group_rows(both)][1]
+    'digits, ten: resnet8 → lenet5x1 (settings 04d1e6f7)'
     """
     groups: dict[RunGroup, list[Row]] = {}
     for row in rows:
@@ -55,8 +52,8 @@ def arms_in(rows: Sequence[Row]) -> list[Supervision]:
     """Return the arms of one run group, in reading order.
 
     Raises:
-        InputError: one arm was trained with several mixtures alpha. Complexity rows do not hold
-            alpha, so such runs could not be told apart.
+      InputError: one arm was trained with several mixtures alpha. Complexity rows do not hold
+        alpha, so such runs could not be told apart.
     """
     alphas: dict[Supervision, set[float | None]] = {}
     for row in rows:

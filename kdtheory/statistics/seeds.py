@@ -24,11 +24,10 @@ class MeanSd(NamedTuple):
 def mean_sd(values: Collection[float]) -> MeanSd:
     """Return mean and standard deviation of one value a seed.
 
-    Example:
-        >>> mean_sd([1.0, 3.0])
-        MeanSd(mean=2.0, sd=1.4142135623730951, seeds=2)
-        >>> mean_sd([1.0])
-        MeanSd(mean=1.0, sd=None, seeds=1)
+    >>> mean_sd([1.0, 3.0])
+    MeanSd(mean=2.0, sd=1.4142135623730951, seeds=2)
+    >>> mean_sd([1.0])
+    MeanSd(mean=1.0, sd=None, seeds=1)
     """
     n = len(values)
     if n == 0:

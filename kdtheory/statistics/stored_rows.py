@@ -21,14 +21,12 @@ _POINT_KEY = ("step", "alpha", "supervision", "supervision_temperature", "checkp
 
 
 class RowsRead(NamedTuple):
-    """The rows of one or several runs.
-
-    - `rows`: the checked rows, in the order of the files.
-    - `notes`: one line for each thing that a reader should know (a dropped line, repeated rows).
-    """
+    """The rows of one or several runs."""
 
     rows: list[Row]
+    """The checked rows, in the order of the files."""
     notes: list[str]
+    """One line for each thing that a reader should know (a dropped line, repeated rows)."""
 
 
 def read_rows(*sources: Path | str) -> RowsRead:
@@ -39,23 +37,22 @@ def read_rows(*sources: Path | str) -> RowsRead:
     measurement twice, as a resumed run does, the later row counts, and a note says how many.
 
     Raises:
-        InputError: no source is given, or one does not exist or has no rows.
-        RunError: a damaged line (named by file and number), or two sources that hold the same
-            training (data set, task, teacher, student, settings, arm, seed) with different
-            measurements, so that they cannot stand in one table.
+      InputError: no source is given, or one does not exist or has no rows.
+      RunError: a damaged line (named by file and number), or two sources that hold the same
+        training (data set, task, teacher, student, settings, arm, seed) with different
+        measurements, so that they cannot stand in one table.
 
-    Example:
-        >>> import tempfile
-        >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
-        ...            student="lenet5x1", settings="3f2a90bc", seed=0, step=9, epoch=1.0,
-        ...            final=True, train_loss=0.1, train_accuracy=1.0, validation_accuracy=None,
-        ...            test_accuracy=0.5)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "rows.jsonl"
-        ...     _ = path.write_text(json.dumps(row) + "\\n" + '{"kind": "stu')
-        ...     read = read_rows(folder)
-        >>> len(read.rows), read.notes[0].split(": ")[1]
-        (1, 'the last line (2) was cut off and is left out')
+    >>> import tempfile
+    >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
+    ...            student="lenet5x1", settings="3f2a90bc", seed=0, step=9, epoch=1.0,
+    ...            final=True, train_loss=0.1, train_accuracy=1.0, validation_accuracy=None,
+    ...            test_accuracy=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "rows.jsonl"
+    ...     _ = path.write_text(json.dumps(row) + "\\n" + '{"kind": "stu')
+    ...     read = read_rows(folder)
+    >>> len(read.rows), read.notes[0].split(": ")[1]
+    (1, 'the last line (2) was cut off and is left out')
     """
     if not sources:
         raise InputError("no run given; name at least one run folder or rows.jsonl file")

@@ -15,19 +15,17 @@ from kdtheory.studies.study import Values
 
 
 class Place(NamedTuple):
-    """One value of what is varied, and the students that were taught so.
-
-    - `value`: of what is varied.
-    - `arm`: on which the students are trained; its targets' complexity and bound are meant.
-    - `rows`: of the run.
-    - `targets`: {seed: value} by "adjusted_complexity", "complexity" and "margin" of these targets,
-      on kernels that are the same at every place.
-    """
+    """One value of what is varied, and the students that were taught so."""
 
     value: float
+    """Of what is varied."""
     arm: Supervision
+    """On which the students are trained; its targets' complexity and bound are meant."""
     rows: list[Row]
+    """Of the run."""
     targets: Mapping[str, Values]
+    """{seed: value} by "adjusted_complexity", "complexity" and "margin" of these targets, on
+    kernels that are the same at every place."""
 
 
 #: One value a seed, of a place.

@@ -40,16 +40,14 @@ BoundsAlong = Sequence[tuple[float, Sequence[BoundRow]]]
 
 
 class Line(NamedTuple):
-    """One line of panels.
-
-    - `title`: which students.
-    - `places`: the students along what is varied.
-    - `bounds`: the bounds along it, which may be given at more values.
-    """
+    """One line of panels."""
 
     title: str
+    """Which students."""
     places: Sequence[Place]
+    """The students along what is varied."""
     bounds: BoundsAlong
+    """The bounds along it, which may be given at more values."""
 
 
 def draw_terms_and_accuracy(
