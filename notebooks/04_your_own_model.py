@@ -199,14 +199,14 @@ print(f"mynet8 has {models.summarize('mynet8', num_outputs=3).num_params:,} para
 # %% [markdown]
 # ## 3. Does the kernel engine understand it?
 #
-# `ntk.gram` takes the kernel apart layer by layer where it can; `choose_method` says whether, and
-# if not, why not. The reference is the library neural-tangents, slower and unaware of layers.
-# `Scale`, which kdtheory has never heard of, is differentiated by itself, one example at a time:
-# exact too.
+# `ntk.gram` reads the program that JAX traces, finds where parameters meet data, and is exact for
+# every function whose gradient JAX can take; `ntk.explain` says what it found and what a kernel
+# will take. `Scale`, which kdtheory has never heard of, is a product like any other.
 
 # %%
 x = np.asarray(datasets.normalize(shapes.train.images[:12], shapes.mean, shapes.std))
-print(*ntk.choose_method(model.apply, variables, x), sep=": ")
+explanation = ntk.explain(model.apply, variables, x)
+print(explanation)
 layerwise, reference = (
     ntk.gram(model.apply, variables, x, method=method, dtype="float64")
     for method in ("layerwise", "neural_tangents")
@@ -216,32 +216,22 @@ print(f"kernel {layerwise.shape}; largest relative difference {difference:.0e}")
 assert difference < 1e-12
 
 # %% [markdown]
-# **A model that cannot be taken apart.** Where parameters reach the logits by another way than a
-# layer's call (`nn.remat`, `nn.scan`, weights tied between layers, an `apply_fn` that is no Flax
-# module), "layerwise" refuses, with the reason, and "auto" takes neural-tangents: nothing to do but
-# wait longer. To be fast again, take the transformation off for the measurement, or put a lone
-# parameter into a small module of its own, like `Scale`. Here is `MyNet` with `nn.remat`, which
-# saves memory in training. Its layers have other names, the parameters are the same.
+# **Whatever the code looks like.** `nn.remat`, `nn.scan`, weights tied between layers, a function
+# of NNX, Equinox or plain JAX: the program is the same, and so is the kernel. Here is `MyNet` with
+# `nn.remat`, which saves memory in training. Its layers have other names, the parameters not.
 
 # %%
 hidden = my_model.MyNet(shapes.num_outputs, 8, remat=True)
 parameters = {name.replace("Conv", "CheckpointConv"): v for name, v in variables["params"].items()}
 hidden_variables = {**variables, "params": parameters}
-print(*ntk.choose_method(hidden.apply, hidden_variables, x), sep=": ")
-try:
-    ntk.gram(hidden.apply, hidden_variables, x, method="layerwise")
-    refused = False
-except InputError as error:
-    print("refused:", error)
-    refused = True
 by_auto = ntk.gram(hidden.apply, hidden_variables, x, dtype="float64")
 np.testing.assert_allclose(by_auto, layerwise, atol=1e-12 * np.abs(layerwise).max())
 
 # %% [markdown]
 # **BatchNorm** must be in inference mode, with its running statistics. In training mode the output
 # for an image depends on the rest of the batch, and there is no kernel of two images. `model.apply`
-# is in inference mode by default (`train=False`), and "layerwise" and "auto" refuse the other. You
-# can see it in the kernel: one of fewer images is a corner of the one of more.
+# is in inference mode by default (`train=False`), and the other is refused. You can
+# see it in the kernel: one of fewer images is a corner of the one of more.
 
 # %%
 few = ntk.gram(model.apply, variables, x[:4], dtype="float64")

@@ -13,6 +13,7 @@ import tyro
 from kdtheory.datasets.data_config import DataConfig
 
 if TYPE_CHECKING:
+    from kdtheory.ntk import Explanation
     from kdtheory.ntk.blockwise import Progress
 
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 class Gram:
     """Compute a model's NTK Gram matrix on training examples, and save it as .npy."""
 
-    out: Path
+    out: Path | None = None
     """File to write, such as K.npy; the settings go into a .json beside it."""
+    explain: bool = False
+    """Only print how the kernel would be computed, in what memory and time."""
     model: str = "lenet5x1"
     """Name of the model; it is taken at its initialisation."""
     ntk_size: int = 512
@@ -42,7 +45,8 @@ class Gram:
     targets: Path | None = None
     """Also save the labels as targets (n, d), such as Y.npy."""
     memory_budget: str | None = None
-    """Memory to compute in besides the matrix, such as 4GiB (default: half of what is free)."""
+    """Memory to compute in besides the matrix, such as 4GiB (default: at most 4 GiB, and half of
+    what is free)."""
     store: Path | None = None
     """Folder for finished tiles: the same command goes on where a killed one was."""
     devices: int | None = None
@@ -62,6 +66,9 @@ def gram(options: Gram) -> None:
     """Run `kdtheory gram`."""
     from kdtheory.commands.kernel_progress import gram_bar
 
+    if options.explain:
+        print(explained(options))
+        return
     several = options.distributed == "auto" or any(
         value is not None
         for value in (options.coordinator, options.process_id, options.num_processes)
@@ -84,6 +91,30 @@ def gram(options: Gram) -> None:
         print(f"process {jax.process_index()} of {jax.process_count()}: {size}")
     else:
         print(f"wrote {options.out}: {size}")
+
+
+def explained(options: Gram) -> "Explanation":
+    """Return what the kernel of these settings would be computed from, and what it would take.
+
+    Raises:
+      InputError: an unknown name, a size above the data, or a method without an explanation.
+    """
+    from kdtheory.errors import InputError
+    from kdtheory.measure.examples import load_examples, named_network
+    from kdtheory.ntk import explain
+
+    if options.method not in ("auto", "layerwise"):
+        raise InputError(f"--explain is for --method auto or layerwise, got {options.method}")
+    examples = load_examples(options.data, options.ntk_size)
+    apply_fn, variables = named_network(options.model, examples.dataset, options.seed)
+    return explain(
+        apply_fn,
+        variables,
+        examples.images,
+        outputs=options.outputs,
+        dtype=options.dtype,
+        memory_budget=options.memory_budget,
+    )
 
 
 def save_gram(
@@ -111,7 +142,7 @@ def save_gram(
     import numpy as np
 
     from kdtheory.datasets import encode_labels
-    from kdtheory.errors import RunError
+    from kdtheory.errors import InputError, RunError
     from kdtheory.files import write_json, write_whole
     from kdtheory.measure.examples import load_examples, named_network
     from kdtheory.measure.spec import device_mesh
@@ -123,6 +154,8 @@ def save_gram(
     def save(path: Path, array: np.ndarray) -> None:
         write_whole(path, lambda file: np.save(file, array, allow_pickle=False))
 
+    if options.out is None:
+        raise InputError("--out is missing: the file to write, such as K.npy")
     _check_paths(options.out, options.targets)
     mesh = device_mesh(options.devices)
     examples = load_examples(options.data, options.ntk_size)

@@ -16,7 +16,10 @@ from kdtheory.models import (  # isort: skip
     vit,
 )
 from kdtheory.models.catalogue import ModelSummary, summarize
+from kdtheory.models.equinox_module import from_equinox
+from kdtheory.models.haiku_transform import from_haiku
 from kdtheory.models.initialize import abstract_variables, init, num_params
+from kdtheory.models.nnx_module import from_nnx
 from kdtheory.models.registry import create, known_models, register
 from kdtheory.models.requirements import check_model
 
@@ -26,6 +29,9 @@ __all__ = [
     "check_model",
     "create",
     "densenet",
+    "from_equinox",
+    "from_haiku",
+    "from_nnx",
     "init",
     "known_models",
     "lenet",

@@ -1,7 +1,7 @@
 """From per-example gradients of layers to tiles of the kernel.
 
 The kernel is a sum over layers, K = sum_l J_l J_l^T, so a tile grows layer by layer and the whole
-Jacobian is never formed. A layer's share comes in one of two forms.
+Jacobian is never formed. A layer's share comes in one of three forms.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +12,9 @@ from jaxtyping import Float
 
 #: Flat gradients narrower than this are joined: one product costs less than several thin ones.
 _NARROW = 2048
+
+#: Pairs of positions in a table at most, where gradients stay sums over positions.
+_PAIRS = 2**24
 
 
 class Flat(NamedTuple):
@@ -30,7 +33,23 @@ class RankOne(NamedTuple):
     cotangents: Float[jax.Array, "b d q"]
 
 
-Share = Flat | RankOne
+class Positions(NamedTuple):
+    """Gradients that are sums of outer products over positions, and stay unformed.
+
+    gradients[i, a] = sum_t cotangents[i, a, t] inputs[i, t]^T; the layer's kernel is
+    sum_st <inputs_is, inputs_jt> <cotangents_ias, cotangents_jbt>.
+    """
+
+    inputs: Float[jax.Array, "b t p"]
+    cotangents: Float[jax.Array, "b d t q"]
+
+    def formed(self) -> Flat:
+        """Return the gradients, carried out."""
+        gradients = jnp.einsum("btp,bdtq->bdqp", self.inputs, self.cotangents)
+        return Flat(gradients.reshape(*gradients.shape[:2], -1))
+
+
+Share = Flat | RankOne | Positions
 
 
 def join_narrow(shares: list[Share]) -> list[Share]:
@@ -78,6 +97,8 @@ def contract(first: list[Share], second: list[Share], *, outputs: str) -> jax.Ar
             part = _product(one.cotangents, other.cotangents, outputs)
             inner = one.inputs @ other.inputs.T
             part = part * (inner[:, None, :, None] if outputs == "full" else inner)
+        elif isinstance(one, Positions) and isinstance(other, Positions):
+            part = _over_positions(one, other, outputs)
         else:
             raise TypeError("the two blocks' shares must be of the same layers")
         tile = part if tile is None else tile + part
@@ -97,6 +118,40 @@ def _product(first: jax.Array, second: jax.Array, outputs: str) -> jax.Array:
     return first.reshape(b1, -1) @ second.reshape(b2, -1).T
 
 
+def _over_positions(first: Positions, second: Positions, outputs: str) -> jax.Array:
+    """Return the tile of gradients that stay sums over positions.
+
+    In parts of the first block, so that no table of position pairs grows beyond `_PAIRS`.
+    """
+    b1, d, t, _ = first.cotangents.shape
+    b2 = second.inputs.shape[0]
+    tables = {"full": d * d, "diagonal": d}.get(outputs, 1)
+    count = min(b1, -(-b1 * b2 * t * t * tables // _PAIRS))
+    step = -(-b1 // count)
+    parts = [
+        _pairs_of_positions(jax.tree.map(lambda a, i=i: a[i : i + step], first), second, outputs)
+        for i in range(0, b1, step)
+    ]
+    return jnp.concatenate(parts, axis=1 if outputs == "diagonal" else 0)
+
+
+def _pairs_of_positions(first: Positions, second: Positions, outputs: str) -> jax.Array:
+    (b1, d, t, q), (b2, _, s, _) = first.cotangents.shape, second.cotangents.shape
+    inner = first.inputs.reshape(b1 * t, -1) @ second.inputs.reshape(b2 * s, -1).T
+    if outputs == "full":
+        left, right = (share.cotangents.reshape(-1, q) for share in (first, second))
+        table = (left @ right.T).reshape(b1, d, t, b2, d, s)
+        return (table * inner.reshape(b1, 1, t, b2, 1, s)).sum((2, 5))
+    if outputs == "diagonal":
+        left, right = (
+            share.cotangents.swapaxes(0, 1).reshape(d, -1, q) for share in (first, second)
+        )
+        table = jnp.einsum("axq,ayq->axy", left, right) * inner
+        return table.reshape(d, b1, t, b2, s).sum((2, 4))
+    left, right = (share.cotangents.swapaxes(1, 2).reshape(-1, d * q) for share in (first, second))
+    return ((left @ right.T) * inner).reshape(b1, t, b2, s).sum((1, 3))
+
+
 def squared_norms(shares: list[Share]) -> jax.Array:
     """Return the squared norm of each gradient, (b, d): the diagonal of the "full" kernel.
 
@@ -107,6 +162,10 @@ def squared_norms(shares: list[Share]) -> jax.Array:
     for share in shares:
         if isinstance(share, Flat):
             total += jnp.square(share.gradients).sum(-1)
+        elif isinstance(share, Positions):
+            inner = jnp.einsum("bsp,btp->bst", share.inputs, share.inputs)
+            outer = jnp.einsum("bdsq,bdtq->bdst", share.cotangents, share.cotangents)
+            total += (outer * inner[:, None]).sum((-2, -1))
         else:
             cotangents = jnp.square(share.cotangents).sum(-1)
             total += cotangents * jnp.square(share.inputs).sum(-1)[:, None]

@@ -46,6 +46,12 @@ def model_hash(apply_fn: ApplyFn, variables: Variables, x: np.ndarray) -> str:
     return hashlib.sha256(f"{program}{array_hash(*constants)}".encode()).hexdigest()[:16]
 
 
+def _entries(leaf: Any) -> np.ndarray:
+    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+
+
 def identity(
     engine: TileEngine,
     plan: Plan,
@@ -64,7 +70,7 @@ def identity(
     config: Any = jax.config
     return {
         "model": model_hash(apply_fn, variables, x1),
-        "parameters": f"{names}-{array_hash(*(np.asarray(leaf) for _, leaf in leaves))}",
+        "parameters": f"{names}-{array_hash(*(_entries(leaf) for _, leaf in leaves))}",
         "x1": array_hash(x1),
         "x2": None if x2 is None else array_hash(x2),
         "outputs": engine.outputs,

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kdtheory.errors import InputError, unknown_name
-from kdtheory.typing import ArrayLike, Variables
+from kdtheory.ntk.differentiated import as_array
+from kdtheory.typing import Variables
 
 _DTYPES = ("float32", "float64")
 
@@ -51,7 +52,7 @@ def settings(
         raise InputError(
             f'variables must hold parameters under "params"; got {sorted(variables) or "nothing"}'
         )
-    kinds = {np.dtype(leaf.dtype) for leaf in leaves}
+    kinds = {jnp.result_type(leaf) for leaf in leaves}
     if not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
         raise InputError(f"parameters must be real floating point; got {sorted(map(str, kinds))}")
     if dtype is None:
@@ -72,20 +73,24 @@ def settings(
 
 
 def cast(variables: Variables, dtype: np.dtype[Any]) -> Variables:
-    """Return the variables as NumPy arrays, the floating ones of the given dtype.
+    """Return the variables as NumPy arrays of dtypes that JAX has, floating ones of the given.
 
     >>> cast({"params": {"w": np.ones(2, np.float64)}}, np.dtype("float32"))["params"]["w"].dtype
     dtype('float32')
     """
 
     def one(leaf: Any) -> Any:
-        leaf = np.asarray(leaf)
-        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        leaf = as_array(leaf)
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf.astype(dtype)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))
 
     return dict(jax.tree.map(one, dict(variables)))
 
 
-def as_inputs(name: str, x: ArrayLike, dtype: np.dtype[Any]) -> np.ndarray:
+def as_inputs(name: str, x: Any, dtype: np.dtype[Any]) -> np.ndarray:
     """Return inputs as a NumPy array, floating ones of the given dtype.
 
     Raises:
@@ -94,7 +99,14 @@ def as_inputs(name: str, x: ArrayLike, dtype: np.dtype[Any]) -> np.ndarray:
     >>> as_inputs("x", np.arange(2.0), np.dtype("float32"))
     array([0., 1.], dtype=float32)
     """
+    if isinstance(x, dict | tuple | list):
+        raise InputError(
+            f"{name} must be one array with the examples along axis 0; got a {type(x).__name__} "
+            "(put its parts into one array, and let apply_fn take it apart)"
+        )
     x = np.asarray(x)
+    if x.dtype.kind not in "biuf" and not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"{name} must be real numbers; got {x.dtype}")
     if x.ndim == 0 or x.shape[0] == 0:
         raise InputError(f"{name} must have at least one example; got shape {x.shape}")
     if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -1,12 +1,9 @@
-"""Tiles of the kernel layer by layer: one backward pass an output, no Jacobian of the model.
+"""Tiles of the kernel from per-example gradients, layer by layer: no Jacobian of the model.
 
-The model runs once on a block of examples with a zero added to each layer's output; the derivative
-of the logits by that zero is what each layer's parameters see. One ordinary batched backward pass
-for each output gives it for all layers and examples at once, because examples do not interact.
-What is left is local to a layer (`layer_gradients`), and sums up to the kernel (`contractions`).
+The gradients are `per_example`'s, of few examples at a time; the products of blocks of them are
+`contractions`'. What is here chooses the sizes, and keeps what serves again.
 """
 
-import collections
 import functools
 import os
 from collections.abc import Callable
@@ -18,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kdtheory.memory import aligned_empty, available, total
-from kdtheory.ntk.contractions import Flat, Share, contract, join_narrow, squared_norms
+from kdtheory.ntk.contractions import Share, contract, squared_norms
 from kdtheory.ntk.engines import (
     WORKING_MEMORY,
     Plan,
@@ -30,9 +27,8 @@ from kdtheory.ntk.engines import (
     tree_bytes,
     used_bytes,
 )
-from kdtheory.ntk.interception import LayerCall, find_layers, intercept, plain
-from kdtheory.ntk.layer_gradients import contributions
 from kdtheory.ntk.mesh import Placement
+from kdtheory.ntk.per_example import features, find_gradients
 from kdtheory.ntk.tiling import padded
 from kdtheory.thread_settings import same_settings
 from kdtheory.typing import ApplyFn, Variables
@@ -40,6 +36,9 @@ from kdtheory.typing import ApplyFn, Variables
 #: Memory for the passes over one chunk on CPU, in bytes: what malloc gives again without a trip to
 #: the operating system, whose fresh pages cost more than the passes.
 _PASSES_CPU = 24 * 2**20
+
+#: Memory for gradients without a budget, in bytes; a block takes a quarter of it at most.
+DEFAULT_BUDGET = 4 * 2**30
 
 #: Fewer examples in a pass than this and the cost of dispatching shows.
 _SMALLEST_CHUNK = 8
@@ -79,52 +78,6 @@ class Compiled(NamedTuple):
     pass_bytes: int
 
 
-def layer_features(
-    apply_fn: ApplyFn, layers: list[LayerCall], variables: Variables, x: Any, *, outputs: str
-) -> list[Share]:
-    """Return every layer's share of the gradients of a block of examples.
-
-    Args:
-      apply_fn: (variables, x) -> logits of shape (b, d).
-      layers: as `find_layers` returned them for this model.
-      variables: the model's variables.
-      x: (b, ...).
-      outputs: "sum" takes the one output sum / sqrt(d); all others take the d outputs.
-    """
-    b = x.shape[0]
-    zeros = [jnp.zeros((b, *call.output.shape), call.output.dtype) for call in layers]
-
-    def forward(shifts: list[jax.Array]) -> Any:
-        with intercept(lambda call, index: call.output + shifts[index]) as seen:
-            logits = apply_fn(variables, x)
-        return logits, [(call.variables, call.arrays) for call in seen]
-
-    logits, pull, captured = jax.vjp(forward, zeros, has_aux=True)
-    d = logits.shape[1]
-    if outputs == "sum":
-        weights = jnp.full((1, d), 1 / np.sqrt(d), logits.dtype)
-    else:
-        weights = jnp.eye(d, dtype=logits.dtype)
-    directions = jnp.broadcast_to(weights[:, None], (weights.shape[0], b, d))
-    if weights.shape[0] == 1:
-        cotangents = [value[None] for value in pull(directions[0])[0]]
-    else:
-        cotangents = jax.vmap(lambda direction: pull(direction)[0])(directions)
-
-    uses = collections.Counter(leaf for call in layers for leaf in call.leaves.values())
-    sums: dict[tuple[int, ...], Share] = {}
-    for call, (own, arrays), cotangent in zip(layers, captured, cotangents, strict=True):
-        shared = any(uses[leaf] > 1 for leaf in call.leaves.values())
-        for leaves, share in contributions(call, own, arrays, cotangent, shared=shared):
-            before = sums.get(leaves)
-            if isinstance(before, Flat) and isinstance(share, Flat):
-                # A parameter used by several calls: its gradient is the sum over them.
-                sums[leaves] = Flat(before.gradients + share.gradients)
-            else:
-                sums[leaves] = share
-    return join_narrow(list(sums.values()))
-
-
 class LayerwiseEngine(TileEngine):
     """Tiles from per-layer gradients; those of a block are kept while they serve.
 
@@ -145,8 +98,9 @@ class LayerwiseEngine(TileEngine):
             self._example,
             d,
             self.placement,
+            str(jax.config.jax_default_matmul_precision),
         )
-        self._rows = 1 if self.outputs == "sum" else d
+        self._rows = d if self.outputs == "full" else 1
         on_cpu = jax.default_backend() == "cpu"
         self._block_rows = _BLOCK_ROWS_CPU if on_cpu else _BLOCK_ROWS
         passes = _PASSES_CPU if on_cpu else WORKING_MEMORY
@@ -156,6 +110,25 @@ class LayerwiseEngine(TileEngine):
         )
         # Passes that may be under way at a time; None for as many as JAX likes.
         self._window: int | None = None
+
+    @property
+    def feature_bytes(self) -> int:
+        """Memory of one example's gradients."""
+        return self._compiled.feature_bytes
+
+    @property
+    def pass_bytes(self) -> int:
+        """Memory of one example's forward and backward pass."""
+        return self._compiled.pass_bytes
+
+    def flops(self, variables: Variables, n: int) -> float:
+        """Return what the kernel of n examples takes, by XLA's count, nothing compiled."""
+        shape, dtype = self._example
+        one = jax.ShapeDtypeStruct((1, *shape), dtype)
+        example = self._compiled.example_features
+        passes = self._compiled.features.lower(abstract(variables), one).cost_analysis() or {}
+        pair = self._compiled.tile.lower(example, example).cost_analysis() or {}
+        return n * passes.get("flops", 0.0) + n * (n + 1) / 2 * pair.get("flops", 0.0)
 
     def block_size(self, n: int, batch_size: int | None) -> int:
         """Return a size for which products are large."""
@@ -174,10 +147,12 @@ class LayerwiseEngine(TileEngine):
         largest = max(1, self._block_rows // self._rows)
         if self.budget is None:
             # Sizes by the whole memory, which does not change; what stays by what is free.
-            largest = min(largest, max(1, total() // (4 * max(1, self._compiled.feature_bytes))))
+            whole = min(DEFAULT_BUDGET, total())
+            largest = min(largest, max(1, whole // (4 * max(1, self._compiled.feature_bytes))))
             rows, columns = (self._block(n, batch_size, largest) for n in (n1, n2))
             each = max(1, max(rows, columns) * self._compiled.feature_bytes)
-            return Plan(rows, columns, self._chunk, max(1, available() // 2 // each))
+            free = min(DEFAULT_BUDGET, available() // 2)
+            return Plan(rows, columns, self._chunk, max(1, free // each - 1))
         # A first guess without the compiler, so that few programs are compiled in vain.
         limit = self.budget // (4 * self.placement.count * self._compiled.pass_bytes)
         self._chunk = 1 << max(1, min(self._chunk, limit)).bit_length() - 1
@@ -329,15 +304,24 @@ def _compiled(
     inputs: Any,
     d: int,
     placement: Placement,
+    precision: str,
 ) -> Compiled:
-    """Return the compiled functions; kept, so that a later call need not compile again."""
+    """Return the compiled functions; kept, so that a later call need not compile again.
+
+    The precision of products is part of the program that is traced.
+    """
     variables = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     shape, dtype = inputs
-    layers = find_layers(apply_fn, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
-    function = functools.partial(layer_features, plain(apply_fn), layers, outputs=outputs)
+    found = find_gradients(apply_fn, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
+    result_dtype = jax.tree.leaves(variables["params"])[0].dtype
+
+    def function(variables: Variables, x: Any) -> list[Share]:
+        rest = {name: value for name, value in variables.items() if name != "params"}
+        parts = jax.tree.leaves(variables["params"]), jax.tree.leaves(rest)
+        return features(found, outputs, result_dtype, *parts, x)
+
     one = jax.eval_shape(function, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
     feature_bytes = tree_bytes(one)
-    output_bytes = sum(call.output.size * call.output.dtype.itemsize for call in layers)
     out_axis = 1 if outputs == "diagonal" else 0
     return Compiled(
         features=placement.jit(function, False, True),
@@ -348,6 +332,6 @@ def _compiled(
         norms=jax.jit(squared_norms),
         example_features=one,
         feature_bytes=feature_bytes,
-        # Inputs and outputs of the layers, and the outputs' cotangents.
-        pass_bytes=feature_bytes + (2 + (1 if outputs == "sum" else d)) * output_bytes,
+        # Inputs and outputs of the equations, and the outputs' cotangents.
+        pass_bytes=feature_bytes + (2 + (1 if outputs == "sum" else d)) * found.output_bytes(),
     )

@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kdtheory.errors import InputError
-from kdtheory.ntk.contractions import Flat, RankOne, Share
+from kdtheory.ntk.contractions import Flat, Positions, RankOne, Share
 
 #: Fewest columns for a layer that is not kept whole: a variance needs some.
 SMALLEST_PART = 8
@@ -91,7 +91,7 @@ def share_size(share: Share) -> int:
     >>> share_size(RankOne(jnp.ones((2, 3)), jnp.ones((2, 1, 4))))
     12
     """
-    if isinstance(share, RankOne):
+    if isinstance(share, RankOne | Positions):
         return int(share.inputs.shape[-1] * share.cotangents.shape[-1])
     return int(share.gradients.shape[-1])
 
@@ -170,7 +170,7 @@ def draw(
         if m >= size:
             parts.append(Part("exact", size, size))
             projections.append(Exact())
-        elif isinstance(share, Flat) or size <= _FORMED * m:
+        elif not isinstance(share, RankOne) or size <= _FORMED * m:
             fold = -(-size // m)
             order = rng.permutation(fold * m)
             signs = np.where(order < size, _signs(rng, order.shape, dtype), dtype.type(0))
@@ -245,6 +245,8 @@ def _formed(share: Share) -> jax.Array:
     """Return gradients (b, d, p), outer products carried out."""
     if isinstance(share, Flat):
         return share.gradients
+    if isinstance(share, Positions):
+        return share.formed().gradients
     outer = share.cotangents[..., None] * share.inputs[:, None, None, :]
     return outer.reshape(*outer.shape[:2], -1)
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kdtheory.errors import InputError
-from kdtheory.ntk.gram import gram
-from kdtheory.ntk.operator import Estimate
-from kdtheory.typing import ApplyFn, ArrayLike, Variables
+from kdtheory.ntk.dense import gram
+from kdtheory.ntk.operators import Estimate
+from kdtheory.typing import ApplyFn, ArrayLike
 
 
 class SumOfLogits(NamedTuple):
@@ -47,7 +47,7 @@ class SumOfLogits(NamedTuple):
 
 def sum_of_logits_error(
     apply_fn: ApplyFn,
-    variables: Variables,
+    variables: Any,
     x: ArrayLike,
     *,
     key: jax.Array,

@@ -162,7 +162,7 @@ def training() -> None:
 
 
 def kernels() -> None:
-    """Compute a kernel whole, in tiles, as products and sketched."""
+    """Compute a kernel whole, in tiles, as products and sketched, and explain it."""
     from kdtheory import models, ntk
     from kdtheory.training import data_mesh
 
@@ -182,6 +182,7 @@ def kernels() -> None:
     kernel.jacobian.residual(kernel.jacobian.rmatvec(vector), vector, 1.0)
     ntk.operator(model.apply, variables, x, method="neural_tangents") @ vector
     ntk.sketch(model.apply, variables, x, dimension=200, key=jax.random.key(1))
+    ntk.explain(model.apply, variables, x)
 
 
 def main() -> None:

@@ -289,3 +289,33 @@ def test_no_progress_in_a_pipe(tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_gram_explains_without_computing_or_writing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["gram", "--explain", "--dataset", "synthetic", "--model", "lenet5x1"]
+    main([*words, "--ntk-size", "6", "--outputs", "trace", "--memory-budget", "1GiB"])
+    told = capsys.readouterr().out
+    assert "conv_general_dilated in LeNet5/Conv_0" in told
+    assert "shifted slices" in told
+    assert "n = 6, d = " in told
+    assert "the matrix takes 144B" in told  # 6 x 6 float32
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--explain", "--method", "neural_tangents"], "--explain is for --method auto or layerw"),
+        (["--explain", "--ntk-size", "10000000"], "--ntk-size"),
+        ([], "--out is missing: the file to write, such as K.npy"),
+    ],
+)
+def test_gram_without_a_file_or_an_explanation_is_one_line(capsys, words, message):
+    with pytest.raises(SystemExit) as stopped:
+        main(["gram", "--dataset", "synthetic", "--model", "mlp8x1", *words])
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told

@@ -21,9 +21,9 @@ from kdtheory.models.vgg import VGG
 from kdtheory.models.vit import VisionTransformer
 from kdtheory.models.wide_resnet import PreactivationBlock
 from kdtheory.ntk import gram
-from kdtheory.ntk.interception import find_layers
-from kdtheory.ntk.layer_gradients import layer_kind
+from kdtheory.ntk.gradient_forms import ENTRYWISE, form_of
 from kdtheory.ntk.methods import make_engine
+from kdtheory.ntk.per_example import find_gradients
 
 
 def drawn_variables(model, image_shape):
@@ -93,12 +93,15 @@ def test_narrow_networks_are_exact_and_examples_do_not_interact(family):
     assert np.abs(logits[1:] - again[1:]).max() > 1e-3
 
 
-def kinds(name):
+def general_equations(name):
     model = models.create(name, 2)
     x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
-    variables = models.abstract_variables(model, x.shape[1:])
-    calls = find_layers(model.apply, variables, x)
-    return [type(call.module).__name__ for call in calls if layer_kind(call) == "general"]
+    found = find_gradients(model.apply, models.abstract_variables(model, x.shape[1:]), x)
+    return [
+        meeting.equation.name
+        for meeting in found.meetings
+        if form_of(found.program, meeting) == "general" and meeting.equation.name not in ENTRYWISE
+    ]
 
 
 @pytest.mark.parametrize(
@@ -107,12 +110,12 @@ def kinds(name):
      "wrn16_2", "vgg16", "mobilenet_v2_x0.5", "mobilenet_v3_small", "mobilenet_v3_large_x0.35",
      "shufflenet_v2", "densenet121"],
 )  # fmt: skip
-def test_every_layer_takes_its_cheap_form(name):
-    assert kinds(name) == []
+def test_every_equation_takes_its_cheap_form(name):
+    assert general_equations(name) == []
 
 
-def test_a_transformers_token_and_positions_go_the_general_way():
-    assert kinds("vit_tiny_p4") == ["ClassToken", "PositionEmbedding"]
+def test_a_transformers_token_is_put_beside_its_positions_the_general_way():
+    assert general_equations("vit_tiny_p4") == ["concatenate"]
 
 
 @pytest.mark.parametrize("name", ["resnet8", "vgg8", "vit_tiny_p8"])
@@ -122,4 +125,4 @@ def test_auto_chooses_layerwise(name):
     variables = models.abstract_variables(model, x.shape[1:])
     engine = make_engine(model.apply, variables, x, outputs="full", method="auto")
     assert engine.method == "layerwise"
-    assert engine.reason == "every parameter enters through a layer"
+    assert engine.reason == "exact for every function"

@@ -199,23 +199,23 @@ def test_progress_counts_every_tile_once(problem):
     assert seen == [(i, 6) for i in range(1, 7)]
 
 
-def test_auto_is_layerwise_for_a_flax_model(problem):
+def test_auto_is_layerwise(problem):
     apply_fn, variables, x1, x2 = problem
     method, reason = choose_method(apply_fn, variables, x1)
-    assert (method, reason) == ("layerwise", "every parameter enters through a layer")
+    assert (method, reason) == ("layerwise", "exact for every function")
     np.testing.assert_array_equal(
         gram(apply_fn, variables, x1, x2), gram(apply_fn, variables, x1, x2, method="layerwise")
     )
 
 
-def test_plain_functions_of_the_parameters_go_to_neural_tangents():
+def test_plain_functions_of_the_parameters_are_exact():
     x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     variables = {"params": {"w": np.ones((3, 2), np.float32)}}
 
     def apply_fn(variables, x):
         return jnp.square(x @ variables["params"]["w"])
 
-    assert choose_method(apply_fn, variables, x)[0] == "neural_tangents"
+    assert choose_method(apply_fn, variables, x)[0] == "layerwise"
     expected = reference(apply_fn, variables, x)
     np.testing.assert_allclose(gram(apply_fn, variables, x), expected, rtol=1e-4, atol=1e-4)
 

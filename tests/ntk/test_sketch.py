@@ -168,15 +168,16 @@ def test_bad_settings_get_one_clear_line(problem, settings, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_whose_layers_cannot_be_told_is_refused():
-    with pytest.raises(InputError, match=r": w$"):
-        sketch(
-            lambda v, x: x @ v["params"]["w"],
-            {"params": {"w": np.ones((2, 1), np.float32)}},
-            np.ones((3, 2), np.float32),
-            dimension=2,
-            key=jax.random.key(0),
-        )
+def test_a_function_without_layers_is_sketched_too():
+    x = np.eye(3, 2, dtype=np.float32)
+    found = sketch(
+        lambda v, x: x @ v["params"]["w"],
+        {"params": {"w": np.ones((2, 1), np.float32)}},
+        x,
+        dimension=2,
+        key=jax.random.key(0),
+    )
+    np.testing.assert_array_equal(found.gram, x @ x.T)
 
 
 def test_gradients_that_are_not_finite_are_refused(problem):

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.ntk import neural_tangents
+from kdtheory.ntk.differentiated import ParamsFilter, differentiated
 from kdtheory.ntk.inputs import as_inputs, cast, settings
 from kdtheory.ntk.jacobian import Jacobian
 from kdtheory.ntk.methods import make_engine
@@ -49,7 +50,7 @@ class NtkOperator:
     def __init__(
         self,
         apply_fn: ApplyFn,
-        variables: Variables,
+        variables: Any,
         x: ArrayLike,
         *,
         outputs: str,
@@ -58,6 +59,7 @@ class NtkOperator:
         batch_size: int | None,
         keep_linearization: bool,
         dtype: Any,
+        params: ParamsFilter = "params",
     ) -> None:
         if outputs not in _OUTPUTS:
             raise unknown_name("outputs", outputs, _OUTPUTS)
@@ -67,6 +69,7 @@ class NtkOperator:
             raise InputError(f"batch_size must be at least 1; got {batch_size}")
         if not (np.isfinite(ridge) and ridge >= 0):
             raise InputError(f"ridge must be at least 0; got {ridge}")
+        apply_fn, variables = differentiated(apply_fn, variables, params)
         with settings(dtype, variables) as self.dtype:
             self._variables = jax.device_put(cast(variables, self.dtype))
             self._x = as_inputs("x", x, self.dtype)
@@ -200,7 +203,7 @@ def _reference_product(apply_fn: ApplyFn, outputs: str) -> Callable[..., jax.Arr
 
 def operator(
     apply_fn: ApplyFn,
-    variables: Variables,
+    variables: Any,
     x: ArrayLike,
     *,
     outputs: str = "full",
@@ -209,6 +212,7 @@ def operator(
     batch_size: int | None = None,
     keep_linearization: bool = False,
     dtype: Any = None,
+    params: ParamsFilter = "params",
 ) -> NtkOperator:
     r"""Return K + ridge I of the empirical neural tangent kernel K = J J^T, as an operator.
 
@@ -227,6 +231,7 @@ def operator(
         later ones need no forward pass: some 3.2 inference passes for K v instead of 4.6 on
         LeNet-5x1, at 80 KB an example.
       dtype: "float32" or "float64"; None keeps the parameters'.
+      params: what in `variables` is differentiated, as in `gram`.
 
     Raises:
       InputError: as `gram`; a negative ridge; a linearisation to keep that does not fit in memory.
@@ -249,4 +254,5 @@ def operator(
         batch_size=batch_size,
         keep_linearization=keep_linearization,
         dtype=dtype,
+        params=params,
     )

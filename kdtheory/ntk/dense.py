@@ -19,6 +19,7 @@ from jaxtyping import Float
 from kdtheory.errors import InputError, KernelError, unknown_name
 from kdtheory.memory import parse_bytes
 from kdtheory.ntk.blockwise import Blockwise, Progress
+from kdtheory.ntk.differentiated import ParamsFilter, differentiated
 from kdtheory.ntk.engines import OUTPUTS, TileEngine
 from kdtheory.ntk.fingerprint import identity
 from kdtheory.ntk.inputs import as_inputs, cast, settings
@@ -34,12 +35,13 @@ from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
 def gram(
     apply_fn: ApplyFn,
-    variables: Variables,
+    variables: Any,
     x1: ArrayLike,
     x2: ArrayLike | None = None,
     *,
     outputs: str = "full",
     method: str = "auto",
+    params: ParamsFilter = "params",
     batch_size: int | None = None,
     dtype: Any = None,
     precision: str = "highest",
@@ -60,9 +62,10 @@ def gram(
     (2018), at the parameters given.
 
     Args:
-      apply_fn: (variables, x) -> logits of shape (n, d); a Flax linen `model.apply` is one. It must
-        treat examples independently: BatchNorm in inference mode, no dropout.
-      variables: {"params": ..., "batch_stats": ...}; only "params" is differentiated.
+      apply_fn: any function (variables, x) -> logits of shape (n, d); a Flax linen `model.apply` is
+        one, and `kdtheory.models.from_nnx`, `from_equinox` and `from_haiku` make one. It must treat
+        examples independently, which is checked: BatchNorm in inference mode, no dropout.
+      variables: any pytree of arrays, such as {"params": ..., "batch_stats": ...}.
       x1: inputs of shape (n1, ...).
       x2: inputs of shape (n2, ...), or None for x2 = x1: then the symmetric half is computed once
         and the result is exactly symmetric.
@@ -73,6 +76,8 @@ def gram(
         "sum": (n1, n2), the kernel of the sum of the outputs divided by sqrt(d).
       method: "layerwise", "neural_tangents" (its Jacobian contraction),
         "neural_tangents_vector_products", or "auto" (see `choose_method`).
+      params: what in `variables` is differentiated: the path of a subtree or of a leaf ("params",
+        "params/Dense_0"), or a filter (path, leaf) -> bool.
       batch_size: examples in a block of rows; None chooses one from n, d, P and memory_budget. It
         does not change the result beyond rounding.
       dtype: "float32" or "float64"; None keeps the parameters' (float32 for lower precision).
@@ -83,8 +88,8 @@ def gram(
       memory_budget: memory to compute in besides the matrix itself, such as "4GiB" or a number of
         bytes; on accelerators it is theirs, all devices of the mesh together. Features of blocks of
         examples that do not fit are spilled to a temporary file (in `store`, else in $TMPDIR), or
-        computed again where that is quicker. None uses half of what is free; block sizes, and so
-        the rounding, never depend on what is free.
+        computed again where that is quicker. None keeps gradients of at most 4 GiB, and of
+        half of what is free; block sizes, and so the rounding, never depend on what is free.
       store: a folder for finished tiles. A call that was killed goes on when it is made again, and
         returns the same matrix bit for bit; damaged tiles are computed again, with a warning.
       mesh: devices of this process to split the examples over, along all axes together.
@@ -114,6 +119,7 @@ def gram(
            [1., 1., 1.]], dtype=float32)
     """
     _check_names(outputs, method, batch_size)
+    apply_fn, variables = differentiated(apply_fn, variables, params)
     budget = None if memory_budget is None else parse_bytes(memory_budget)
     placement = Placement(mesh)
 
@@ -158,11 +164,10 @@ def gram(
     return kernel
 
 
-def choose_method(apply_fn: ApplyFn, variables: Variables, x: ArrayLike) -> tuple[str, str]:
+def choose_method(apply_fn: ApplyFn, variables: Any, x: ArrayLike) -> tuple[str, str]:
     """Return the method that `gram(..., method="auto")` uses for this model, and why.
 
-    "layerwise" wherever it is exact; "neural_tangents" for functions whose parameters do not enter
-    through calls of Flax modules only, or whose layers run inside lifted transformations.
+    That is "layerwise", which is exact for every function whose gradient JAX can take.
 
     Args:
       apply_fn: (variables, x) -> logits of shape (n, d).
@@ -176,8 +181,9 @@ def choose_method(apply_fn: ApplyFn, variables: Variables, x: ArrayLike) -> tupl
       InputError: as `gram`.
 
     >>> choose_method(lambda v, x: x @ v["params"]["w"], {"params": {"w": np.eye(2)}}, np.eye(2))
-    ('neural_tangents', 'outside layer calls, or hidden by a transformation: w')
+    ('layerwise', 'exact for every function')
     """
+    apply_fn, variables = differentiated(apply_fn, variables)
     with settings(None, variables) as result_dtype:
         variables = cast(variables, result_dtype)
         engine = make_engine(

@@ -15,11 +15,12 @@ from jaxtyping import Float
 
 from kdtheory.errors import InputError, KernelError, unknown_name
 from kdtheory.ntk.contractions import Share, squared_norms
+from kdtheory.ntk.differentiated import differentiated
 from kdtheory.ntk.inputs import as_inputs, cast, settings
 from kdtheory.ntk.methods import make_engine
 from kdtheory.ntk.projection import Part, allocate, draw, project, share_size, variance
 from kdtheory.ntk.tiling import blocks
-from kdtheory.typing import ApplyFn, ArrayLike, Variables
+from kdtheory.typing import ApplyFn, ArrayLike
 
 _OUTPUTS = ("full", "sum")
 
@@ -92,7 +93,7 @@ class SketchedFeatures(NamedTuple):
 
 def sketch_features(
     apply_fn: ApplyFn,
-    variables: Variables,
+    variables: Any,
     x: ArrayLike,
     *,
     dimension: int,
@@ -111,8 +112,7 @@ def sketch_features(
     A layer that is due as many columns as it has parameters is kept whole.
 
     Args:
-      apply_fn: (variables, x) -> logits of shape (n, d), each example on its own; the model must
-        be one that `gram(method="layerwise")` takes.
+      apply_fn: (variables, x) -> logits of shape (n, d), each example on its own.
       variables: {"params": ..., "batch_stats": ...}; only "params" is differentiated.
       x: inputs of shape (n, ...).
       dimension: m, columns; with m >= P the features are the Jacobian itself.
@@ -141,6 +141,7 @@ def sketch_features(
         raise InputError(f"dimension must be at least 1; got {dimension}")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}")
+    apply_fn, variables = differentiated(apply_fn, variables)
     with settings(dtype, variables) as result_dtype:
         variables = cast(variables, result_dtype)
         x = as_inputs("x", x, result_dtype)
@@ -182,7 +183,7 @@ def sketch_features(
 
 def sketch(
     apply_fn: ApplyFn,
-    variables: Variables,
+    variables: Any,
     x: ArrayLike,
     *,
     dimension: int,

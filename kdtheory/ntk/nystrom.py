@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kdtheory.errors import InputError, unknown_name
-from kdtheory.ntk.gram import gram
-from kdtheory.ntk.operator import Estimate, NtkOperator, operator
-from kdtheory.typing import ApplyFn, ArrayLike, Variables
+from kdtheory.ntk.dense import gram
+from kdtheory.ntk.operators import Estimate, NtkOperator, operator
+from kdtheory.typing import ApplyFn, ArrayLike
 
 _OUTPUTS = ("full", "sum")
 _SELECTIONS = ("residual", "uniform")
@@ -72,7 +72,7 @@ class NystromGram(NamedTuple):
 
 def nystrom_gram(
     apply_fn: ApplyFn,
-    variables: Variables,
+    variables: Any,
     x: ArrayLike,
     *,
     landmarks: int,
