@@ -76,7 +76,8 @@ def differentiated(
         chosen = [bool(params(name, leaf)) for name, (_, leaf) in zip(names, paths, strict=True)]
     if not any(chosen):
         what = f'under "{params}"' if isinstance(params, str) else "that the filter takes"
-        known = ", ".join(sorted({name.split("/")[0] for name in names})) or "nothing"
+        top = variables if isinstance(variables, Mapping) else (n.split("/")[0] for n in names)
+        known = ", ".join(sorted(set(map(str, top)))) or "nothing"
         hint = '; parameters alone go in as {"params": ...}' if params == "params" else ""
         raise InputError(f"variables must hold parameters {what}; got {known}{hint}")
     split: dict[str, dict[str, Any]] = {"params": {}, "others": {}}

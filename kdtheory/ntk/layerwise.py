@@ -89,6 +89,7 @@ class LayerwiseEngine(TileEngine):
     ) -> None:
         super().__init__(d=d, **names)
         leaves, structure = jax.tree.flatten(abstract(variables))
+        config: Any = jax.config
         self._example = (x.shape[1:], x.dtype)
         self._compiled = _compiled(
             apply_fn,
@@ -98,7 +99,7 @@ class LayerwiseEngine(TileEngine):
             self._example,
             d,
             self.placement,
-            str(jax.config.jax_default_matmul_precision),
+            str(config.jax_default_matmul_precision),
         )
         self._rows = d if self.outputs == "full" else 1
         on_cpu = jax.default_backend() == "cpu"

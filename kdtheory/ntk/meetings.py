@@ -38,15 +38,7 @@ class Meeting(NamedTuple):
 
 
 def find_meetings(program: Program) -> list[Meeting]:
-    """Return the equations that parameters and data go into, in order.
-
-    >>> from kdtheory.ntk.program import trace
-    >>> f = jax.ShapeDtypeStruct
-    >>> leaves = [f((3, 2), "float32"), f((2,), "float32")]
-    >>> program = trace(lambda p, _, x: x @ p[0] + p[1], leaves, [], f((1, 3), "float32"))
-    >>> [meeting.equation.name for meeting in find_meetings(program)]
-    ['dot_general', 'add']
-    """
+    """Return the equations that parameters and data go into, in order."""
     makers = {number: eq for eq in program.equations for number in eq.outputs}
     needed = _needed(program)
     found = []

@@ -127,8 +127,8 @@ def _checked(
 def told(error: Exception) -> str:
     """Return a foreign error's message as one line, with a hint where the cause is known.
 
-    >>> told(ValueError("carry must have equal types:\\n  float32 is not float64"))
-    'carry must have equal types: float32 is not float64; in float64 layers with a dtype of ...
+    >>> print(told(ValueError("carry must have equal types:\\n  float32 is not float64")))
+    carry must have equal types: float32 is not float64; in float64 layers with a dtype of ...
     """
     lines = " ".join(str(error).split()) or type(error).__name__
     line = lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]}..."

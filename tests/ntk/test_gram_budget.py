@@ -241,7 +241,7 @@ _MEASURE = """
         kernel = gram(Wide().apply, variables, x, **settings)
         return memory("VmHWM") - before - kernel.nbytes
 
-    x = np.random.default_rng(0).normal(size=(320, 2, 2, 4)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(320, 4, 4, 4)).astype(np.float32)
     variables = Wide().init(jax.random.key(0), x[:1])
     for spilled in (True, False):
         spill.Spill.pays = lambda self, size, reads, seconds: spilled and reads > 0

@@ -9,6 +9,7 @@ from kdtheory import models
 from kdtheory.errors import InputError
 from kdtheory.ntk import gram
 from kdtheory.ntk.inputs import PRECISIONS, settings
+from kdtheory.ntk.methods import make_engine
 
 
 @pytest.fixture
@@ -51,3 +52,15 @@ def test_others_are_refused(mlp):
     model, variables, x = mlp
     with pytest.raises(InputError, match="unknown precision 'tf32'"):
         gram(model.apply, variables, x, precision="tf32")
+
+
+def test_every_precision_has_a_program_of_its_own(mlp):
+    """What was traced for one is not found for another."""
+    model, variables, x = mlp
+    seen = {}
+    for precision in PRECISIONS:
+        with settings("float32", variables, precision=precision):
+            engine = make_engine(model.apply, variables, x, outputs="trace", method="layerwise")
+            text = engine._compiled.features.lower(variables, x[:1]).as_text()
+        seen[precision] = "HIGHEST" in text
+    assert seen == {"highest": True, "tensorfloat32": False, "bfloat16": False}
