@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -39,6 +40,7 @@ from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
 from kdtheory.runs.config_file import read_config, recipe
+from kdtheory.training.orbax_messages import leave_out_orbax_messages
 
 Options = TypeVar("Options")
 
@@ -155,8 +157,15 @@ def missing_device() -> str | None:
     return None
 
 
+def _warning(message: Warning | str, *_: object, **__: object) -> str:
+    """Return a warning as it is shown: a line, without the place in our code that gave it."""
+    return f"warning: {' '.join(str(message).split())}\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
+    warnings.formatwarning = _warning
+    leave_out_orbax_messages()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage())

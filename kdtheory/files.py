@@ -1,21 +1,27 @@
-"""Write files whole or not at all, and lock a folder against other processes."""
+"""Write files whole or not at all, read regular ones alone, and lock a folder."""
 
 import contextlib
+import errno
 import fcntl
 import json
+import math
 import os
+import re
+import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-import numpy as np
-
 from kdtheory.errors import InputError, RunError
 
 #: What a file is to hold: text (written as UTF-8), bytes, or a function that writes it.
 Content: TypeAlias = str | bytes | Callable[[IO[bytes]], object]
+
+#: Names of what is being written, or was when a process was killed: `write_whole`'s, and orbax's.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|step-\d+\.orbax-checkpoint-tmp.*")
 
 
 class FolderBusyError(RunError):
@@ -66,22 +72,88 @@ def write_whole(path: Path, content: Content, *, if_missing: bool = False) -> Pa
     return path
 
 
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON that every reader takes: NaN and infinities, which it lacks, are null.
+
+    >>> json_text({"condition": math.inf, "n": 2})
+    '{"condition": null, "n": 2}'
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def write_json(path: Path, value: Any) -> Path:
-    """Write a value as indented JSON, whole or not at all; return the path.
+    """Write a value as indented JSON (`json_text`), whole or not at all; return the path.
 
     Raises:
       RunError: the file cannot be written.
     """
-    return write_whole(path, json.dumps(value, indent=2) + "\n")
+    return write_whole(path, json_text(value, indent=2) + "\n")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write an .npz file whole or not at all; return its path.
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading; what is no regular file (a pipe, a device) is not waited for.
 
     Raises:
-      RunError: the file cannot be written.
+      OSError: no such file, or no regular one.
     """
-    return write_whole(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+    def without_waiting(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    file = open(path, "rb", opener=without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a regular UTF-8 file; a byte order mark is left out.
+
+    Raises:
+      OSError: no such file, or no regular one.
+      ValueError: it is not UTF-8.
+    """
+    with open_regular(path) as file:
+        return file.read().decode("utf-8-sig")
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+      ValueError: it is not JSON: NaN and Infinity are none, nor is what is nested beyond all use.
+
+    >>> parse_json("[" * 100_000)
+    Traceback (most recent call last):
+    ValueError: nested too deeply
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+      OSError: no such file, or no regular one.
+      ValueError: it is not JSON.
+    """
+    return parse_json(read_text(path))
 
 
 @contextlib.contextmanager
@@ -97,9 +169,9 @@ def locked_folder(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder} is a file; --out must name a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = _open_lock(folder)
     except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror}") from error
+        raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
     with lock:
         for last in (False, False, True):
             try:
@@ -118,7 +190,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 def is_locked(folder: Path) -> bool:
     """Return whether a process holds a folder's lock; the look keeps nobody out for long."""
     try:
-        with (folder / ".lock").open("r") as lock:
+        with open(folder / ".lock", "rb", opener=_not_followed) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             fcntl.flock(lock, fcntl.LOCK_UN)
     except BlockingIOError:
@@ -126,3 +198,55 @@ def is_locked(folder: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what killed processes left half written in a folder; the caller holds its lock.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...   _ = (Path(name) / f".a.txt.{'0' * 32}.tmp").write_text("ha")
+    ...   remove_temporaries(Path(name))
+    ...   list(Path(name).iterdir())
+    []
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in filter(is_temporary, files):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(parent, name))
+        for name in list(filter(is_temporary, folders)):
+            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+            folders.remove(name)
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is that of something half written, `write_whole`'s or orbax's.
+
+    >>> is_temporary("rows.jsonl"), is_temporary("step-00000004.orbax-checkpoint-tmp")
+    (False, True)
+    """
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def _not_followed(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _open_lock(folder: Path) -> IO[bytes]:
+    """Open a folder's lock, made where it is missing; what is there is neither followed nor cut.
+
+    Raises:
+      OSError: it cannot be opened, or is no regular file.
+    """
+    path = folder / ".lock"
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "its .lock is a symbolic link, which is not followed")
+
+    def made(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+    file = open(path, "ab", opener=made)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "its .lock is no regular file")
+    return file

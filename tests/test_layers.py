@@ -17,6 +17,8 @@ ORDER = (
         "typing",
         "arguments",
         "files",
+        "digests",
+        "archives",
         "rows",
         "thread_settings",
         "memory",

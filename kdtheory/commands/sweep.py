@@ -85,13 +85,13 @@ def _report(options: Sweep, folders: list[Path], notes: list[str]) -> None:
     """Write and print the table of what the runs have measured, the failed ones marked."""
     from kdtheory.report import (
         print_results,
-        read_rows,
         run_results,
         stdout_console,
         write_run,
     )
+    from kdtheory.runs.own_rows import own_rows
 
-    rows = read_rows(*folders).rows
+    rows = own_rows(*folders).rows
     write_run(
         rows,
         options.out,

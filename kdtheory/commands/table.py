@@ -23,15 +23,15 @@ def table(options: Table) -> None:
     """Run `kdtheory table`."""
     from kdtheory.report import (
         print_results,
-        read_rows,
         run_results,
         stdout_console,
         write_run,
     )
+    from kdtheory.runs.own_rows import own_rows
 
     if not options.runs:
         raise InputError("name at least one run folder or rows.jsonl file")
-    read = read_rows(*options.runs)
+    read = own_rows(*options.runs)
     for note in read.notes:
         print(f"note: {note}", file=sys.stderr)
     if options.out is not None:  # first: whoever reads the printed table may go away (`| head`)

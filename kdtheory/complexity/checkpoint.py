@@ -3,18 +3,18 @@
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kdtheory.archives import read_archive, write_archive
 from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import Route, State
 from kdtheory.complexity.lanczos import LanczosState
+from kdtheory.digests import Owner
 from kdtheory.errors import InputError
-from kdtheory.files import write_arrays
 
 _KINDS: dict[str, type[LanczosState] | type[GolubKahanState]] = {
     "primal": LanczosState,
@@ -40,6 +40,8 @@ class Checkpoint:
 
     def __init__(self, path: Path, *, route: Route, fingerprint: str, seconds: float) -> None:
         self._path, self._route, self._fingerprint = path, route, fingerprint
+        # Files of versions before seals say whose they are in an array of their own.
+        self._owner = Owner(names={"iteration": fingerprint}, sealed=False)
         self._seconds = seconds
         self._saved = time.monotonic()
 
@@ -59,7 +61,7 @@ class Checkpoint:
             if state is not None:
                 for name, value in state._asdict().items():
                     arrays[f"{index}/{name}"] = np.asarray(value)
-        write_arrays(self._path, arrays)
+        write_archive(self._path, arrays, self._owner)
         self._saved = time.monotonic()
 
     def load(self, count: int) -> list[State]:
@@ -69,15 +71,15 @@ class Checkpoint:
           InputError: the file is damaged, or of another iteration.
         """
         try:
-            # Opened here: np.load leaves a damaged file open.
-            with self._path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
+            stored, wrong = read_archive(self._path, self._owner)
         except FileNotFoundError:
             return [None] * count
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except OSError as error:
+            raise InputError(f"cannot read {self._path}: {error.strerror}") from error
+        if wrong is not None and not wrong.foreign:
             raise InputError(
-                f"{self._path} is not a whole checkpoint ({error}); remove it to start over"
-            ) from error
+                f"{self._path} is not a whole checkpoint ({wrong.reason}); remove it to start over"
+            )
         if str(stored.get("fingerprint")) != self._fingerprint:
             raise InputError(
                 f"{self._path} belongs to other targets, another ridge, route or preconditioner; "
@@ -91,5 +93,6 @@ class Checkpoint:
                 continue
             fields = {name: stored[f"{index}/{name}"] for name in kind._fields}
             # What was a number is one again.
-            states.append(kind(**{name: v if v.ndim else v.item() for name, v in fields.items()}))
+            plain: dict[str, Any] = {k: v if v.ndim else v.item() for k, v in fields.items()}
+            states.append(kind(**plain))
         return states

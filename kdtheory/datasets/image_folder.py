@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
-from kdtheory.datasets.records import decode_images
+from kdtheory.datasets.records import PILLOW_ERRORS, decode_images, open_image
 from kdtheory.datasets.source import Advance, Source, SourceSplit
 from kdtheory.errors import InputError
+from kdtheory.files import open_regular
 
 #: Begins the name of an image folder: "folder:ROOT".
 FOLDER_PREFIX = "folder:"
@@ -41,7 +42,12 @@ class FolderRecords:
     def encoded_images(self, rows: Int[np.ndarray, " m"]) -> Iterator[list[bytes]]:
         """Yield the contents of these files in their order, in chunks."""
         for start in range(0, len(rows), _CHUNK):
-            yield [self.files[row].read_bytes() for row in rows[start : start + _CHUNK].tolist()]
+            yield [_content(self.files[row]) for row in rows[start : start + _CHUNK].tolist()]
+
+
+def _content(file: Path) -> bytes:
+    with open_regular(file) as opened:
+        return opened.read()
 
 
 def folder_source(
@@ -54,14 +60,16 @@ def folder_source(
     ROOT/val/CLASS/. The classes are the folders of "train" in alphabetical order. Without "test",
     the validation folder is the test split, and without both `load` needs its `test_fraction`.
     Images are grey (one channel) if all of them are, and RGB otherwise; transparency is dropped.
-    The head of every file is read here (a size, no pixels).
+    The head of every file is read here (a size, no pixels). Links that lead out of ROOT are not
+    followed.
 
     Args:
       image_size: (height, width) to resize every image to (bilinear).
 
     Raises:
-      InputError: no such folder, no images in it, a class that "train" does not have, files that
-        are no images of 8 bits a channel, or images of several sizes and no `image_size`.
+      InputError: no such folder, no images in it, a link out of it, a class that "train" does not
+        have, files that are no images of 8 bits a channel, or images of several sizes and no
+        `image_size`.
 
     >>> folder_source("/nonexistent")
     Traceback (most recent call last):
@@ -73,6 +81,7 @@ def folder_source(
             f"image folder {folder} has no folder 'train' "
             "(wanted: ROOT/train/CLASS/*.png and ROOT/test/CLASS/*.png)"
         )
+    _check_inside(folder)
     class_names = tuple(path.name for path in _classes(folder / "train"))
     names = ["train", *(name for name in ("test", *_VALIDATION) if (folder / name).is_dir())]
     if set(_VALIDATION) <= set(names):
@@ -94,6 +103,18 @@ def folder_source(
             "version": ", ".join(f"{name}: {len(r.files)} files" for name, r in records.items()),
         },
     )
+
+
+def _check_inside(folder: Path) -> None:
+    """Raise InputError for a link in a folder that leads out of it."""
+    root = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for entry in (os.path.join(parent, name) for name in (*folders, *files)):
+            if os.path.islink(entry) and not Path(entry).resolve().is_relative_to(root):
+                raise InputError(
+                    f"{entry} is a symbolic link out of the image folder, which is not followed; "
+                    "put the images there, or name the folder that it leads to"
+                )
 
 
 def _classes(split: Path) -> list[Path]:
@@ -130,15 +151,15 @@ def _records(split: Path, class_names: tuple[str, ...]) -> FolderRecords:
 
 def _channels(records: dict[str, FolderRecords], image_size: tuple[int, int] | None) -> int:
     """Return 1 if all images are grey, otherwise 3, and check every file's size and mode."""
-    from PIL import Image
-
     grey = True
     first: tuple[Path, tuple[int, int]] | None = None
     for file in (file for found in records.values() for file in found.files):
         try:
-            with Image.open(file) as image:
+            with open_regular(file) as content, open_image(content) as image:
                 size, mode = image.size, image.mode
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow's for damaged images
+        except InputError as error:
+            raise InputError(f"{file} is {error}") from error
+        except PILLOW_ERRORS as error:
             line = " ".join(str(error).split())[:200]
             raise InputError(f"{file} is no image that can be read ({line})") from error
         if mode not in _MODES:
@@ -173,12 +194,12 @@ def _split(
 
 def _check_readable(file: Path) -> None:
     """Raise InputError, with the file's name, if its image cannot be decoded."""
-    from PIL import Image
-
     try:
-        with Image.open(file) as image:
+        with open_regular(file) as content, open_image(content) as image:
             image.load()
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's for damaged images
+    except InputError as error:
+        raise InputError(f"{file} is {error}") from error
+    except PILLOW_ERRORS as error:
         raise InputError(
             f"{file} is truncated, damaged or missing ({' '.join(str(error).split())[:200]})"
         ) from error

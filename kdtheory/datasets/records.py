@@ -5,6 +5,8 @@ import io
 import logging
 import os
 import re
+import struct
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
@@ -14,10 +16,19 @@ from jaxtyping import Int, Int32, UInt8
 
 from kdtheory.datasets.source import Advance
 from kdtheory.errors import InputError
+from kdtheory.memory import check_fits
 
 _CHUNK = 1024
 # Below this many bytes an image is decoded so fast that threads only wait for each other.
 _THREADS_FROM_BYTES = 16_384
+#: Pillow's decoders that are used: it has others that start programs (EPS) or read much more.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+#: An image of more pixels is refused before it is decoded.
+MOST_PIXELS = 2**26
+
+#: What Pillow raises for damaged images, besides its refusal of far too many pixels.
+PILLOW_ERRORS = (OSError, ValueError, SyntaxError, OverflowError, EOFError, struct.error)
+
 #: Pillow's mode for each number of channels.
 PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -174,10 +185,16 @@ def decode_images(
     """
     from PIL import Image
 
+    if image_size is not None:
+        check_fits(
+            f"{len(rows):,} images of {image_size[0]} x {image_size[1]}",
+            len(rows) * image_size[0] * image_size[1] * shape[2],
+            "take a smaller --image-size, or fewer images",
+        )
     mode = PIL_MODES[shape[2]]
 
     def decode(encoded: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_image(io.BytesIO(encoded)) as image:
             converted = image if image.mode == mode else image.convert(mode)
             if image_size is not None:
                 height, width = image_size
@@ -191,7 +208,7 @@ def decode_images(
             large = max(map(len, chunk)) >= _THREADS_FROM_BYTES
             try:
                 decoded = list(pool.map(decode, chunk) if large else map(decode, chunk))
-            except (OSError, ValueError, SyntaxError) as error:  # Pillow's for damaged images
+            except PILLOW_ERRORS as error:
                 raise damaged(where, error) from error
             if images is None:
                 images = np.empty((len(rows), *decoded[0].shape), np.uint8)
@@ -210,6 +227,33 @@ def decode_images(
         height, width = image_size or (shape[0] or 0, shape[1] or 0)
         return np.empty((0, height, width, shape[2]), np.uint8)
     return images
+
+
+def open_image(file: Any) -> Any:
+    """Return Pillow's image of a file: of one of `FORMATS`, and of at most `MOST_PIXELS`.
+
+    Raises:
+      OSError: no such image.
+      InputError: it has more pixels.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Pillow's own limits come later.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise _too_large("more than Pillow opens") from error
+    if image.width * image.height > MOST_PIXELS:
+        size = f"{image.width} x {image.height}"
+        image.close()
+        raise _too_large(size)
+    return image
+
+
+def _too_large(size: str) -> InputError:
+    return InputError(f"an image of {size} pixels; at most {MOST_PIXELS:,} are decoded")
 
 
 def damaged(where: str, reason: object) -> InputError:

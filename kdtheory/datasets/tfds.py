@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from kdtheory.datasets.features import check_features
 from kdtheory.datasets.prepared import find_prepared, resolve_data_dir
 from kdtheory.datasets.records import PIL_MODES, READERS, Records, damaged, decode_images
 from kdtheory.datasets.source import Advance, Source, SourceSplit
@@ -116,6 +118,7 @@ def base_name(name: str) -> str:
 def _open(folder: str) -> Any:
     import tensorflow_datasets as tfds
 
+    check_features(Path(folder) / "features.json")
     try:
         return tfds.builder_from_directory(folder)
     except Exception as error:  # JSON's, protobuf's and TFDS's own types

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kdtheory.arguments import check_key
 from kdtheory.errors import InputError
+from kdtheory.memory import format_bytes, total
 from kdtheory.models.requirements import first_line, require_linen
 from kdtheory.typing import Variables
 
@@ -37,6 +38,21 @@ def init(model: Any, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, 
         return _init(model, check_key(key), image_shape)
     except TypeError as error:
         raise _no_model(model, error) from error
+    except OverflowError as error:
+        raise _too_large(model, "more numbers than can be counted") from error
+
+
+def _check_memory(model: nn.Module, variables: Variables) -> None:
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
+    if needed > total():
+        raise _too_large(model, format_bytes(needed))
+
+
+def _too_large(model: nn.Module, size: str) -> InputError:
+    return InputError(
+        f"the variables of this {type(model).__name__} are {size}, the device has "
+        f"{format_bytes(total())}; choose a narrower or shallower one"
+    )
 
 
 def _no_model(model: nn.Module, error: TypeError) -> InputError:
@@ -49,7 +65,9 @@ def _no_model(model: nn.Module, error: TypeError) -> InputError:
 # One compiled program instead of hundreds of small dispatches for a deep model.
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _init(model: nn.Module, key: jax.Array, image_shape: tuple[int, ...]) -> dict[str, Any]:
-    return dict(model.init(key, jnp.zeros((1, *image_shape))))
+    variables = dict(model.init(key, jnp.zeros((1, *image_shape))))
+    _check_memory(model, variables)  # while it is traced: nothing is computed yet
+    return variables
 
 
 def abstract_variables(model: Any, image_shape: tuple[int, ...]) -> Variables:
@@ -70,9 +88,13 @@ def abstract_variables(model: Any, image_shape: tuple[int, ...]) -> Variables:
     key = jax.eval_shape(jax.random.key, 0)
     require_linen(model)
     try:
-        return dict(jax.eval_shape(model.init, key, images))
+        variables = dict(jax.eval_shape(model.init, key, images))
     except TypeError as error:
         raise _no_model(model, error) from error
+    except OverflowError as error:
+        raise _too_large(model, "more numbers than can be counted") from error
+    _check_memory(model, variables)
+    return variables
 
 
 def num_params(variables: Variables) -> int:

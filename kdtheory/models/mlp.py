@@ -7,6 +7,7 @@ import jax
 
 from kdtheory.errors import InputError
 from kdtheory.models.registry import register
+from kdtheory.models.sizes import require_depth
 
 
 class MLP(nn.Module):
@@ -33,4 +34,5 @@ def build_mlp(num_outputs: int, width: str | None, depth: str | None) -> MLP:
         return MLP(num_outputs)
     if int(width) < 1 or int(depth) < 1:
         raise InputError(f"mlp{width}x{depth}: width and depth must be at least 1")
+    require_depth(f"mlp{width}x{depth}", int(depth))
     return MLP(num_outputs, hidden=(int(width),) * int(depth))

@@ -34,6 +34,9 @@ class Family(NamedTuple):
 
 _FAMILIES: list[Family] = []
 
+#: Of a number in a name; more are no network's that fits anywhere.
+_MOST_DIGITS = 12
+
 
 def register(
     pattern: str,
@@ -117,6 +120,8 @@ def create(name: str, num_outputs: int) -> nn.Module:
     family = family_of(name)
     match = family.pattern.fullmatch(name)
     assert match is not None
+    if any(len(group or "") > _MOST_DIGITS for group in match.groups()):
+        raise InputError(f"model {name[:40]!r}...: sizes have at most {_MOST_DIGITS} digits")
     model = family.build(num_outputs, *match.groups())
     require_linen(model)
     return model

@@ -7,6 +7,7 @@ import jax
 
 from kdtheory.errors import InputError
 from kdtheory.models.registry import register
+from kdtheory.models.sizes import require_depth
 
 
 class BasicBlock(nn.Module):
@@ -73,6 +74,7 @@ class CifarResNet(nn.Module):
 def build_resnet(num_outputs: int, depth: str, width: str | None) -> CifarResNet:
     """Build "resnetD" for a depth D = 6n + 2, or "resnetDxW" with W times the filters."""
     name = f"resnet{depth}" if width is None else f"resnet{depth}x{width}"
+    require_depth(name, int(depth))
     blocks, remainder = divmod(int(depth) - 2, 6)
     if remainder or blocks < 1:
         raise InputError(

@@ -20,6 +20,19 @@ def width_from(name: str, text: str | None) -> float:
     return width
 
 
+#: Deeper networks take hours to be traced, before anything is known of their size.
+_MOST_LAYERS = 2_000
+
+
+def require_depth(name: str, depth: int) -> None:
+    """Raise InputError for a network of more layers than can be traced.
+
+    >>> require_depth("resnet1202", 1202)
+    """
+    if depth > _MOST_LAYERS:
+        raise InputError(f"{name}: a depth of at most {_MOST_LAYERS:,} layers is allowed")
+
+
 def scaled(channels: int, width: float) -> int:
     """Return channels times width, rounded down, at least 1.
 

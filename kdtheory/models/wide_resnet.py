@@ -8,6 +8,7 @@ import jax
 from kdtheory.errors import InputError
 from kdtheory.models.initializers import he_fan_out, torch_kernel
 from kdtheory.models.registry import register
+from kdtheory.models.sizes import require_depth
 
 
 class PreactivationBlock(nn.Module):
@@ -68,6 +69,7 @@ class WideResNet(nn.Module):
 def build_wide_resnet(num_outputs: int, depth: str, width: str) -> WideResNet:
     """Build "wrnD_W" (or CRD's spelling "wrn_D_W") for a depth D = 6n + 4 and a width W."""
     name = f"wrn{depth}_{width}"
+    require_depth(name, int(depth))
     blocks, remainder = divmod(int(depth) - 4, 6)
     if remainder or blocks < 1:
         raise InputError(

@@ -3,41 +3,36 @@
     store/manifest.json        what the kernel's entries depend on
     store/tiles-....npz        tiles "i-j", a few at a time
 
-A file of tiles is a NumPy archive, whose members carry a checksum each. Files are written under
-another name, flushed to the disk and renamed, so a process killed at any moment leaves whole files
-only; and what a disk damages later is noticed when it is read.
+A file of tiles is a sealed archive (`kdtheory.archives`). Files are written under another name,
+flushed to the disk and renamed, so a process killed at any moment leaves whole files only; what a
+disk damages later, and tiles of another kernel, are noticed when they are read.
 """
 
 import contextlib
-import io
+import hashlib
 import json
 import pathlib
-import struct
 import time
 import uuid
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from kdtheory.archives import read_archive, write_archive
+from kdtheory.digests import Owner
 from kdtheory.errors import InputError, RunError
-from kdtheory.files import write_arrays, write_whole
+from kdtheory.files import read_json, write_whole
 from kdtheory.ntk.schedule import Tile
 
-FORMAT = 1
+FORMAT = 2
+#: Stores of the first format have files without a seal.
+_UNSEALED = 1
 
 #: Tiles are gathered to files of this many bytes, or for this many seconds.
 FILE_BYTES = 16 * 2**20
 FILE_SECONDS = 5.0
-
-#: What reading damaged archives raises, besides errors of the system.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, NotImplementedError,
-    RuntimeError, OverflowError, SyntaxError, OSError,
-)  # fmt: skip
 
 #: Left by a killed process: older than this, in seconds, nobody is writing it any more.
 _STALE = 3600.0
@@ -69,10 +64,16 @@ class TileStore:
         self._since = time.monotonic()
         self._read: set[str] = set()
         with _reported(folder):
-            _open(folder, {"format": FORMAT, **identity})
+            began = _open(folder, identity)
+        text = json.dumps(identity, sort_keys=True)
+        kernel = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._owner = Owner(names={"kernel": kernel}, sealed=began != _UNSEALED)
 
     def read(self) -> Iterator[tuple[Tile, np.ndarray]]:
         """Yield the tiles in files that were not read yet; damaged ones are left out, and deleted.
+
+        Raises:
+          InputError: a file is another kernel's, or has no digest that tells.
 
         Warns:
           UserWarning: a file is damaged; its tiles that can be read are kept, and the others will
@@ -84,13 +85,23 @@ class TileStore:
             if path.name in self._read:
                 continue
             self._read.add(path.name)
-            tiles, damaged = _read_file(path)
+            try:
+                found, damaged = read_archive(path, self._owner)
+            except FileNotFoundError:
+                continue  # another process found it damaged
+            except OSError as error:
+                raise RunError(f"cannot read {path}: {error.strerror}") from error
+            if damaged is not None and (damaged.foreign or damaged.unsealed):
+                raise InputError(
+                    f"{path} holds tiles of another kernel ({damaged.reason}); choose another store"
+                )
+            tiles = {place: tile for name, tile in found.items() if (place := _place(name))}
             if damaged is not None:
                 warnings.warn(
-                    f"{path} is damaged ({damaged}); what it lost is computed again", stacklevel=2
+                    f"{path} is damaged ({damaged.reason}); what it lost is computed again",
+                    stacklevel=2,
                 )
-                for (i, j), tile in tiles.items():
-                    self._pending[f"{i}-{j}"] = tile
+                self._pending |= {f"{i}-{j}": tile for (i, j), tile in tiles.items()}
                 self.flush()
                 with _reported(path):
                     path.unlink(missing_ok=True)
@@ -115,15 +126,14 @@ class TileStore:
         """
         if self._pending:
             path = self.folder / f"tiles-{uuid.uuid4().hex}.npz"
-            tiles = self._pending
-            write_arrays(path, tiles)
+            write_archive(path, self._pending, self._owner)
             self._read.add(path.name)
         self._pending = {}
         self._since = time.monotonic()
 
 
-def _open(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
-    """Make a store, or check that the one there is of the same kernel."""
+def _open(folder: pathlib.Path, manifest: Mapping[str, Any]) -> int:
+    """Make a store, or check that the one there is of the same kernel; return its format."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"store {folder} is a file; it must be a folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,11 +144,15 @@ def _open(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
             raise InputError(
                 f"store {folder} holds files but no manifest.json ({min(others)}); choose another"
             )
-        write_whole(path, json.dumps(manifest, indent=2) + "\n", if_missing=True)
+        text = json.dumps({"format": FORMAT, **manifest}, indent=2) + "\n"
+        write_whole(path, text, if_missing=True)
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = read_json(path)
+        began = int(stored.get("format", 0))
         differing = [name for name in manifest if stored.get(name) != manifest[name]]
-    except (ValueError, AttributeError) as error:
+        if began not in (FORMAT, _UNSEALED):
+            differing = ["format"]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"store {folder}: manifest.json is damaged ({error}); delete the folder"
         ) from error
@@ -150,40 +164,25 @@ def _open(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
                 "was begun with, or choose another"
             )
         which = "; ".join(
-            f"{name}: {stored.get(name)} there, {manifest[name]} asked" for name in differing
+            f"{name}: {stored.get(name)} there, {manifest.get(name, FORMAT)} asked"
+            for name in differing
         )
         raise InputError(f"store {folder} holds tiles of another kernel ({which}); choose another")
     for entry in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - entry.stat().st_mtime > _STALE:
                 entry.unlink()
+    return began
 
 
 def _ours(name: str) -> bool:
     return name.startswith(("tiles-", ".tiles-", ".manifest.json"))
 
 
-def _read_file(path: pathlib.Path) -> tuple[dict[Tile, np.ndarray], str | None]:
-    """Return the tiles of a file that are whole, and what is wrong with the others."""
-    tiles: dict[Tile, np.ndarray] = {}
-    damaged: str | None = None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                try:
-                    # Read to the end, which is where the checksum is compared.
-                    content = io.BytesIO(archive.read(name))
-                    i, _, j = name.removesuffix(".npy").partition("-")
-                    tiles[int(i), int(j)] = np.load(content, allow_pickle=False)
-                except _DAMAGE as error:
-                    damaged = str(error) or type(error).__name__
-    except FileNotFoundError:
-        pass  # another process found it damaged
-    except PermissionError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
-    except _DAMAGE as error:
-        damaged = str(error) or type(error).__name__
-    return tiles, damaged
+def _place(name: str) -> Tile | None:
+    """Return the tile that a member of a file is by its name; None for what is none."""
+    i, _, j = name.partition("-")
+    return (int(i), int(j)) if i.isdecimal() and j.isdecimal() else None
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
 """Configurations that come from a file, or by the name of a recipe."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.files import read_json
 from kdtheory.runs.config import RunConfig, from_json
 from kdtheory.runs.identity import known_before
 
@@ -17,9 +17,9 @@ def read_config(path: Path) -> RunConfig:
       InputError: no such file, not JSON, or a wrong setting.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = read_json(path)
     except OSError as error:
-        raise InputError(f"config file {path}: {error.strerror}") from error
+        raise InputError(f"config file {path}: {error.strerror or error}") from error
     except UnicodeError as error:
         raise InputError(f"config file {path} is not UTF-8 text") from error
     except ValueError as error:

@@ -1,16 +1,16 @@
 """The demo: both tasks of the digits, every arm, one table."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from kdtheory.errors import InputError
-from kdtheory.files import locked_folder, write_json, write_whole
+from kdtheory.files import locked_folder, read_json, write_json
 from kdtheory.report import print_results, run_results, stdout_console, write_run
-from kdtheory.rows import Row, json_lines
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.execution import execute
 from kdtheory.runs.store import delete_run, read_provenance
+from kdtheory.statistics.stored_rows import ROWS_FILE, write_rows_file
 from kdtheory.training import OptimizerConfig
 
 #: The setting of the demo; why it is what it is stands in NOTES.
@@ -85,9 +85,9 @@ def run_demo(
                 delete_run(out / task)
         for task_config in configs.values():
             rows += execute(task_config, notes=notes, quiet=quiet)
-        settings = {task: json.loads((out / task / "config.json").read_text()) for task in TASKS}
+        settings = {task: read_json(out / task / "config.json") for task in TASKS}
         provenance = {task: read_provenance(out / task) for task in TASKS}
-        write_whole(out / "rows.jsonl", json_lines(rows))
+        write_rows_file(out / ROWS_FILE, rows)
         write_json(config_path, settings)
         write_json(out / "provenance.json", provenance)
         write_run(

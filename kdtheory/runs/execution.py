@@ -154,19 +154,18 @@ class Runner:
 
     def finished(self, seed: int, store: RunStore) -> list[Row]:
         """Return the rows of a seed's networks that are done."""
-        return [
-            row
-            for unit, steps in self.units(seed, store)
-            if all(map(unit.has_rows, steps))
-            for row in unit.read_rows(steps)
-        ]
+        found = (unit.all_rows(steps) for unit, steps in self.units(seed, store))
+        return [row for rows in found for row in rows or ()]
 
     def stored(self, seed: int, store: RunStore) -> list[Row] | None:
         """Return a seed's rows if every one of them is stored, otherwise None."""
-        units = self.units(seed, store)
-        if not all(unit.has_rows(step) for unit, steps in units for step in steps):
-            return None
-        return self.finished(seed, store)
+        found: list[Row] = []
+        for unit, steps in self.units(seed, store):
+            rows = unit.all_rows(steps)
+            if rows is None:
+                return None
+            found += rows
+        return found
 
     def taught(
         self, number: int, data: TrainingData | HostData, store: RunStore
@@ -198,9 +197,9 @@ class Runner:
         )  # fmt: skip
         if config.measuring.bounds:
             bounds = store.unit(number, "bounds")
-            if not bounds.has_rows(0):
+            if bounds.rows(0) is None:
                 bounds.write_rows(0, bound_rows(seed))
-            rows += bounds.read_rows([0])
+            rows += bounds.rows(0) or ()
         return seed, rows
 
     def run_seeds(self, numbers: Sequence[int], store: RunStore) -> dict[int, list[Row]]:

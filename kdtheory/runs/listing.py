@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 
 from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.files import is_locked
-from kdtheory.report import read_rows
 from kdtheory.rows import arm_of
 from kdtheory.runs.config_file import read_config
+from kdtheory.runs.own_rows import own_rows
 from kdtheory.statistics.stored_rows import ROWS_FILE
 
 State = Literal["running", "complete", "interrupted", "damaged"]
@@ -58,7 +58,7 @@ def summarise(folder: Path) -> RunSummary:
     )
     try:
         config = read_config(folder / "config.json")
-        rows = read_rows(folder).rows if (folder / ROWS_FILE).exists() else []
+        rows = own_rows(folder).rows if (folder / ROWS_FILE).exists() else []
     except KdtheoryError as error:
         message = " ".join(str(error).split())
         return RunSummary(folder, "damaged", message, "", changed, ())

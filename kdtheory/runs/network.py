@@ -4,7 +4,7 @@ Teacher, assistant and student are the same here. What differs is who supervises
 measured.
 """
 
-import zipfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.analysis import decisions
+from kdtheory.archives import read_archive, write_archive
 from kdtheory.datasets import ImageDataset, Split
+from kdtheory.digests import Owner
 from kdtheory.errors import RunError
-from kdtheory.files import write_arrays
 from kdtheory.rows import Accuracies
 from kdtheory.runs.events import Events
-from kdtheory.runs.store import Unit
+from kdtheory.runs.unit import Unit
 from kdtheory.targets import TargetProvider, Trajectory, stack
 from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
 from kdtheory.typing import Variables
@@ -58,6 +59,7 @@ class Network:
         yield from self.trainer.train(
             self.supervision, self.data, init_key=self.init_key, train_key=self.train_key,
             points=self.points, folder=self.unit.folder, name=self.label, on_step=events.step,
+            owner=self.unit.owner,
         )  # fmt: skip
 
 
@@ -153,16 +155,41 @@ def split_logits(
 
 
 def stored_logits(
-    path: Path, trainer: Trainer, variables: Variables, dataset: ImageDataset, *, label: str
+    path: Path,
+    trainer: Trainer,
+    variables: Variables,
+    dataset: ImageDataset,
+    *,
+    label: str,
+    owner: Owner,
 ) -> SplitLogits:
-    """Return a checkpoint's logits: from the file, where an earlier call left them."""
-    if not path.exists():
-        write_arrays(path, split_logits(trainer, variables, dataset, label=label))
+    """Return a checkpoint's logits: from the file, where an earlier call left them.
+
+    Raises:
+      RunError: the file holds another network's, or those of another step or other examples.
+
+    Warns:
+      UserWarning: the file is damaged; the logits are computed again.
+    """
+    shapes = {name: (len(split), dataset.num_outputs) for name, split in splits_of(dataset).items()}
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in splits_of(dataset)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} is damaged ({error}); remove it to compute it again") from error
+        arrays, wrong = read_archive(path, owner)
+    except FileNotFoundError:
+        arrays, wrong = {}, None
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    found = {name: array.shape for name, array in arrays.items()}
+    if wrong is None and found == shapes:
+        return arrays
+    if wrong is None and found:
+        raise RunError(f"{path} holds logits of other examples; remove it to compute it again")
+    if wrong is not None and wrong.foreign:
+        raise RunError(f"{path} is another's ({wrong.reason}); remove it to compute it again")
+    if wrong is not None:
+        warnings.warn(f"{path} is damaged ({wrong.reason}); it is computed again", stacklevel=2)
+    logits = split_logits(trainer, variables, dataset, label=label)
+    write_archive(path, logits, owner)
+    return logits
 
 
 def accuracies(logits: SplitLogits, dataset: ImageDataset) -> Accuracies:

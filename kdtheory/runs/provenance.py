@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "neural-tangents", "numpy", "scipy",
     "scikit-learn", "tensorflow-datasets",
 )  # fmt: skip
+
+
+#: What seals everything that this version stores.
+DIGESTS = "sha256"
 
 
 def _git(*arguments: str) -> str | None:
@@ -57,7 +62,7 @@ def provenance() -> dict[str, Any]:
       JSON's types only.
 
     >>> sorted(provenance())
-    ['command', 'devices', 'git', 'machine', 'prng', 'time', 'versions']
+    ['command', 'devices', 'digests', 'git', 'machine', 'prng', 'time', 'versions']
     """
     versions = {"python": platform.python_version(), "kdtheory": kdtheory.__version__}
     for package in _PACKAGES:
@@ -73,5 +78,15 @@ def provenance() -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         },
         "prng": prng(),
+        "digests": DIGESTS,
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
     }
+
+
+def is_sealed(sessions: Sequence[Any]) -> bool:
+    """Return whether everything that sessions stored has a digest: the first one tells.
+
+    >>> is_sealed([{"digests": "sha256"}, {}]), is_sealed([{}])
+    (True, False)
+    """
+    return isinstance(sessions[0], Mapping) and "digests" in sessions[0]

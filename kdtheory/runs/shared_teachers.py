@@ -17,14 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.datasets import ImageDataset
+from kdtheory.digests import Owner
 from kdtheory.errors import InputError, RunError
-from kdtheory.files import FolderBusyError, locked_folder, write_json
+from kdtheory.files import (
+    FolderBusyError,
+    locked_folder,
+    read_json,
+    remove_temporaries,
+    write_json,
+)
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.identity import BEFORE, first_settings
 from kdtheory.runs.prng import USUAL, prng
-from kdtheory.runs.provenance import provenance
-from kdtheory.runs.store import Unit
+from kdtheory.runs.provenance import is_sealed, provenance
 from kdtheory.runs.teacher_checkpoints import teacher_points
+from kdtheory.runs.unit import Unit
 from kdtheory.training import Trainer
 
 #: Seconds between two looks at a teacher that another process trains.
@@ -112,30 +119,37 @@ def shared_unit(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; --teachers must name a folder")
     home = folder / folder_name(settings)
-    unit = Unit(home / str(seed) / name)
+    folder_of_unit = home / str(seed) / name
     with contextlib.ExitStack() as stack:
         waiting = False
         while True:
             try:
-                stack.enter_context(locked_folder(unit.folder))
+                stack.enter_context(locked_folder(folder_of_unit))
                 break
             except FolderBusyError:
                 if on_wait is not None and not waiting:
                     on_wait()
                 waiting = True
                 time.sleep(_POLL)
-        _describe(home / _SETTINGS_FILE, settings)
-        yield unit
+        remove_temporaries(folder_of_unit)
+        sealed = _describe(home / _SETTINGS_FILE, settings)
+        names: dict[str, str | int] = {"run": home.name, "seed": seed, "network": name}
+        yield Unit(folder_of_unit, Owner(names=names, sealed=sealed))
 
 
-def _describe(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write what a shared teacher is beside it, or check that it is what was written."""
+def _describe(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Write what a shared teacher is beside it, or check that it is what was written.
+
+    Returns:
+      Whether everything of it is sealed: not if a version before seals began it.
+    """
     if not path.exists():
         write_json(path, {"settings": settings, "begun": provenance()})
-        return
     try:
-        stored = json.loads(path.read_text("utf-8"))["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        read = read_json(path)
+        stored, begun = read["settings"], read.get("begun", {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged ({error}); remove it") from error
     if stored != json.loads(json.dumps(settings)):
         raise RunError(f"{path} describes another teacher; remove the folder {path.parent}")
+    return is_sealed([begun])

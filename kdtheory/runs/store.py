@@ -4,68 +4,47 @@
     out/data.json                          what the data were: source, sizes, fingerprint
     out/provenance.json                    one entry for each call that worked on the run
     out/rows.jsonl                         every measurement, gathered from the units below
+    out/rows.jsonl.sha256                  its digest, which `sha256sum -c` checks too
     out/seeds/0/teacher/                   checkpoints, logits and rows of a teacher
     out/seeds/0/online-tau4/               checkpoints and rows of a student
 
 A unit's rows lie in one file a point. Every file is written whole or not at all, so a
-killed run leaves nothing torn and continues where it was.
+killed run leaves nothing torn and continues where it was. Checkpoints, logits and rows are sealed
+(`kdtheory.digests`): what is damaged is made again or refused, what is another's is refused.
 """
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdtheory.digests import Owner
 from kdtheory.errors import InputError, RunError
-from kdtheory.files import locked_folder, write_json, write_whole
-from kdtheory.rows import Row, json_lines
+from kdtheory.files import (
+    is_temporary,
+    locked_folder,
+    read_json,
+    remove_temporaries,
+    write_json,
+)
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, extended, to_json
 from kdtheory.runs.config_file import read_config
 from kdtheory.runs.identity import settings_hash
 from kdtheory.runs.prng import check_prng
-from kdtheory.runs.provenance import provenance
-
-
-class Unit:
-    """One network of a run: a folder with its checkpoints and its rows, a file a point."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def _rows_path(self, step: int) -> Path:
-        return self.folder / f"rows-{step:08d}.jsonl"
-
-    def has_rows(self, step: int) -> bool:
-        """Return whether a point's rows are stored."""
-        return self._rows_path(step).exists()
-
-    def write_rows(self, step: int, rows: Sequence[Row]) -> None:
-        """Store a point's rows."""
-        write_whole(self._rows_path(step), json_lines(rows))
-
-    def read_rows(self, steps: Sequence[int]) -> list[Row]:
-        """Return the rows of the points that are stored, in the order of the steps."""
-        rows: list[Row] = []
-        for step in steps:
-            path = self._rows_path(step)
-            if not path.exists():
-                continue
-            try:
-                rows.extend(json.loads(line) for line in path.read_text("utf-8").splitlines())
-            except (OSError, ValueError) as error:
-                raise RunError(
-                    f"{path} is damaged ({error}); remove it to measure that point again"
-                ) from error
-        return rows
+from kdtheory.runs.provenance import is_sealed, provenance
+from kdtheory.runs.unit import Unit
+from kdtheory.statistics.stored_rows import ROWS_FILE, write_rows_file
 
 
 class RunStore:
     """The folder of one run."""
 
-    def __init__(self, out: Path, config: RunConfig, settings: str) -> None:
+    def __init__(self, out: Path, config: RunConfig, settings: str, *, sealed: bool) -> None:
         self.out = out
+        #: Whether everything of the run is sealed: not in runs that versions before seals began.
+        self.sealed = sealed
         #: What to run: what was asked for, and the arms and seeds that are stored already.
         self.config = config
         #: Short hash of everything a measurement depends on besides arm and seed; in every row.
@@ -73,17 +52,20 @@ class RunStore:
 
     def unit(self, seed: int, name: str) -> Unit:
         """Return the folder of one network: "teacher" or an arm's slug."""
-        return Unit(self.out / "seeds" / str(seed) / name)
+        owner = Owner(
+            names={"run": self.settings, "seed": seed, "network": name}, sealed=self.sealed
+        )
+        return Unit(self.out / "seeds" / str(seed) / name, owner)
 
     def write_rows(self, rows: Sequence[Row]) -> None:
         """Gather rows into out/rows.jsonl."""
-        write_whole(self.out / "rows.jsonl", json_lines(rows))
+        write_rows_file(self.out / ROWS_FILE, rows)
 
 
 #: What a run writes into its folder: all that `fresh` ever deletes.
 WRITTEN = (
-    "seeds", "together", "config.json", "data.json", "provenance.json", "rows.jsonl", "report.html",
-    "tensorboard",
+    "seeds", "together", "config.json", "data.json", "provenance.json", "rows.jsonl",
+    "rows.jsonl.sha256", "report.html", "tensorboard",
     *(f"table.{ending}" for ending in ("md", "csv", "tex", "html")),
     *(f"{name}.{ending}" for name in ("complexity", "accuracy") for ending in ("png", "svg")),
 )  # fmt: skip
@@ -143,6 +125,7 @@ def open_store(
         _stored_run(out, config_path)
     with locked_folder(out):
         stored = _stored_run(out, config_path)
+        remove_temporaries(out)
         if fresh:
             delete_run(out)
         elif stored is not None:
@@ -156,12 +139,15 @@ def open_store(
         write_json(data_path, dict(data))
         _add_provenance(out)
         settings = settings_hash(config.identity(), fingerprint["data"])
-        yield RunStore(out, config, settings)
+        sealed = is_sealed(read_provenance(out)["sessions"])
+        yield RunStore(out, config, settings, sealed=sealed)
 
 
 def _stored_run(out: Path, config_path: Path) -> RunConfig | None:
     """Return the configuration of the run in a folder; None for an empty one."""
-    if not {path.name for path in out.iterdir()} - {".lock"}:
+    # What a process left that was killed while it began a run is nobody's.
+    names = {path.name for path in out.iterdir() if not is_temporary(path.name)} - {".lock"}
+    if not names:
         return None
     if not config_path.exists():
         raise InputError(f"{out} holds files but no run (no config.json); choose another --out")
@@ -173,8 +159,8 @@ def _stored_run(out: Path, config_path: Path) -> RunConfig | None:
 
 def _stored_fingerprint(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text("utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
+        return str(read_json(path)["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
 
 
@@ -188,8 +174,8 @@ def read_provenance(out: Path) -> dict[str, Any]:
     if not path.exists():
         return {"sessions": []}
     try:
-        return {"sessions": list(json.loads(path.read_text("utf-8"))["sessions"])}
-    except (ValueError, KeyError, TypeError) as error:
+        return {"sessions": list(read_json(path)["sessions"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
 
 

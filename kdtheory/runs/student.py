@@ -21,7 +21,6 @@ from kdtheory.runs.network import (
     split_logits,
 )
 from kdtheory.runs.seed import Seed
-from kdtheory.runs.store import Unit
 from kdtheory.runs.supervision import (
     has_own_schedule,
     online_steps,
@@ -30,6 +29,7 @@ from kdtheory.runs.supervision import (
     teacher_logits_at,
     weight_of_teacher,
 )
+from kdtheory.runs.unit import Unit
 from kdtheory.targets import (
     Examples,
     cross_entropy,
@@ -219,14 +219,14 @@ def train_student(
     for step, variables in network.train(events):
         if arm == LABELS and "matched" in arms:
             seed.learned[step] = seed.student_logits(variables)
-        if measured and not unit.has_rows(step):
+        if measured and unit.rows(step) is None:
             rows = measure(arm, step, variables, seed, events, with_kernel=step in with_kernel)
             unit.write_rows(step, rows)
             events.measured(step, rows)
     if arm == LABELS and needs_labels_student(seed.config):
         logits = split_logits(network.trainer, variables, seed.dataset, label=network.label)
         seed.labels_student = TrainedNetwork.of(network.trainer, [0], [variables], [logits])
-    return unit.read_rows(network.points) if measured else []
+    return unit.all_rows(network.points) or [] if measured else []
 
 
 def needs_labels_student(config: RunConfig) -> bool:

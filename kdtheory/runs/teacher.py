@@ -27,9 +27,10 @@ from kdtheory.runs.network import (
     stored_logits,
 )
 from kdtheory.runs.shared_teachers import shared_unit, training_settings
-from kdtheory.runs.store import RunStore, Unit
+from kdtheory.runs.store import RunStore
 from kdtheory.runs.teacher_checkpoints import kept_points, perturbed, teacher_points, thinned
 from kdtheory.runs.trainers import augmentation_of, trainer_of
+from kdtheory.runs.unit import Unit
 from kdtheory.targets import Labels, TargetProvider, cross_entropy, offline
 from kdtheory.training import HostData, Trainer, TrainingData
 from kdtheory.typing import Variables
@@ -177,14 +178,24 @@ class TeacherOfSeed:
             for step, checkpoint in network.train(events):
                 if step not in kept:
                     continue
-                path = unit.folder / f"logits-{step:08d}.npz"
+                path, owner = unit.folder / f"logits-{step:08d}.npz", unit.owner
                 if name == "teacher" and self.config.teaching.teacher_perturbation:
                     checkpoint = self._perturbed(checkpoint, step)
-                    path = self._unit(name).folder / f"perturbed-{step:08d}.npz"
+                    own = self._unit(name)
+                    path, owner = own.folder / f"perturbed-{step:08d}.npz", own.owner
                 is_new = not path.exists()
                 variables.append(checkpoint)
                 label = f"{network.label}, step {step}"
-                logits.append(stored_logits(path, trainer, checkpoint, self.dataset, label=label))
+                logits.append(
+                    stored_logits(
+                        path,
+                        trainer,
+                        checkpoint,
+                        self.dataset,
+                        label=label,
+                        owner=owner.at(step=step),
+                    )
+                )
                 if is_new:
                     events.measured(step, [accuracies(logits[-1], self.dataset)])
         events.network_done()
@@ -254,7 +265,7 @@ class TeacherOfSeed:
                 "final": step == teacher.steps[-1], "train_loss": float(loss),
                 **accuracies(logits, self.dataset),
             })  # fmt: skip
-            if not unit.has_rows(step):
+            if unit.rows(step) is None:
                 unit.write_rows(step, rows[-1:])
         return rows
 

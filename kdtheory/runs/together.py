@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kdtheory.digests import Owner
 from kdtheory.errors import RunError
-from kdtheory.files import write_whole
+from kdtheory.files import read_json, write_whole
 from kdtheory.rows import Supervision
 from kdtheory.runs.config import Together
 from kdtheory.runs.events import Events
@@ -43,7 +44,7 @@ def _groups(
     rest = dict(networks)
     for path in sorted(home.glob(f"*/{MEMBERS}")):
         try:
-            names = [str(name) for name in json.loads(path.read_text("utf-8"))]
+            names = [str(name) for name in read_json(path)]
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
                 f"{path} is damaged ({error}); remove {path.parent} to train its students again"
@@ -54,6 +55,13 @@ def _groups(
     fresh = {name: net for name, net in rest.items() if not _begun(net)}
     if len(fresh) > 1:
         yield home / f"{next(iter(fresh))}-and-{len(fresh) - 1}-more", fresh
+
+
+def _owner(group: Mapping[str, Network]) -> Owner:
+    """Return whose the states of a group are: all its networks' together."""
+    first = next(iter(group.values())).unit.owner
+    names: dict[str, str | int] = {"run": first.names["run"], "networks": ", ".join(group)}
+    return Owner(names=names, sealed=first.sealed)
 
 
 def _begun(network: Network) -> bool:
@@ -93,7 +101,7 @@ def train_together(
         if begun:
             events.resumed(begun)
         write_whole(folder / MEMBERS, json.dumps(list(group)) + "\n")
-        kept = [Checkpoints(network.unit.folder) for network in members]
+        kept = [Checkpoints(network.unit.folder, network.unit.owner) for network in members]
         try:
             for step, variables in trainer.train_many(
                 [network.supervision for network in members],
@@ -104,6 +112,7 @@ def train_together(
                 folder=folder,
                 names=[network.label for network in members],
                 on_step=events.step,
+                owner=_owner(group),
             ):
                 for checkpoints, own in zip(kept, variables, strict=True):
                     if step not in checkpoints.steps():

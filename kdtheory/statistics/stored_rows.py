@@ -4,16 +4,20 @@ Everything in `kdtheory.report` is made from these rows alone, so that a table c
 made out of several runs, without the runs' checkpoints.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from kdtheory.errors import InputError, RunError
-from kdtheory.rows import GROUP_FIELDS, Row, checked_row
+from kdtheory.files import open_regular, write_whole
+from kdtheory.rows import GROUP_FIELDS, Row, checked_row, json_lines
 
 #: Name of the rows' file in a run folder.
 ROWS_FILE = "rows.jsonl"
+#: Ends the name of the file with a rows file's digest, in the form of `sha256sum`.
+_DIGEST = ".sha256"
 
 # What tells one training from another, and one measurement in it from another.
 _TRAINING_KEY = (*GROUP_FIELDS, "kind", "seed", "arm", "temperature")
@@ -34,13 +38,14 @@ def read_rows(*sources: Path | str) -> RowsRead:
 
     A source is a rows file or a run folder that holds `rows.jsonl`. A last line that a kill cut off
     (no line end, not a whole JSON object) is dropped with a note. When a file holds the same
-    measurement twice, as a resumed run does, the later row counts, and a note says how many.
+    measurement twice, as a resumed run does, the later row counts, and a note says how many. A file
+    with a digest beside it (`write_rows_file`) is compared with it.
 
     Raises:
       InputError: no source is given, or one does not exist or has no rows.
-      RunError: a damaged line (named by file and number), or two sources that hold the same
-        training (data set, task, teacher, student, settings, arm, seed) with different
-        measurements, so that they cannot stand in one table.
+      RunError: a file that is not what its digest says, a damaged line (named by file and
+        number), or two sources that hold the same training (data set, task, teacher, student,
+        settings, arm, seed) with different measurements, so that they cannot stand in one table.
 
     >>> import tempfile
     >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
@@ -49,7 +54,7 @@ def read_rows(*sources: Path | str) -> RowsRead:
     ...            test_accuracy=0.5)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "rows.jsonl"
-    ...     _ = path.write_text(json.dumps(row) + "\\n" + '{"kind": "stu')
+    ...     _ = path.write_text(json_lines([row]) + '{"kind": "stu')
     ...     read = read_rows(folder)
     >>> len(read.rows), read.notes[0].split(": ")[1]
     (1, 'the last line (2) was cut off and is left out')
@@ -98,16 +103,19 @@ def _trainings(
 def _read_file(path: Path, notes: list[str]) -> Sequence[Row]:
     """Return the rows of one file; add a note when its last line is cut off."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+    _check_digest(path, content)
+    lines = content.split(b"\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             # Every finished row ends in a line end: only a row that was being written lacks it.
             if number == len(lines):
                 notes.append(f"{path}: the last line ({number}) was cut off and is left out")
@@ -121,6 +129,37 @@ def _read_file(path: Path, notes: list[str]) -> Sequence[Row]:
     if not rows:
         raise InputError(f"{path} holds no rows; run the experiment first")
     return rows
+
+
+def write_rows_file(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as JSON lines, with their digest in a file beside them.
+
+    Raises:
+      RunError: a file cannot be written.
+    """
+    text = json_lines(rows)
+    digest = path.with_name(path.name + _DIGEST)
+    # Rows without a digest are read, those with another's are not: a kill may fall in between.
+    digest.unlink(missing_ok=True)
+    write_whole(path, text)
+    write_whole(digest, f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}\n")
+
+
+def _check_digest(path: Path, content: bytes) -> None:
+    """Raise RunError if a digest lies beside a file and is another's."""
+    digest = path.with_name(path.name + _DIGEST)
+    try:
+        with open_regular(digest) as file:
+            stored = file.read().split()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot read {digest}: {error.strerror}") from None
+    if stored[:1] != [hashlib.sha256(content).hexdigest().encode()]:
+        raise RunError(
+            f"{path} has changed since it was written (see {digest.name}); the run's command makes"
+            " it again; whoever changed it on purpose removes the digest"
+        )
 
 
 def _describe(row: Row) -> str:

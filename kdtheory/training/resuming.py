@@ -2,14 +2,16 @@
 
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 
+from kdtheory.digests import Owner
 from kdtheory.errors import RunError
-from kdtheory.training.checkpoints import Checkpoints
+from kdtheory.training.checkpoints import Checkpoints, DamagedCheckpointError
 from kdtheory.training.loop import NonFiniteLossError, Pause
 from kdtheory.training.state import TrainState
 from kdtheory.training.termination import deferred_sigterm, end_order, sigterm_received
@@ -43,10 +45,10 @@ class _Store:
     folder/resume/step-*  the last whole states, optimiser included; gone when training has ended
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, owner: Owner | None) -> None:
         self.resume_folder = folder / "resume"
-        self.points = Checkpoints(folder)
-        self.states = Checkpoints(self.resume_folder)
+        self.points = Checkpoints(folder, owner)
+        self.states = Checkpoints(self.resume_folder, owner)
 
     def save(self, state: Any, *, point: bool) -> None:
         step = _step_of(state)
@@ -57,6 +59,19 @@ class _Store:
         self.states.save(step, state)
         self.states.wait()
         self.states.keep_last(KEPT_STATES)
+
+    def last_state(self, initial: Any, until: int) -> Any:
+        """Return the last whole state up to a step; damaged ones are removed, and it is said."""
+        for step in reversed(self.states.steps()):
+            if step <= until:
+                try:
+                    return self.states.restore(step, initial)
+                except DamagedCheckpointError as error:
+                    warnings.warn(
+                        f"{error.of_entry}; the training goes on from before", stacklevel=2
+                    )
+                    self.states.remove(step)
+        return initial
 
     def last_good(self) -> str:
         steps = self.states.steps()
@@ -75,6 +90,7 @@ def resumable(
     points: Sequence[int],
     name: str,
     save_seconds: float | None = None,
+    owner: Owner | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Train with checkpoints in a folder, and yield (step, variables) at every point.
 
@@ -89,17 +105,21 @@ def resumable(
       points: increasing steps to yield at.
       name: what is being trained, for messages.
       save_seconds: between points, the state is saved as often (default: `SAVE_SECONDS`).
+      owner: whose training it is: states of another are refused (default: not compared).
 
     Yields:
       At each point its step and the variables, or the list of the networks' variables.
 
     Raises:
       NonFiniteLossError: with the step and the last good checkpoint.
-      RunError: a damaged checkpoint, a full disk.
+      RunError: a damaged or another's checkpoint of a point, a full disk.
       Terminated: SIGTERM came; the state is saved.
+
+    Warns:
+      UserWarning: a state to go on from is damaged or another's; the one before it is taken.
     """
     seconds = SAVE_SECONDS if save_seconds is None else save_seconds
-    store = _Store(folder)
+    store = _Store(folder, owner)
     try:
         abstract = jax.eval_shape(_variables_of, initial)
         stored = store.points.steps()
@@ -117,8 +137,7 @@ def resumable(
 def _go_on(
     train: Train, initial: Any, store: _Store, points: list[int], name: str, seconds: float
 ) -> Iterator[tuple[int, Any]]:
-    usable = [step for step in store.states.steps() if step <= points[0]]
-    start = store.states.restore(usable[-1], initial) if usable else initial
+    start = store.last_state(initial, points[0])
     saved = time.monotonic()
     states = train(
         start, points, lambda _: sigterm_received() or time.monotonic() - saved >= seconds

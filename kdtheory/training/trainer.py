@@ -18,6 +18,7 @@ from jaxtyping import Float
 from kdtheory import models
 from kdtheory.arguments import check_count, check_key
 from kdtheory.datasets import AugmentConfig, Split, StreamedSplit, stream
+from kdtheory.digests import Owner
 from kdtheory.errors import InputError
 from kdtheory.targets import check_tables
 from kdtheory.targets.provider import TargetProvider
@@ -195,6 +196,7 @@ class Trainer:
         folder: Path | None = None,
         name: str = "training",
         on_step: OnChunk | None = None,
+        owner: Owner | None = None,
     ) -> Iterator[tuple[int, Variables]]:
         """Train a network, and yield (step, variables) at every point.
 
@@ -208,6 +210,8 @@ class Trainer:
             call left is read, and training goes on from it, bit for bit (`resumable`).
           name: what is being trained, for messages.
           on_step: called with (step, loss) after each dispatch.
+          owner: whose training it is; what lies in the folder of another is refused (default: not
+            compared).
 
         Raises:
           InputError: points that do not increase or are no multiples of `length`; a key that is
@@ -232,7 +236,7 @@ class Trainer:
         initial = self.initial_state(init_key)
         if folder is None:
             return ((int(state.step), state.variables) for state in states(initial, points))
-        return self._stored(states, initial, folder, points, name)
+        return self._stored(states, initial, folder, points, name, owner)
 
     def train_many(
         self,
@@ -245,6 +249,7 @@ class Trainer:
         folder: Path | None = None,
         names: Sequence[str],
         on_step: OnChunk | None = None,
+        owner: Owner | None = None,
     ) -> Iterator[tuple[int, list[Variables]]]:
         """Train several networks together: `train` with targets, keys and a name for each.
 
@@ -274,7 +279,7 @@ class Trainer:
                 (int(reached[0].step), [state.variables for state in reached])
                 for reached in states(initial, points)
             )
-        return self._stored(states, initial, folder, points, " and ".join(names))
+        return self._stored(states, initial, folder, points, " and ".join(names), owner)
 
     def _check(self, targets: TargetProvider, data: TrainingData | HostData, key: Any) -> None:
         """Raise InputError for targets or a key that this training cannot use."""
@@ -283,13 +288,20 @@ class Trainer:
         check_tables(targets, examples=len(labels), augmentation=self.augmentation)
 
     def _stored(
-        self, train: Any, initial: Any, folder: Path, points: Sequence[int], name: str
+        self,
+        train: Any,
+        initial: Any,
+        folder: Path,
+        points: Sequence[int],
+        name: str,
+        owner: Owner | None,
     ) -> Iterator[tuple[int, Any]]:
         if jax.process_count() > 1:
             raise InputError("checkpoints are those of one process; leave the folder out")
         return resumable(
-            train, initial, folder=folder, points=points, name=name, save_seconds=self.save_seconds
-        )
+            train, initial, folder=folder, points=points, name=name,
+            save_seconds=self.save_seconds, owner=owner,
+        )  # fmt: skip
 
     def _batches(self, data: HostData, key: jax.Array) -> Any:
         """Return the stream that has the batches of `run` with this key."""

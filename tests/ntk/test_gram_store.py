@@ -257,3 +257,53 @@ def test_killed_at_any_moment_it_goes_on_to_the_identical_matrix(tmp_path):
     assert resumed.returncode == 0
     assert content == expected
     assert json.loads((tmp_path / "manifest.json").read_text())["block_sizes"][:2] == [2, 2]
+
+
+def test_without_its_manifest_a_store_gives_nobody_elses_tiles(problem, tmp_path, computed):
+    apply_fn, variables, x1, _ = problem
+    settings = {"batch_size": 3, "store": tmp_path}
+    kernel = gram(apply_fn, variables, x1, **settings)
+    (tmp_path / "manifest.json").unlink()
+    other = Net().init(jax.random.key(1), x1)
+    with pytest.raises(InputError, match=r"holds tiles of another kernel \(it is of kernel"):
+        gram(apply_fn, other, x1, **settings)
+    (tmp_path / "manifest.json").unlink()
+    computed.clear()
+    assert np.array_equal(gram(apply_fn, variables, x1, **settings), kernel)
+    assert computed == []
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_tiles_put_in_with_valid_checksums_are_computed_again(problem, tmp_path, computed, value):
+    apply_fn, variables, x1, _ = problem
+    settings = {"batch_size": 3, "store": tmp_path}
+    kernel = gram(apply_fn, variables, x1, **settings)
+    [path] = tmp_path.glob("tiles-*.npz")
+    with np.load(path) as stored:
+        members = dict(stored)
+    members["0-0"] = np.full_like(members["0-0"], value)
+    np.savez(path, **members)
+    computed.clear()
+    with pytest.warns(UserWarning, match="0-0 has changed since it was stored"):
+        assert np.array_equal(gram(apply_fn, variables, x1, **settings), kernel)
+    assert len(computed) == 1
+
+
+def test_a_store_of_the_first_format_is_read_and_gone_on_with(problem, tmp_path, computed):
+    apply_fn, variables, x1, _ = problem
+    settings = {"batch_size": 3, "store": tmp_path}
+    kernel = gram(apply_fn, variables, x1, **settings)
+    [path] = tmp_path.glob("tiles-*.npz")
+    with np.load(path) as stored:
+        members = {name: tile for name, tile in stored.items() if name != "seal"}
+    del members["0-0"]
+    np.savez(path, **members)
+    manifest = tmp_path / "manifest.json"
+    with pytest.raises(InputError, match="it has no digest"):
+        gram(apply_fn, variables, x1, **settings)
+    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    computed.clear()
+    for times in (1, 0):
+        assert np.array_equal(gram(apply_fn, variables, x1, **settings), kernel)
+        assert len(computed) == times
+        computed.clear()
