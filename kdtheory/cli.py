@@ -20,9 +20,11 @@ import tyro
 
 from kdtheory.commands.complexity import ComplexityOf, complexity
 from kdtheory.commands.data import (
+    DataExport,
     DataList,
     DataPrepare,
     DataShow,
+    data_export,
     data_list,
     data_prepare,
     data_show,
@@ -67,6 +69,7 @@ COMMANDS: dict[str, Command] = {
     "data prepare": Command(DataPrepare, data_prepare),
     "data list": Command(DataList, data_list),
     "data show": Command(DataShow, data_show),
+    "data export": Command(DataExport, data_export),
 }
 
 

@@ -1,8 +1,12 @@
-"""`kdtheory data prepare`, `kdtheory data list` and `kdtheory data show`."""
+"""`kdtheory data prepare`, `list`, `show` and `export`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from kdtheory.datasets.data_config import DataConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,32 @@ class DataShow:
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     image_size: tuple[int, int] | None = None
     """Height and width to resize to; needed where images differ in size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataExport:
+    """Write the images, labels and ids of a data set as .npy files, for a teacher elsewhere.
+
+    kdtheory data export --dataset digits --train-size 512 --out digits (the same flags as
+    kdtheory run, which then takes your teacher's logits of them: --teacher-logits FILE).
+    """
+
+    out: Path
+    """Folder for train/, validation/ and test/, each with images.npy, labels.npy and ids.npy."""
+    data: Annotated[DataConfig, tyro.conf.arg(name="")] = field(default_factory=DataConfig)
+
+
+def data_export(options: DataExport) -> None:
+    """Run `kdtheory data export`."""
+    from kdtheory.datasets.export import DESCRIPTION, export
+    from kdtheory.errors import InputError
+
+    if options.out.is_file():
+        raise InputError(f"{options.out} is a file; --out must name a folder")
+    dataset = options.data.load()
+    export(dataset, options.out)
+    sizes = ", ".join(f"{name} {n:,}" for name, n in dataset.provenance["sizes"].items())
+    print(f"{dataset.name}, {dataset.task}: {sizes} in {options.out} ({DESCRIPTION} says what)")
 
 
 def data_prepare(options: DataPrepare) -> None:

@@ -1,5 +1,6 @@
 """What a corrupted teacher is trained on, while its student keeps the data set's own split."""
 
+import dataclasses
 from typing import Literal, get_args
 
 import numpy as np
@@ -80,4 +81,4 @@ def teacher_split(
         renamed = np.empty(classes, np.int32)
         renamed[order] = np.roll(order, 1)
         labels = renamed[train.labels]
-    return Split(train.images, labels, train.clean_labels)
+    return dataclasses.replace(train, labels=labels)

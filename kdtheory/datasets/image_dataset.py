@@ -41,9 +41,14 @@ class Split:
     clean_labels: np.ndarray
     """int32 of shape (n,), the labels before label noise; equal to `labels` wherever no noise was
     asked for."""
+    ids: np.ndarray | None = None
+    """int64 of shape (n,), each example's place in the stored split; None for 0, 1, 2, ..."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", checked_images(self.images))
+        if self.ids is not None:
+            ids = whole_numbers(label_array(self.ids, "ids"), "ids")
+            object.__setattr__(self, "ids", ids.astype(np.int64, copy=False))
         for name in ("labels", "clean_labels"):
             values = label_array(getattr(self, name), name)
             if values.ndim != 1:
@@ -56,7 +61,10 @@ class Split:
                 )
             # The array itself, where it is one of int32: two names may share it.
             object.__setattr__(self, name, values.astype(np.int32, copy=False))
-        sizes = {field.name: len(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        arrays = [field.name for field in dataclasses.fields(self)]
+        if self.ids is None:
+            arrays.remove("ids")
+        sizes = {name: len(getattr(self, name)) for name in arrays}
         if len(set(sizes.values())) > 1:
             raise InputError(f"a split needs one label for each image, got lengths {sizes}")
         for name in sizes:
@@ -67,6 +75,11 @@ class Split:
     def __len__(self) -> int:
         """Return the number of examples, n."""
         return len(self.labels)
+
+    @property
+    def places(self) -> Int[np.ndarray, " n"]:
+        """Each example's place in the stored split, int64 of shape (n,)."""
+        return np.arange(len(self)) if self.ids is None else self.ids
 
     @property
     def flipped(self) -> Bool[np.ndarray, " n"]:

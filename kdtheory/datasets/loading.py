@@ -1,5 +1,6 @@
 """`load`: one ImageDataset out of any source, task, size and label noise."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -88,7 +89,7 @@ def load(
     sizes = chosen.provenance["sizes"]
     reading = Reading(sum(sizes.values()), on_progress)
     clean = reading.split(chosen.train)
-    train = Split(clean.images, chosen.noisy_labels, clean.clean_labels)
+    train = dataclasses.replace(clean, labels=chosen.noisy_labels)
     validation, test = reading.split(chosen.validation), reading.split(chosen.test)
     mean, std = pixel_statistics(train.images)
     return ImageDataset(
@@ -126,4 +127,4 @@ class Reading:
     def split(self, split: SourceSplit) -> Split:
         """Return the split with all its images, in host memory."""
         images = split.read_images(np.arange(len(split.labels)), self._advance)
-        return Split(images, split.labels, split.labels)
+        return Split(images, split.labels, split.labels, split.places)

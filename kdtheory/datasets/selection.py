@@ -1,5 +1,6 @@
 """Which of a source's examples a problem is made of: classes, held-out splits, sizes, noise."""
 
+import dataclasses
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -167,9 +168,7 @@ def _wanted(split: SourceSplit, task: Task) -> SourceSplit:
 
 
 def _relabelled(split: SourceSplit, task: Task) -> SourceSplit:
-    return SourceSplit(
-        split.origin, task.class_map[split.labels], split.read_images, split.random_access
-    )
+    return dataclasses.replace(split, labels=task.class_map[split.labels])
 
 
 def _divide(

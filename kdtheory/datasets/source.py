@@ -34,6 +34,13 @@ class SourceSplit:
     call."""
     random_access: bool = True
     """Whether a few images can be read without reading all; a stream needs it."""
+    ids: np.ndarray | None = None
+    """int64 of shape (n,), each example's place in the stored split; None for 0, 1, 2, ..."""
+
+    @property
+    def places(self) -> Int[np.ndarray, " n"]:
+        """Each example's place in the stored split, int64 of shape (n,)."""
+        return np.arange(len(self.labels)) if self.ids is None else self.ids
 
     @classmethod
     def from_arrays(cls, origin: str, images: Any, labels: Any) -> "SourceSplit":
@@ -62,13 +69,19 @@ class SourceSplit:
         >>> last = split.select(np.array([2, 0]), "two of them")
         >>> last.labels, last.read_images(np.array([0]), lambda count: None).ravel()
         (array([2, 0], dtype=int32), array([2], dtype=uint8))
+        >>> last.select(np.array([1]), "one of them").ids
+        array([0])
         """
 
         def read_images(chosen: Int[np.ndarray, " m"], advance: Advance) -> np.ndarray:
             return self.read_images(rows[chosen], advance)
 
         return dataclasses.replace(
-            self, origin=origin, labels=self.labels[rows], read_images=read_images
+            self,
+            origin=origin,
+            labels=self.labels[rows],
+            read_images=read_images,
+            ids=self.places[rows],
         )
 
 

@@ -1,0 +1,202 @@
+"""A teacher whose logits come from a file: one that was trained elsewhere, in any framework."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from kdtheory.analysis import decisions
+from kdtheory.datasets import ImageDataset, Split
+from kdtheory.errors import InputError
+from kdtheory.runs.network import SplitLogits, splits_of
+
+#: What the arrays of an archive may be called.
+NAMES = ("train", "validation", "test", "ids", "validation_ids", "test_ids", "steps")
+
+#: Rows that sum to one within this are probabilities: no network's logits do by chance.
+_SUM_TOLERANCE = 1e-3
+
+
+class TeacherFile(NamedTuple):
+    """A teacher's logits on the splits of a data set, at each of its checkpoints."""
+
+    name: str
+    """The file's, which stands for the teacher in rows and tables."""
+    logits: tuple[SplitLogits, ...]
+    """One a checkpoint; "train" always, the other splits where the file has them."""
+    steps: tuple[int, ...] | None
+    """Each checkpoint's step, where the file says so."""
+    sha256: str
+    """Of the file."""
+
+
+def read_teacher_file(path: Path, dataset: ImageDataset) -> TeacherFile:
+    """Read a teacher's logits, matched to the examples of a data set.
+
+    - `.npy`: logits of the training split, (n, d), or (m, n, d) of m checkpoints in time.
+    - `.npz`, `.safetensors`: arrays "train" (the same), and if wanted "validation" and "test";
+      "ids" (and "validation_ids", "test_ids"), by which rows are matched, of more examples than
+      these if you like; "steps" (m,), rising: the checkpoints' steps.
+
+    Without ids the rows are in the order of `kdtheory data export`, and the teacher must be better
+    than chance: of shuffled rows it is not. For two classes d is 1 (the logit of class 1), or 2,
+    of which the difference z_1 - z_0 is the logit.
+
+    Raises:
+      InputError: what is no file of logits of these examples; one line that says why.
+    """
+    arrays, content = _arrays(path)
+    unknown = sorted(set(arrays) - set(NAMES))
+    if unknown or "train" not in arrays:
+        what = f"has {', '.join(unknown)}" if unknown else "has no array named train"
+        raise InputError(f"{path} {what}; allowed: {', '.join(NAMES)}")
+    by_split: dict[str, Float[np.ndarray, "m n d"]] = {}
+    for name, split in splits_of(dataset).items():
+        if name in arrays:
+            ids = arrays.get("ids" if name == "train" else f"{name}_ids")
+            by_split[name] = _matched(arrays[name], split, dataset, f"{path}: {name}", ids)
+    checkpoints = {len(values) for values in by_split.values()}
+    if len(checkpoints) > 1:
+        raise InputError(
+            f"{path} has different numbers of checkpoints for its splits: "
+            + ", ".join(f"{name} {len(values)}" for name, values in by_split.items())
+        )
+    m = checkpoints.pop()
+    if "ids" not in arrays:
+        _check_order(by_split["train"][-1], dataset.train, path)
+    logits = tuple({name: values[i] for name, values in by_split.items()} for i in range(m))
+    steps = _steps(arrays["steps"], m, path) if "steps" in arrays else None
+    return TeacherFile(path.name, logits, steps, hashlib.sha256(content).hexdigest())
+
+
+def _arrays(path: Path) -> tuple[Mapping[str, np.ndarray], bytes]:
+    """Return the arrays of a file, and its bytes."""
+    if path.suffix not in (".npy", ".npz", ".safetensors"):
+        convert = (
+            "; convert a tensor by numpy.save(FILE, tensor.cpu().numpy())"
+            if path.suffix in (".pt", ".pth")
+            else ""
+        )
+        raise InputError(
+            f"{path} must be a .npy, .npz or .safetensors file of a teacher's logits{convert}"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    try:
+        if path.suffix == ".npy":
+            return {"train": np.load(io.BytesIO(content), allow_pickle=False)}, content
+        if path.suffix == ".npz":
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}, content
+        return _safetensors(content, path), content
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as {path.suffix}: {error}") from error
+
+
+def _safetensors(content: bytes, path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise InputError(f"{path} needs the package safetensors (pip install safetensors)") from error
+    try:
+        return dict(safetensors.numpy.load(content))
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} cannot be read as .safetensors: {error}") from error
+
+
+def _matched(
+    values: np.ndarray, split: Split, dataset: ImageDataset, where: str, ids: np.ndarray | None
+) -> Float[np.ndarray, "m n d"]:
+    """Return the logits (m, n, d) of a split's examples, in its order, as float32."""
+    if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating):
+        raise InputError(
+            f"{where} must be floating logits of shape (n, d) or (checkpoints, n, d), got "
+            f"{values.dtype} of {values.shape}"
+        )
+    logits = (values[None] if values.ndim == 2 else values).astype(np.float32)
+    width = logits.shape[-1]
+    if not logits.shape[0]:
+        raise InputError(f"{where} has no checkpoint")
+    if not np.isfinite(logits).all():
+        raise InputError(f"{where} has logits that are not finite")
+    if width > 1 and (logits >= 0).all() and _sums_to_one(logits):
+        raise InputError(
+            f"{where} holds probabilities, and logits are wanted: save the network's outputs "
+            "before the softmax (the logarithm of the probabilities will do)"
+        )
+    if dataset.binary and width == 2:
+        logits = logits[..., 1:] - logits[..., :1]
+    elif width != dataset.num_outputs:
+        also = " or 2" if dataset.binary else ""
+        raise InputError(
+            f"{where} has {width} logits an example; the task {dataset.task!r} has "
+            f"{dataset.num_outputs}{also}"
+        )
+    return _in_order(logits, split, where, ids)
+
+
+def _sums_to_one(logits: Float[np.ndarray, "m n d"]) -> bool:
+    return bool(np.allclose(logits.sum(axis=-1), 1, atol=_SUM_TOLERANCE))
+
+
+def _in_order(
+    logits: Float[np.ndarray, "m k d"], split: Split, where: str, ids: np.ndarray | None
+) -> Float[np.ndarray, "m n d"]:
+    count = logits.shape[1]
+    if ids is None:
+        if count != len(split):
+            raise InputError(
+                f"{where} has {count:,} rows for the {len(split):,} examples of this run; give "
+                "their ids, or the logits of kdtheory data export's images"
+            )
+        return logits
+    if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(
+            f"{where} needs one integer id a row, ({count},), got {ids.dtype} of {ids.shape}"
+        )
+    order = np.argsort(ids, kind="stable")
+    found = ids[order]
+    if (found[1:] == found[:-1]).any():
+        repeated = found[1:][found[1:] == found[:-1]][0]
+        raise InputError(f"{where} has the id {repeated} twice")
+    place = np.minimum(np.searchsorted(found, split.places), count - 1)
+    missing = found[place] != split.places
+    if missing.any():
+        raise InputError(
+            f"{where} has no row for {int(missing.sum()):,} of the {len(split):,} examples, such "
+            f"as id {split.places[missing][0]}"
+        )
+    return logits[:, order[place]]
+
+
+def _check_order(logits: Float[np.ndarray, "n d"], split: Split, path: Path) -> None:
+    accuracy = float(np.mean(decisions(logits) == split.labels))
+    chance = float(np.max(np.bincount(split.labels))) / len(split)
+    if accuracy <= chance + 3 * np.sqrt(chance * (1 - chance) / len(split)) and accuracy < 1:
+        raise InputError(
+            f"{path}: its last checkpoint is right for {accuracy:.1%} of the {len(split):,} "
+            f"training labels (chance: {chance:.1%}); are the rows in the order of kdtheory data "
+            "export's train/images.npy? If this teacher is meant, give their ids"
+        )
+
+
+def _steps(steps: np.ndarray, checkpoints: int, path: Path) -> tuple[int, ...]:
+    if (
+        steps.shape != (checkpoints,)
+        or not np.issubdtype(steps.dtype, np.integer)
+        or steps.min(initial=1) < 1
+        or (np.diff(steps) <= 0).any()
+    ):
+        raise InputError(
+            f"{path}: steps must be {checkpoints} rising integers from 1 on, one a checkpoint, got "
+            f"{steps.tolist()!r:.80}"
+        )
+    return tuple(int(step) for step in steps)
