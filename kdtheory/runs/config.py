@@ -5,14 +5,16 @@ names: see `kdtheory.settings`.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kdtheory.datasets import DataConfig, TeacherData
+from kdtheory.datasets import DataConfig
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import LABELS, ArmName, Supervision
+from kdtheory.runs.teaching_config import TeachingConfig
 from kdtheory.settings import (
     Groups,
     check_choices,
@@ -219,59 +221,6 @@ class MeasuringConfig:
 
 
 @settings_group
-class TeachingConfig:
-    """How the teacher is trained, and what is done to it before students see it."""
-
-    teacher_epochs: int | None = None
-    """The teacher's passes (default: the student's)."""
-    teacher_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """The teacher's optimiser and learning-rate schedule."""
-    teacher_checkpoints: int = 10
-    """Evenly spaced checkpoints of the teacher: the online teacher's steps. At the ends of epochs;
-    with more than there are epochs, at multiples of steps_per_dispatch, as many as there are."""
-    online_checkpoints: int | None = None
-    """How many of the teacher's checkpoints the online teacher uses, evenly spaced and the last
-    among them (default: all)."""
-    online_until: float | None = None
-    """Part of the student's steps, in (0, 1], over which the online teacher's checkpoints are
-    spread; the last one teaches for the rest (default: at each of the student's steps, the teacher
-    of the same step)."""
-    teacher_augment: bool | None = None
-    """Whether the teacher is trained with augmentation (default: as the students)."""
-    teacher_data: TeacherData = "train"
-    """What the teacher is trained on: the student's train split, the validation split, the train
-    split with more label noise (symmetric_noise, pair_noise), random_labels or
-    permuted_classes. Its accuracies are still those on the student's splits and labels."""
-    teacher_noise: float | None = None
-    """Fraction of labels changed for the teacher alone, with the two noises of teacher_data (drawn
-    from data_seed)."""
-    teacher_stop: float = 1.0
-    """Part of the teacher's training, in (0, 1], after which it is stopped: its last checkpoint up
-    to there (at least its first one) is the offline teacher, and the online teacher's last. The
-    learning-rate schedule stays that of the whole training."""
-    teacher_perturbation: float = 0.0
-    """Gaussian noise added to every checkpoint's parameters, as a multiple of each array's root
-    mean square, drawn anew for each checkpoint; BatchNorm's statistics stay."""
-    teachers: str | None = None
-    """Folder of trained teachers that runs share: those of one data set and teacher setting are
-    trained once (default: each run keeps its own). What is done to them afterwards (teacher_stop,
-    teacher_perturbation, online_checkpoints) may differ."""
-
-    def check(self) -> None:
-        """Raise InputError if a setting is out of range."""
-        check_choices(self, {"teacher_data": get_args(TeacherData)})
-        check_minimum(self, teacher_epochs=1, teacher_checkpoints=1, online_checkpoints=1)
-        if self.online_until is not None and not 0 < self.online_until <= 1:
-            raise InputError(f"online_until must lie in (0, 1], got {self.online_until}")
-        if not 0 < self.teacher_stop <= 1:
-            raise InputError(f"teacher_stop must lie in (0, 1], got {self.teacher_stop}")
-        if not 0 <= self.teacher_perturbation < float("inf"):
-            raise InputError(
-                f"teacher_perturbation must be at least 0, got {self.teacher_perturbation}"
-            )
-
-
-@settings_group
 class OutputConfig:
     """Where a run lies, and what it leaves besides its measurements."""
 
@@ -294,7 +243,7 @@ class OutputConfig:
 #: data themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
-    "teachers", "memory_budget", "devices",
+    "teachers", "teacher_logits", "memory_budget", "devices",
 )  # fmt: skip
 
 
@@ -316,12 +265,34 @@ class RunConfig(Groups):
     def __post_init__(self) -> None:
         if self.measuring.kernel == "none" and "matched" in self.distillation.arms:
             raise InputError("the matched arm needs a kernel; choose --kernel full or trace")
+        if self.teaching.teacher_logits is not None:
+            self._check_teacher_file()
+
+    def _check_teacher_file(self) -> None:
+        """Raise InputError for settings that a teacher in a file cannot have."""
+        training = self.training
+        if training.augment or training.cutout or training.mixup:
+            raise InputError(
+                "--teacher-logits are of the images as they are; leave --augment, --cutout and "
+                "--mixup out, or give the teacher as a network"
+            )
+        if self.distillation.assistant is not None or self.measuring.similarity_size:
+            raise InputError(
+                "--assistant and --similarity-size need the teacher's network; leave them or "
+                "--teacher-logits out"
+            )
+
+    @property
+    def teacher_name(self) -> str:
+        """What the teacher is called in rows and tables: its model, or its file of logits."""
+        file = self.teaching.teacher_logits
+        return self.distillation.teacher if file is None else Path(file).name
 
     @property
     def title(self) -> str:
         """The run in words: data, task, teacher and student."""
         networks = self.distillation
-        return f"{self.data.dataset}, {self.data.task}: {networks.teacher} to {networks.student}"
+        return f"{self.data.dataset}, {self.data.task}: {self.teacher_name} to {networks.student}"
 
     def arm_list(self) -> tuple[Supervision, ...]:
         """Return every arm with its temperature, labels first.

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kdtheory.analysis import marked_failures
 from kdtheory.datasets import ImageDataset
-from kdtheory.errors import InputError, Terminated
-from kdtheory.memory import check_fits, factorising_bytes
-from kdtheory.methods.registry import check_suitable
+from kdtheory.errors import Terminated
 from kdtheory.report import write_run
 from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow, arm_of
-from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR, bound_rows
-from kdtheory.runs.config import MeasuringConfig, RunConfig, to_json
+from kdtheory.runs.bounds_at_init import bound_rows
+from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.events import Events
+from kdtheory.runs.loading import load_dataset, load_teacher_file
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed import Seed
@@ -23,7 +23,7 @@ from kdtheory.runs.student import (
     student_points,
     train_student,
 )
-from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_trainers
+from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_rows, teacher_trainers
 from kdtheory.runs.together import arms_together, train_together
 from kdtheory.runs.trainers import augmentation_of, trainer_of
 from kdtheory.training import (
@@ -33,68 +33,6 @@ from kdtheory.training import (
     enable_compilation_cache,
     handle_sigterm,
 )
-
-
-def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDataset:
-    """Load a run's data set, and check that the configuration fits it.
-
-    Raises:
-      InputError: the data is missing or damaged, or a size is above what there is.
-    """
-    dataset = config.data.load(None if events is None else events.reading)
-    if not len(dataset.test):
-        raise InputError(f"{config.data.dataset} has no test examples; a run needs them")
-    measured, which = (
-        (dataset.train, "training")
-        if config.measuring.ntk_split == "train"
-        else (dataset.test, "test")
-    )
-    for name, split, words in (
-        ("ntk_size", measured, which),
-        ("similarity_size", dataset.test, "test"),
-    ):
-        size = getattr(config.measuring, name)
-        if config.measuring.kernel != "none" and size > len(split):
-            raise InputError(
-                f"{name} must be at most the {len(split)} {words} examples, got {size}"
-            )
-    if config.measuring.bounds and dataset.num_outputs != 1:
-        raise InputError(
-            "the terms of the teacher-student bound are for binary tasks (--task first_half, ...); "
-            f"{config.data.task} has {dataset.num_outputs} outputs"
-        )
-    check_suitable(
-        config.distillation.arms,
-        num_outputs=dataset.num_outputs,
-        checkpoints=config.teaching.online_checkpoints or config.teaching.teacher_checkpoints,
-    )
-    if config.measuring.kernel != "none":
-        check_kernel(config.measuring, dataset.num_outputs)
-    return dataset
-
-
-def check_kernel(config: MeasuringConfig, num_outputs: int) -> None:
-    """Raise InputError, before anything is trained, for a kernel that cannot be measured.
-
-    One that does not fit in memory is bounded from its products, if it is that of all outputs and
-    has a ridge, and if only complexity is asked for.
-
-    >>> check_kernel(MeasuringConfig(ntk_size=512), 10)
-    """
-    spec = config.kernel_spec()
-    rows = spec.rows(config.ntk_size, num_outputs)
-    if spec.is_exact(rows):
-        return
-    if config.bounds:
-        raise InputError(BOUNDS_NEED_A_FACTOR)
-    if config.kernel == "trace" or 0 in (config.ridge, config.ridge_absolute):
-        check_fits(
-            f"the {config.kernel} kernel of {rows:,} rows",
-            factorising_bytes(rows),
-            "lower --ntk-size, or use --kernel full with a --ridge above 0, whose complexity is "
-            "bounded where the kernel does not fit",
-            budget=spec.memory_budget,
-        )
 
 
 def trained_arms(config: RunConfig) -> tuple[Supervision, ...]:
@@ -117,6 +55,8 @@ def networks_of_seed(config: RunConfig, seed: int) -> int:
     3
     """
     teaching = 1 + (config.distillation.assistant is not None)
+    if config.teaching.teacher_logits is not None:
+        teaching = 0
     shared = config.distillation.one_teacher and seed > 0
     return (0 if shared else teaching) + len(trained_arms(config))
 
@@ -128,8 +68,10 @@ class Runner:
         self.config, self.dataset, self.events = config, dataset, events
         #: With one teacher for all seeds: it, and its rows.
         self.taught_by: dict[int, tuple[TrainedNetwork, list[TeacherRow]]] = {}
+        file = config.teaching.teacher_logits
+        self.teacher_file = None if file is None else load_teacher_file(config, dataset)
         self.trainers: Mapping[str, Trainer] = {
-            **teacher_trainers(config, dataset),
+            **({} if file is not None else teacher_trainers(config, dataset)),
             "student": trainer_of(
                 config, dataset, config.distillation.student,
                 optimizer=config.training.student_optimizer, epochs=config.training.epochs,
@@ -141,11 +83,23 @@ class Runner:
         """Return the seed of the teacher that a seed's students have."""
         return 0 if self.config.distillation.one_teacher else seed
 
+    def data_provenance(self) -> dict[str, Any]:
+        """Return where the data came from, and the teacher's logits where they are data too."""
+        file = self.teacher_file
+        logits = {} if file is None else {"teacher_logits": file.provenance()}
+        return {**self.dataset.provenance, **logits}
+
+    def teaching_points(self) -> tuple[str, Sequence[int]]:
+        """Return the name of the network that teaches the students, and its checkpoints' steps."""
+        if self.teacher_file is None:
+            return seen_points(self.config, self.trainers)
+        return "teacher", self.teacher_file.steps_for(self.trainers["student"].total_steps)
+
     def units(self, seed: int, store: RunStore) -> list[tuple[Unit, Sequence[int]]]:
         """Return the folders of a seed's networks, each with the steps that it has rows of."""
         units: list[tuple[Unit, Sequence[int]]] = []
         if self.teaching_seed(seed) == seed:
-            teaching, steps = seen_points(self.config, self.trainers)
+            teaching, steps = self.teaching_points()
             units.append((store.unit(seed, teaching), steps))
         if self.config.measuring.bounds:
             units.append((store.unit(seed, "bounds"), [0]))
@@ -174,23 +128,31 @@ class Runner:
         config, networks = self.config, self.config.distillation
         row: SeedFields = {
             "dataset": config.data.dataset, "task": config.data.task,
-            "teacher": networks.teacher, "student": networks.student,
+            "teacher": config.teacher_name, "student": networks.student,
             "settings": store.settings, "seed": number,
         }  # fmt: skip
         if networks.assistant is not None:
             row["assistant"] = networks.assistant
         teaching = self.teaching_seed(number)
+        taught_rows: list[TeacherRow]
         if networks.one_teacher and teaching in self.taught_by:
-            teacher, teacher_rows = self.taught_by[teaching]
+            teacher, taught_rows = self.taught_by[teaching]
+        elif self.teacher_file is not None:
+            _, steps = self.teaching_points()
+            teacher = TrainedNetwork.of_logits(steps, self.teacher_file.logits)
+            taught_rows = teacher_rows(
+                teacher, {**row, "seed": teaching}, self.dataset, store.unit(teaching, "teacher"),
+                epoch_steps=self.trainers["student"].epoch_steps,
+            )  # fmt: skip
         else:
-            teacher, teacher_rows = TeacherOfSeed(
+            teacher, taught_rows = TeacherOfSeed(
             seed=teaching, config=config, dataset=self.dataset, data=data,
             trainers=self.trainers, store=store, events=self.events,
         ).trained({**row, "seed": teaching})  # fmt: skip
         if networks.one_teacher:
-            self.taught_by[teaching] = teacher, teacher_rows
+            self.taught_by[teaching] = teacher, taught_rows
         # A teacher's rows are those of the seed whose teacher it is.
-        rows: list[Row] = [*teacher_rows] if teaching == number else []
+        rows: list[Row] = [*taught_rows] if teaching == number else []
         seed = Seed(
             number=number, config=config, dataset=self.dataset, data=data,
             student_trainer=self.trainers["student"], teacher=teacher, row=row,
@@ -351,7 +313,8 @@ def execute(
     with handle_sigterm(), events:
         dataset = load_dataset(config, events)
         runner = Runner(config, dataset, events)
-        with open_store(config, data=dataset.provenance, fresh=fresh) as store:
+        data = runner.data_provenance()
+        with open_store(config, data=data, fresh=fresh) as store:
             # The stored run may have more arms and seeds than were asked for.
             runner.config = config = store.config
             seeds = range(config.distillation.seeds)
@@ -366,7 +329,7 @@ def execute(
                 write_run(
                     rows,
                     out,
-                    config={**to_json(config), "data": dict(dataset.provenance)},
+                    config={**to_json(config), "data": data},
                     provenance=read_provenance(store.out),
                     title=title or config.title,
                     notes=[*notes, *session_notes(store.out)],

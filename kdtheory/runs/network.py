@@ -67,7 +67,8 @@ class Network:
 class TrainedNetwork:
     """A network's checkpoints, and its logits at each of them."""
 
-    trainer: Trainer
+    trainer: Trainer | None
+    """Its architecture; None of a teacher of which nothing but logits is known."""
     trajectory: Trajectory
     steps: tuple[int, ...]
     logits: tuple[SplitLogits, ...]
@@ -84,6 +85,16 @@ class TrainedNetwork:
         return cls(
             trainer=trainer,
             trajectory=stack(variables, steps),
+            steps=tuple(steps),
+            logits=tuple(logits),
+        )
+
+    @classmethod
+    def of_logits(cls, steps: Sequence[int], logits: Sequence[SplitLogits]) -> "TrainedNetwork":
+        """Return a network of which nothing but its checkpoints' logits is known."""
+        return cls(
+            trainer=None,
+            trajectory=Trajectory({}, jnp.asarray(steps, jnp.int32)),
             steps=tuple(steps),
             logits=tuple(logits),
         )

@@ -167,7 +167,8 @@ class Seed:
         teacher = self.online_teacher
         logits = [split["train"] for split in teacher.logits]
         changed = self.student_trainer.augmentation is not None
-        if changed or sum(values.nbytes for values in logits) > TABLE_BYTES:
+        large = sum(values.nbytes for values in logits) > TABLE_BYTES
+        if changed or (large and teacher.trainer is not None):
             return None
         return tabulate(logits, teacher.steps)
 
@@ -232,8 +233,13 @@ class Seed:
         )
 
     @functools.cached_property
-    def teacher_kernel(self) -> Float[np.ndarray, "n n"]:
-        """The final teacher's kernel on the measuring examples, summed over outputs."""
+    def teacher_kernel(self) -> Float[np.ndarray, "n n"] | None:
+        """The final teacher's kernel on the measuring examples, summed over outputs.
+
+        None for a teacher of which nothing but logits is known.
+        """
+        if self.teacher.trainer is None:
+            return None
         final = self.teacher.trajectory.final()
         images = np.asarray(self.ntk_examples.images)
         return self.kernel_to_compare(self.teacher.trainer, final, images)
@@ -241,5 +247,6 @@ class Seed:
     @functools.cached_property
     def teacher_test_kernel(self) -> Float[np.ndarray, "n n"]:
         """The final teacher's kernel on the first `similarity_size` test examples."""
+        assert self.teacher.trainer is not None
         final = self.teacher.trajectory.final()
         return self.kernel_to_compare(self.teacher.trainer, final, self.similarity_images)

@@ -132,7 +132,7 @@ def open_store(
             check_same(stored.identity(), config.identity(), out)
             check_prng(read_provenance(out)["sessions"], out)
             config = extended(stored, config)
-        fingerprint = {"data": str(data["sha256"])}
+        fingerprint = {"data": _fingerprint(data)}
         if data_path.exists():
             check_same({"data": _stored_fingerprint(data_path)}, fingerprint, out)
         write_json(config_path, to_json(config))
@@ -157,9 +157,15 @@ def _stored_run(out: Path, config_path: Path) -> RunConfig | None:
         raise InputError(f"{out} holds no run of kdtheory: {error}") from error
 
 
+def _fingerprint(data: Mapping[str, Any]) -> str:
+    """Return what two runs on the same data share: teacher's logits from a file are data too."""
+    logits = data.get("teacher_logits")
+    return str(data["sha256"]) + (f"+{logits['sha256']}" if logits else "")
+
+
 def _stored_fingerprint(path: Path) -> str:
     try:
-        return str(read_json(path)["sha256"])
+        return _fingerprint(read_json(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
 

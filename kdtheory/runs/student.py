@@ -110,7 +110,8 @@ def _kernel_rows(
     complexities = seed.complexities(kernel, [targets for _, _, targets in named])
     similarity: dict[str, Any] = dict(_NO_SIMILARITY)
     own = kernel.trace_kernel
-    if own is not None:  # or not even the (n, n) kernels fit in memory
+    # Not even the (n, n) kernels may fit in memory, and a teacher in a file has none.
+    if own is not None and seed.teacher_kernel is not None:
         similarity = {
             "ntk_similarity": ntk_similarity(own, seed.teacher_kernel),
             "ntk_similarity_centred": _centred_similarity(own, seed.teacher_kernel),
@@ -148,14 +149,16 @@ def measure(
         similarity, complexities = _kernel_rows(arm, step, variables, seed, common, events)
     reference = seed.teacher.logits[-1]
     on_train = fidelity(logits["train"], reference["train"])
-    on_test = fidelity(logits["test"], reference["test"])
+    # A teacher in a file may leave the test split out.
+    on_test = fidelity(logits["test"], reference["test"]) if "test" in reference else None
     student_row: dict[str, Any] = {
         **common, "kind": "student",
         "alpha": None if arm.temperature is None else weight_of_teacher(arm, seed),
         "train_loss": _train_loss(arm, logits, teacher_logits_at(arm, step, seed), seed),
         **accuracies(logits, dataset),
-        "train_fidelity": float(on_train.agreement), "test_fidelity": float(on_test.agreement),
-        "train_kl": float(on_train.kl), "test_kl": float(on_test.kl),
+        "train_fidelity": float(on_train.agreement), "train_kl": float(on_train.kl),
+        "test_fidelity": None if on_test is None else float(on_test.agreement),
+        "test_kl": None if on_test is None else float(on_test.kl),
         **similarity,
         "margin": float(np.mean(margins(logits["train"], dataset.train.labels))),
     }  # fmt: skip

@@ -20,6 +20,7 @@ from kdtheory.targets import (
     tabulate,
     tabulated,
 )
+from kdtheory.typing import ApplyFn
 
 
 def labels_student(seed: Seed) -> TrainedNetwork:
@@ -46,11 +47,11 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
         earlier = labels_student(seed)
         if table is not None:
             return tabulated(tabulate([earlier.logits[-1]["train"]], [0]), **mixture)
+        assert earlier.trainer is not None
         return self_distillation(earlier.trainer.apply_fn, earlier.trajectory.final(), **mixture)
-    apply_teacher = seed.teacher.trainer.apply_fn
     if arm.name == "offline" or loss is not None:
         last = (
-            offline(apply_teacher, seed.teacher.trajectory.final(), **mixture)
+            offline(_apply_fn(seed.teacher), seed.teacher.trajectory.final(), **mixture)
             if table is None
             else tabulated(table.last_only(), **mixture)
         )
@@ -58,7 +59,14 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
     steps = online_steps(arm, seed)
     if table is not None:
         return tabulated(table.rescheduled(steps), **mixture)
-    return online(apply_teacher, seed.online_teacher.trajectory.rescheduled(steps), **mixture)
+    return online(
+        _apply_fn(seed.teacher), seed.online_teacher.trajectory.rescheduled(steps), **mixture
+    )
+
+
+def _apply_fn(teacher: TrainedNetwork) -> ApplyFn:
+    assert teacher.trainer is not None, "a teacher of logits alone is looked up"
+    return teacher.trainer.apply_fn
 
 
 def weight_of_teacher(arm: Supervision, seed: Seed) -> float:

@@ -241,6 +241,7 @@ class TeacherOfSeed:
         The teacher is as `teacher_stop` and `teacher_perturbation` leave it; alpha mixes in labels
         as it does for students.
         """
+        assert teacher.trainer is not None
         return offline(
             teacher.trainer.apply_fn,
             teacher.trajectory.final(),
@@ -249,25 +250,33 @@ class TeacherOfSeed:
         )
 
     def _rows(self, name: str, teacher: TrainedNetwork, row: SeedFields) -> list[TeacherRow]:
-        """Return a teacher's rows, one a checkpoint, and store them in the run's own folder.
+        assert teacher.trainer is not None
+        return teacher_rows(
+            teacher, row, self.dataset, self._unit(name), epoch_steps=teacher.trainer.epoch_steps
+        )
 
-        Loss and accuracies are those on the students' splits, with the labels that students have,
-        whatever the teacher was trained on.
-        """
-        unit, epoch_steps = self._unit(name), teacher.trainer.epoch_steps
-        rows: list[TeacherRow] = []
-        for step, logits in zip(teacher.steps, teacher.logits, strict=True):
-            loss = np.mean(cross_entropy(logits["train"], self.dataset.train.labels))
-            epoch, rest = divmod(step, epoch_steps)
-            rows.append({
-                **row, "kind": "teacher", "step": step,
-                "epoch": step / epoch_steps if rest else epoch,
-                "final": step == teacher.steps[-1], "train_loss": float(loss),
-                **accuracies(logits, self.dataset),
-            })  # fmt: skip
-            if unit.rows(step) is None:
-                unit.write_rows(step, rows[-1:])
-        return rows
+
+def teacher_rows(
+    teacher: TrainedNetwork, row: SeedFields, dataset: ImageDataset, unit: Unit, *, epoch_steps: int
+) -> list[TeacherRow]:
+    """Return a teacher's rows, one a checkpoint, and store them in the run's own folder.
+
+    Loss and accuracies are those on the students' splits, with the labels that students have,
+    whatever the teacher was trained on.
+    """
+    rows: list[TeacherRow] = []
+    for step, logits in zip(teacher.steps, teacher.logits, strict=True):
+        loss = np.mean(cross_entropy(logits["train"], dataset.train.labels))
+        epoch, rest = divmod(step, epoch_steps)
+        rows.append({
+            **row, "kind": "teacher", "step": step,
+            "epoch": step / epoch_steps if rest else epoch,
+            "final": step == teacher.steps[-1], "train_loss": float(loss),
+            **accuracies(logits, dataset),
+        })  # fmt: skip
+        if unit.rows(step) is None:
+            unit.write_rows(step, rows[-1:])
+    return rows
 
 
 def assistant_settings(

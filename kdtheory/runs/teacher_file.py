@@ -5,7 +5,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -33,6 +33,31 @@ class TeacherFile(NamedTuple):
     """Each checkpoint's step, where the file says so."""
     sha256: str
     """Of the file."""
+
+    def steps_for(self, total_steps: int) -> tuple[int, ...]:
+        """Return each checkpoint's step: the file's, or evenly spread over a student's T steps.
+
+        Raises:
+          InputError: more checkpoints than steps to spread them over.
+        """
+        if self.steps is not None:
+            return self.steps
+        m = len(self.logits)
+        if m > total_steps:
+            raise InputError(
+                f"{self.name} has {m} checkpoints for a student of {total_steps} steps; give "
+                "fewer, or their steps"
+            )
+        return tuple(round(i * total_steps / m) for i in range(1, m + 1))
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what a run says of it, in JSON's types."""
+        return {
+            "file": self.name,
+            "sha256": self.sha256,
+            "checkpoints": len(self.logits),
+            "splits": sorted(self.logits[0]),
+        }
 
 
 def read_teacher_file(path: Path, dataset: ImageDataset) -> TeacherFile:
@@ -105,7 +130,9 @@ def _safetensors(content: bytes, path: Path) -> Mapping[str, np.ndarray]:
         import safetensors
         import safetensors.numpy
     except ImportError as error:
-        raise InputError(f"{path} needs the package safetensors (pip install safetensors)") from error
+        raise InputError(
+            f"{path} needs the package safetensors (pip install safetensors)"
+        ) from error
     try:
         return dict(safetensors.numpy.load(content))
     except safetensors.SafetensorError as error:

@@ -9,7 +9,7 @@ from kdtheory.commands.run import Run
 from kdtheory.errors import InputError
 from kdtheory.runs import RunConfig
 from kdtheory.runs.config import from_json, to_json
-from kdtheory.runs.execution import load_dataset
+from kdtheory.runs.loading import load_dataset
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from kdtheory import models
 from kdtheory.datasets import encode_labels, normalize
 from kdtheory.runs import execute
-from kdtheory.runs.execution import load_dataset
+from kdtheory.runs.loading import load_dataset
 
 
 @pytest.mark.parametrize(("centred", "residual"), [(True, False), (True, True)])

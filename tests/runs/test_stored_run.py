@@ -10,7 +10,7 @@ import pytest
 
 from kdtheory.report import read_rows
 from kdtheory.runs import RunConfig, execute, provenance, read_config, to_json
-from kdtheory.runs.execution import load_dataset
+from kdtheory.runs.loading import load_dataset
 from kdtheory.runs.shared_teachers import folder_name, training_settings
 from kdtheory.runs.teacher import assistant_settings, teacher_trainers
 

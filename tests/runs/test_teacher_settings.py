@@ -15,7 +15,7 @@ from kdtheory.files import FolderBusyError, locked_folder
 from kdtheory.rows import checked_row
 from kdtheory.runs import RunConfig, execute, execution
 from kdtheory.runs.events import Events
-from kdtheory.runs.execution import load_dataset
+from kdtheory.runs.loading import load_dataset
 from kdtheory.runs.network import TrainedNetwork, split_logits
 from kdtheory.runs.shared_teachers import folder_name, shared_unit, training_settings
 from kdtheory.runs.store import open_store

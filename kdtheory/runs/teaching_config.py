@@ -1,0 +1,76 @@
+"""The settings of a run's teacher."""
+
+from dataclasses import field
+from typing import get_args
+
+from kdtheory.datasets import TeacherData
+from kdtheory.errors import InputError
+from kdtheory.settings import check_choices, check_minimum, settings_group
+from kdtheory.training import OptimizerConfig
+
+
+@settings_group
+class TeachingConfig:
+    """How the teacher is trained, and what is done to it before students see it."""
+
+    teacher_epochs: int | None = None
+    """The teacher's passes (default: the student's)."""
+    teacher_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The teacher's optimiser and learning-rate schedule."""
+    teacher_checkpoints: int = 10
+    """Evenly spaced checkpoints of the teacher: the online teacher's steps. At the ends of epochs;
+    with more than there are epochs, at multiples of steps_per_dispatch, as many as there are."""
+    online_checkpoints: int | None = None
+    """How many of the teacher's checkpoints the online teacher uses, evenly spaced and the last
+    among them (default: all)."""
+    online_until: float | None = None
+    """Part of the student's steps, in (0, 1], over which the online teacher's checkpoints are
+    spread; the last one teaches for the rest (default: at each of the student's steps, the teacher
+    of the same step)."""
+    teacher_augment: bool | None = None
+    """Whether the teacher is trained with augmentation (default: as the students)."""
+    teacher_data: TeacherData = "train"
+    """What the teacher is trained on: the student's train split, the validation split, the train
+    split with more label noise (symmetric_noise, pair_noise), random_labels or
+    permuted_classes. Its accuracies are still those on the student's splits and labels."""
+    teacher_noise: float | None = None
+    """Fraction of labels changed for the teacher alone, with the two noises of teacher_data (drawn
+    from data_seed)."""
+    teacher_stop: float = 1.0
+    """Part of the teacher's training, in (0, 1], after which it is stopped: its last checkpoint up
+    to there (at least its first one) is the offline teacher, and the online teacher's last. The
+    learning-rate schedule stays that of the whole training."""
+    teacher_perturbation: float = 0.0
+    """Gaussian noise added to every checkpoint's parameters, as a multiple of each array's root
+    mean square, drawn anew for each checkpoint; BatchNorm's statistics stay."""
+    teacher_logits: str | None = None
+    """A trained teacher's logits instead of a teacher network: .npy (n, d), or (m, n, d) of m
+    checkpoints, of kdtheory data export's train/images.npy; .npz or .safetensors with train, and if
+    wanted test, validation, ids, steps."""
+    teachers: str | None = None
+    """Folder of trained teachers that runs share: those of one data set and teacher setting are
+    trained once (default: each run keeps its own). What is done to them afterwards (teacher_stop,
+    teacher_perturbation, online_checkpoints) may differ."""
+
+    def check(self) -> None:
+        """Raise InputError if a setting is out of range."""
+        check_choices(self, {"teacher_data": get_args(TeacherData)})
+        check_minimum(self, teacher_epochs=1, teacher_checkpoints=1, online_checkpoints=1)
+        if self.online_until is not None and not 0 < self.online_until <= 1:
+            raise InputError(f"online_until must lie in (0, 1], got {self.online_until}")
+        if not 0 < self.teacher_stop <= 1:
+            raise InputError(f"teacher_stop must lie in (0, 1], got {self.teacher_stop}")
+        if not 0 <= self.teacher_perturbation < float("inf"):
+            raise InputError(
+                f"teacher_perturbation must be at least 0, got {self.teacher_perturbation}"
+            )
+        if self.teacher_logits is None:
+            return
+        for name in (
+            "teacher_epochs", "teacher_data", "teacher_stop", "teacher_perturbation", "teachers",
+        ):  # fmt: skip
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                flag = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{flag} is for a teacher that is trained; that of --teacher-logits is not"
+                )

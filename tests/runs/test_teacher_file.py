@@ -1,0 +1,213 @@
+"""A teacher whose logits come from a file: matched, checked, taught from, and told apart."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from kdtheory.cli import main
+from kdtheory.datasets import load
+from kdtheory.errors import InputError
+from kdtheory.runs import execute
+from kdtheory.runs.teacher_file import read_teacher_file
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SIZES = {"train_size": 40, "validation_size": 10, "test_size": 20}
+DATA = load("digits", **SIZES)
+
+
+def logits_of(split, noise=1.0, d=10, seed=0):
+    """Logits that are mostly right."""
+    drawn = noise * np.random.default_rng(seed).standard_normal((len(split), d))
+    drawn[np.arange(len(split)), split.labels] += 4
+    return drawn.astype(np.float32)
+
+
+TRAIN, TEST = logits_of(DATA.train), logits_of(DATA.test)
+
+
+def saved(tmp_path, name="teacher.npy", **arrays):
+    path = tmp_path / name
+    if path.suffix == ".npy":
+        np.save(path, arrays["train"])
+    elif path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        safetensors.numpy.save_file(arrays, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.npy", "t.npz", "t.safetensors"])
+def test_every_format_holds_the_same(tmp_path, name):
+    found = read_teacher_file(saved(tmp_path, name, train=TRAIN), DATA)
+    assert found.name == name
+    np.testing.assert_array_equal(found.logits[0]["train"], TRAIN)
+    assert found.steps_for(100) == (100,)
+
+
+def test_checkpoints_are_spread_or_have_their_steps(tmp_path):
+    three = np.stack([0 * TRAIN, TRAIN / 2, TRAIN])
+    spread = read_teacher_file(saved(tmp_path, train=three), DATA)
+    assert len(spread.logits) == 3
+    assert spread.steps_for(90) == (30, 60, 90)
+    path = saved(tmp_path, "s.npz", train=three, steps=np.array([5, 7, 9]))
+    assert read_teacher_file(path, DATA).steps_for(90) == (5, 7, 9)
+    with pytest.raises(InputError, match="3 checkpoints for a student of 2 steps"):
+        spread.steps_for(2)
+
+
+def test_rows_are_matched_by_id(tmp_path):
+    order = np.random.default_rng(1).permutation(len(TRAIN))
+    more = np.concatenate([TRAIN[order], np.zeros((3, 10), np.float32)])
+    places = DATA.train.places
+    ids = np.concatenate([places[order], [10_001, 10_002, 10_003]])
+    found = read_teacher_file(saved(tmp_path, "t.npz", train=more, ids=ids), DATA)
+    np.testing.assert_array_equal(found.logits[0]["train"], TRAIN)
+    ids[0] = 10_000
+    with pytest.raises(InputError, match=r"no row for 1 of the 40 examples, such as id \d+"):
+        read_teacher_file(saved(tmp_path, "t.npz", train=more, ids=ids), DATA)
+    ids[0] = ids[1]
+    with pytest.raises(InputError, match=r"has the id .* twice"):
+        read_teacher_file(saved(tmp_path, "t.npz", train=more, ids=ids), DATA)
+
+
+def test_shuffled_rows_are_refused_with_their_accuracy(tmp_path):
+    shuffled = np.random.default_rng(1).permutation(TRAIN)
+    with pytest.raises(InputError, match=r"right for .* of the 40 training labels \(chance: 10"):
+        read_teacher_file(saved(tmp_path, train=shuffled), DATA)
+
+
+def test_two_logits_of_two_classes_are_their_difference(tmp_path):
+    binary = load("digits", task="even_odd", **SIZES)
+    one = 2.0 * (2 * binary.train.labels - 1)[:, None] + 0.1
+    two = np.concatenate([0 * one + 3, one + 3], axis=1)
+    for values in (one, two):
+        found = read_teacher_file(saved(tmp_path, train=values), binary)
+        np.testing.assert_allclose(found.logits[0]["train"], one, rtol=1e-6)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (softmax(TRAIN), "holds probabilities, and logits are wanted"),
+        (np.where(TRAIN > 3, np.nan, TRAIN), "logits that are not finite"),
+        (np.where(TRAIN > 3, np.inf, TRAIN), "logits that are not finite"),
+        (TRAIN[:, :9], "9 logits an example; the task 'full' has 10"),
+        (TRAIN[:39], "39 rows for the 40 examples of this run; give their ids"),
+        (TRAIN[0], r"must be floating logits of shape \(n, d\)"),
+        (np.ones((40, 10), np.int64), "must be floating logits"),
+    ],
+)  # fmt: skip
+def test_what_is_no_logits_is_one_line(tmp_path, train, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_teacher_file(saved(tmp_path, train=train), DATA)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for name, content, message in (
+        ("a.pt", b"", r"convert a tensor by numpy.save"),
+        ("a.csv", b"", "must be a .npy, .npz or .safetensors"),
+        ("a.npy", b"nonsense", "cannot be read as .npy"),
+        ("a.npz", b"nonsense", "cannot be read as .npz"),
+        ("a.safetensors", b"nonsense", "cannot be read as .safetensors"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            read_teacher_file(tmp_path / name, DATA)
+    with pytest.raises(InputError, match="No such file"):
+        read_teacher_file(tmp_path / "none.npy", DATA)
+    with pytest.raises(InputError, match=r"has logits; allowed: train"):
+        read_teacher_file(saved(tmp_path, "x.npz", logits=TRAIN), DATA)
+    np.save(tmp_path / "o.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(InputError, match=r"cannot be read as \.npy"):
+        read_teacher_file(tmp_path / "o.npy", DATA)
+
+
+@pytest.fixture
+def config(tiny, tmp_path):
+    path = saved(tmp_path, "mine.npz", train=np.stack([TRAIN / 2, TRAIN]), ids=DATA.train.places)
+    return tiny.replace(
+        dataset="digits", arms=("labels", "offline", "online"), temperatures=(4.0,), points=2,
+        teacher_logits=str(path), **SIZES,
+    )  # fmt: skip
+
+
+def test_a_run_teaches_from_the_file_and_trains_no_teacher(config, tmp_path):
+    rows = execute(config, quiet=True)
+    teachers = [row for row in rows if row["kind"] == "teacher"]
+    assert [row["step"] for row in teachers] == [10, 20]
+    assert {row["teacher"] for row in rows} == {"mine.npz"}
+    right = np.mean(TRAIN.argmax(axis=-1) == DATA.train.labels)
+    assert teachers[-1]["train_accuracy"] == pytest.approx(right)
+    assert teachers[-1]["test_accuracy"] is None
+    students = [row for row in rows if row["kind"] == "student" and row["final"]]
+    assert {row["arm"] for row in students} == {"labels", "offline", "online"}
+    assert all(row["test_fidelity"] is None and row["train_fidelity"] > 0 for row in students)
+    assert all(row["ntk_similarity"] is None for row in students)
+    out = Path(config.output.out)
+    assert not list(out.glob("seeds/0/teacher/step-*"))
+    assert "mine.npz" in (out / "data.json").read_text()
+    # Again: everything is read.
+    assert execute(config, quiet=True) == rows
+    # Another file under the same name is another run.
+    other = np.stack([TRAIN / 3, TRAIN])
+    saved(tmp_path, "mine.npz", train=other, ids=DATA.train.places)
+    with pytest.raises(InputError, match="holds a run of another configuration"):
+        execute(config, quiet=True)
+
+
+def test_test_logits_give_test_accuracy_and_fidelity(config, tmp_path):
+    saved(tmp_path, "mine.npz", train=np.stack([TRAIN] * 2), test=np.stack([TEST] * 2))
+    rows = execute(config.replace(arms=("labels",)), quiet=True)
+    right = np.mean(TEST.argmax(axis=-1) == DATA.test.labels)
+    assert [r["test_accuracy"] for r in rows if r["kind"] == "teacher"] == pytest.approx(
+        [right] * 2
+    )
+    assert all(r["test_fidelity"] is not None for r in rows if r["kind"] == "student")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cutout": 2}, "leave --augment, --cutout and --mixup out"),
+        ({"assistant": "mlp8x1"}, "--assistant and --similarity-size need the teacher's network"),
+        ({"teacher_stop": 0.5}, "--teacher-stop is for a teacher that is trained"),
+        ({"teachers": "t"}, "--teachers is for a teacher that is trained"),
+    ],
+)
+def test_settings_of_a_trained_teacher_do_not_go_with_a_file(config, changes, message):
+    with pytest.raises(InputError, match=message):
+        config.replace(**changes)
+
+
+def test_what_the_file_lacks_is_said_before_anything_is_trained(config, tmp_path):
+    with pytest.raises(InputError, match="no logits of the test split"):
+        execute(config.replace(ntk_split="test"), quiet=True)
+    saved(tmp_path, "mine.npz", train=TRAIN)
+    with pytest.raises(InputError, match="has one checkpoint, of which online would be the same"):
+        execute(config, quiet=True)
+    assert not (Path(config.output.out) / "config.json").exists()
+
+
+@pytest.mark.parametrize("name", ["scikit_learn_teacher", "pytorch_teacher"])
+def test_the_examples_make_a_teacher_that_a_run_takes(tmp_path, monkeypatch, name):
+    if name == "pytorch_teacher":
+        pytest.importorskip("torch")
+    words = [f"--{key.replace('_', '-')}={value}" for key, value in SIZES.items()]
+    main(["data", "export", "--dataset=digits", *words, f"--out={tmp_path / 'digits'}"])
+    out = tmp_path / "teacher.npz"
+    monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "digits"), str(out)])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    found = read_teacher_file(out, DATA)
+    right = found.logits[0]["train"].argmax(axis=-1) == DATA.train.labels
+    assert right.mean() > 0.9
+    assert found.logits[0]["test"].shape == (20, 10)
