@@ -16,7 +16,7 @@ from kdtheory.runs.loading import load_dataset, load_teacher_file
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed import Seed
-from kdtheory.runs.store import RunStore, Unit, open_store, read_provenance
+from kdtheory.runs.store import RunStore, open_store, read_provenance
 from kdtheory.runs.student import (
     needs_labels_student,
     student_network,
@@ -26,6 +26,7 @@ from kdtheory.runs.student import (
 from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_rows, teacher_trainers
 from kdtheory.runs.together import arms_together, train_together
 from kdtheory.runs.trainers import augmentation_of, trainer_of
+from kdtheory.runs.unit import Unit
 from kdtheory.training import (
     HostData,
     Trainer,
