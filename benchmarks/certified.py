@@ -27,6 +27,7 @@ import tyro
 
 from benchmarks.gram import machine
 from kdtheory.complexity import certify, factorize, nystrom
+from kdtheory.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ def main(config: Config) -> None:
             rows += measure(config, shape, condition)
             if config.out is not None:
                 content = {"machine": about, "rows": rows}
-                config.out.write_text(json.dumps(content, indent=1, default=float) + "\n")
+                write_whole(config.out, json.dumps(content, indent=1, default=float) + "\n")
     table = rich.table.Table()
     for head in ("spectrum", "condition", "way"):
         table.add_column(head)

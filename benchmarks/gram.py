@@ -33,6 +33,7 @@ import tyro
 
 from benchmarks import torch_models
 from kdtheory import models
+from kdtheory.files import write_whole
 from kdtheory.ntk import gram, neural_tangents
 
 
@@ -331,7 +332,7 @@ def _measure_all(config: Config) -> None:
                 # After each: a long run that is stopped keeps what it has measured.
                 if config.out is not None:
                     content = {"machine": about, "gemm_flops": rate, "rows": rows}
-                    config.out.write_text(json.dumps(content, indent=1) + "\n")
+                    write_whole(config.out, json.dumps(content, indent=1) + "\n")
     show(rows, console)
 
 

@@ -28,6 +28,7 @@ import tyro
 
 from benchmarks.gram import machine
 from kdtheory import datasets, models
+from kdtheory.files import write_whole
 from kdtheory.ntk import neural_tangents, operator
 
 
@@ -144,7 +145,7 @@ def main(config: Config) -> None:
             "config": {**dataclasses.asdict(config), "out": str(config.out)},
             "rows": list(rows.values()),
         }
-        config.out.write_text(json.dumps(content, indent=1) + "\n")
+        write_whole(config.out, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

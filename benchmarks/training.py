@@ -44,6 +44,7 @@ from benchmarks.training_candidates import (
     torch_loop,
     variables_of,
 )
+from kdtheory.files import write_whole
 from kdtheory.targets import Labels
 from kdtheory.training import default_steps_per_dispatch
 
@@ -118,7 +119,7 @@ class Report:
             )  # fmt: skip
         self.console.print(table)
         if self.out is not None:
-            self.out.write_text(json.dumps({"machine": machine(), "rows": self.rows}, indent=1))
+            write_whole(self.out, json.dumps({"machine": machine(), "rows": self.rows}, indent=1))
 
     def ratio(self, what: str, over: str, model: str) -> None:
         """Print how many times faster one candidate is than another."""

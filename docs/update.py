@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from kdtheory.errors import InputError, KdtheoryError
+from kdtheory.files import write_whole
 from kdtheory.statistics.findings import RULE
 from kdtheory.studies import STUDIES, find_study
 
@@ -50,7 +51,7 @@ def between_marks(page: Path, name: str, text: str) -> None:
     )
     if count != 1:
         raise InputError(f"{page} needs one pair of marks for {name}, has {count}")
-    page.write_text(changed, encoding="utf-8")
+    write_whole(page, changed)
 
 
 def demo(run: Path, root: Path = ROOT) -> None:
@@ -137,7 +138,7 @@ def publish(name: str, run: Path, root: Path = ROOT) -> list[Path]:
 
     seen = what_was_seen(summary.read_text(encoding="utf-8"), name, settings)
     before = page.read_text(encoding="utf-8").split(MARK)[0]
-    page.write_text(f"{before}{MARK}\n{seen}", encoding="utf-8")
+    write_whole(page, f"{before}{MARK}\n{seen}")
     return copied
 
 
@@ -174,7 +175,7 @@ def update_index(root: Path = ROOT) -> None:
     """Rewrite the table of docs/studies/README.md."""
     path = root / "docs" / "studies" / "README.md"
     head = path.read_text(encoding="utf-8").split("|---|---|---|")[0]
-    path.write_text(f"{head}|---|---|---|\n{index()}\n", encoding="utf-8")
+    write_whole(path, f"{head}|---|---|---|\n{index()}\n")
 
 
 def main(what: str = "", *rest: str) -> None:

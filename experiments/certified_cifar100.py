@@ -38,6 +38,7 @@ import tyro
 from kdtheory import models
 from kdtheory.complexity import certify, condition_estimate
 from kdtheory.datasets import encode_labels, load, normalize
+from kdtheory.files import write_whole
 from kdtheory.ntk import operator
 from kdtheory.runs.provenance import provenance
 
@@ -153,8 +154,8 @@ def main(config: Config) -> None:
         "history": history,
         "provenance": provenance(),
     }
-    (config.out / "result.json").write_text(json.dumps(content, indent=1) + "\n")
-    (config.out / "table.md").write_text(table(content))
+    write_whole(config.out / "result.json", json.dumps(content, indent=1) + "\n")
+    write_whole(config.out / "table.md", table(content))
     print(f"an iteration: {wall:.1f} s, CPU {cpu:.1f} s, {cpu / inference[1]:.2f} inference passes")
 
 

@@ -26,6 +26,7 @@ from kdtheory.files import write_whole
 from kdtheory.report.figures import render
 from kdtheory.runs.provenance import provenance
 from kdtheory.targets import Labels
+from kdtheory.targets.decisions import accuracy
 from kdtheory.typing import ApplyFn
 
 #: One measurement: column -> value.
@@ -291,7 +292,7 @@ def _sum_of_logits_rows(
             "model": network.name,
             "seed": seed,
             "epoch": epoch,
-            "train_accuracy": float(np.mean(np.argmax(logits, 1) == data.train.labels)),
+            "train_accuracy": accuracy(logits, data.train.labels),
         }
         for name in ("mean_error", "full_error", "best_full_error", "random_signs_error"):
             row[name], row[f"{name}_se"] = getattr(found, name)

@@ -31,6 +31,7 @@ import tyro
 from kdtheory import models
 from kdtheory.complexity import certify, factorize, ridge_from_trace
 from kdtheory.datasets import encode_labels, load, normalize
+from kdtheory.files import write_whole
 from kdtheory.ntk import gram
 from kdtheory.runs.provenance import provenance
 
@@ -146,8 +147,8 @@ def main(config: Config) -> dict[str, Any]:
             "factor_seconds": seconds,
         }  # fmt: skip
     content["provenance"] = provenance()
-    (config.out / "result.json").write_text(json.dumps(content, indent=1, default=str) + "\n")
-    (config.out / "table.md").write_text(table(content))
+    write_whole(config.out / "result.json", json.dumps(content, indent=1, default=str) + "\n")
+    write_whole(config.out / "table.md", table(content))
     rich.console.Console().print(table(content), highlight=False)
     return content
 

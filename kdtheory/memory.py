@@ -20,6 +20,9 @@ from kdtheory.errors import InputError
 #: Where the machine does not tell, plan for this much, in bytes.
 FALLBACK = 4 * 2**30
 
+#: A teacher's logits on the training split are looked up on the device up to this size.
+TABLE_BYTES = 2**30
+
 _MEMINFO = pathlib.Path("/proc/meminfo")
 
 #: XLA on CPU uses host memory where it lies if it begins at a multiple of this.

@@ -15,6 +15,7 @@ from kdtheory import models
 from kdtheory.datasets import ImageDataset, default_augmentation
 from kdtheory.errors import Terminated
 from kdtheory.targets import Labels, TargetProvider, offline, online, stack
+from kdtheory.targets.decisions import accuracy
 from kdtheory.training import (
     OptimizerConfig,
     Trainer,
@@ -159,17 +160,16 @@ def distillation(
         logits = predict_logits(
             trainer.apply_fn, kept[-1], dataset.test.images, mean=dataset.mean, std=dataset.std
         )
-        accuracy = float(np.mean(np.argmax(logits, axis=1) == dataset.test.labels))
-        return trainer.apply_fn, stack(kept, points), accuracy
+        return trainer.apply_fn, stack(kept, points), accuracy(logits, dataset.test.labels)
 
     def work() -> Row:
         labels = Labels(dataset.num_outputs)
         try:
             with handle_sigterm():
-                apply_fn, trajectory, accuracy = train(
+                apply_fn, trajectory, reached = train(
                     "teacher", settings.teacher, labels, min(60, count)
                 )
-                accuracies = {"accuracy_teacher": accuracy}
+                accuracies = {"accuracy_teacher": reached}
                 for arm, targets in (
                     ("labels", labels),
                     ("offline", offline(apply_fn, trajectory.final(), temperature=4.0, alpha=0.9)),

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int, Real
 
 from kdtheory.analysis.decision_margins import logit_matrix
 from kdtheory.errors import InputError
+from kdtheory.targets.decisions import decided
 from kdtheory.typing import ArrayLike
 
 
@@ -60,10 +61,7 @@ def decisions(logits: Real[ArrayLike, "n *d"]) -> Int[np.ndarray, " n"]:
     >>> decisions(np.array([[0.0, 2.0, 1.0]]))
     array([1])
     """
-    scores = logit_matrix(logits)
-    if scores.shape[1] == 1:
-        return (scores[:, 0] > 0).astype(np.int64)
-    return scores.argmax(axis=1)
+    return decided(logit_matrix(logits))
 
 
 def agreement(

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.analysis import decisions
 from kdtheory.archives import read_archive, write_archive
 from kdtheory.datasets import ImageDataset, Split
 from kdtheory.digests import Owner
@@ -23,6 +22,7 @@ from kdtheory.rows import Accuracies
 from kdtheory.runs.events import Events
 from kdtheory.runs.unit import Unit
 from kdtheory.targets import TargetProvider, Trajectory, stack
+from kdtheory.targets.decisions import accuracy
 from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
 from kdtheory.typing import Variables
 
@@ -211,13 +211,9 @@ def accuracies(logits: SplitLogits, dataset: ImageDataset) -> Accuracies:
     """
     splits = splits_of(dataset)
 
-    def accuracy(name: str) -> float | None:
-        if name not in logits:
-            return None
-        return float(np.mean(decisions(logits[name]) == splits[name].labels))
-
+    found = {name: accuracy(logits[name], splits[name].labels) for name in splits if name in logits}
     return {
-        "train_accuracy": accuracy("train"),
-        "validation_accuracy": accuracy("validation"),
-        "test_accuracy": accuracy("test"),
+        "train_accuracy": found.get("train"),
+        "validation_accuracy": found.get("validation"),
+        "test_accuracy": found.get("test"),
     }

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from kdtheory.datasets import ImageDataset, Split, normalize
 from kdtheory.measure import MeasuredKernel, SupervisionComplexity, measured_kernel
 from kdtheory.measure.network_kernel import with_margins
+from kdtheory.memory import TABLE_BYTES
 from kdtheory.ntk import gram
 from kdtheory.rows import SeedFields, SupervisionName
 from kdtheory.runs.config import RunConfig
@@ -34,9 +35,6 @@ from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the supervisions share it.
 _mixture_targets = jax.jit(mixture_targets, static_argnames="form")
-
-#: A teacher's logits on the training split are kept on the device up to this size.
-TABLE_BYTES = 2**30
 
 
 @dataclass(kw_only=True)

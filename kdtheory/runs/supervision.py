@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.analysis import decisions
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import Supervision
 from kdtheory.runs.config import RunConfig
@@ -20,6 +19,7 @@ from kdtheory.targets import (
     tabulate,
     tabulated,
 )
+from kdtheory.targets.decisions import accuracy
 from kdtheory.typing import ApplyFn
 
 
@@ -96,9 +96,9 @@ def online_steps(arm: Supervision, seed: Seed) -> tuple[int, ...]:
     method = METHODS.get(arm.name)
     if method is not None and method.route is not None:
         chance = 1 / max(seed.dataset.num_outputs, 2)
+        labels = seed.dataset.train.labels
         gained = [
-            float(np.mean(decisions(logits["train"]) == seed.dataset.train.labels)) - chance
-            for logits in seed.online_teacher.logits
+            accuracy(logits["train"], labels) - chance for logits in seed.online_teacher.logits
         ]
         return method.route(gained, seed.student_trainer.total_steps)
     assert arm.temperature is not None

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig
 from kdtheory.errors import InputError
 from kdtheory.targets.arguments import check_alpha, check_temperature
+from kdtheory.targets.decisions import accuracy
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.providers import TeacherLogits
 from kdtheory.targets.trajectory import Trajectory, check_steps
@@ -36,16 +37,6 @@ class TabulatedTeacher(TeacherLogits):
         """Return the teacher's logits g (n, d) of the examples' indices, before the temperature."""
         # One gather of the batch's rows, whatever the size of the table.
         return self.table.variables[self.table.index(step), jnp.asarray(examples.indices)]
-
-    def accuracy(self, labels: Int[ArrayLike, " n"]) -> float:
-        """Return the part of the training labels that the last checkpoint's logits decide for.
-
-        >>> tabulated(tabulate([jnp.eye(2)], [1])).accuracy(np.array([0, 0]))
-        0.5
-        """
-        last = np.asarray(self.table.variables[-1])
-        decided = last.argmax(axis=1) if last.shape[1] > 1 else last[:, 0] > 0
-        return float(np.mean(decided == np.asarray(labels)))
 
 
 def check_tables(
@@ -84,7 +75,7 @@ def check_tables(
             )
         if labels is not None:
             check_tables(table, examples=len(labels))
-            _warn_at_chance(table.accuracy(labels), np.asarray(labels))
+            _warn_at_chance(accuracy(table.table.variables[-1], labels), np.asarray(labels))
 
 
 def _warn_at_chance(accuracy: float, labels: np.ndarray) -> None:

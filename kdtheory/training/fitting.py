@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -15,6 +14,7 @@ from kdtheory.arguments import check_count, check_key
 from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset
 from kdtheory.errors import InputError
 from kdtheory.targets import Labels, TargetProvider, check_tables
+from kdtheory.targets.decisions import accuracy
 from kdtheory.training.evaluate import predict_logits
 from kdtheory.training.optimizers import OptimizerConfig
 from kdtheory.training.trainer import Trainer
@@ -50,8 +50,7 @@ def _accuracy(
     logits = predict_logits(
         apply_fn, variables, split.images, mean=dataset.mean, std=dataset.std, batch_size=512
     )
-    decided = logits.argmax(1) if logits.shape[1] > 1 else logits[:, 0] > 0
-    return float(np.mean(decided == split.labels))
+    return accuracy(logits, split.labels)
 
 
 def _check_kinds(
@@ -159,10 +158,10 @@ def fit(
         on_step=on_step,
     ):
         epoch = step // trainer.epoch_steps
-        accuracy = None
+        validated = None
         if epoch % evaluate_every == 0 or epoch == epochs:
-            accuracy = _accuracy(trainer.apply_fn, variables, dataset.validation, dataset)
-        record = EpochRecord(epoch, losses[-1], accuracy, time.monotonic() - began)
+            validated = _accuracy(trainer.apply_fn, variables, dataset.validation, dataset)
+        record = EpochRecord(epoch, losses[-1], validated, time.monotonic() - began)
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
