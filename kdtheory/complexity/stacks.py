@@ -80,18 +80,8 @@ def stack_targets(
     if not np.isfinite(values).all():
         bad = int(np.count_nonzero(~np.isfinite(values)))
         raise InputError(f"targets have {bad} values that are NaN or infinite; all must be finite")
-    flat = shape[-1] == size and values.ndim < 3 and (num_outputs or 1) == 1
-    if (
-        flat
-        and size > 1
-        and values.dtype.kind in "biu"
-        and (values.min() >= 0 or values.dtype == bool)
-    ):
-        raise InputError(
-            f"targets of dtype {values.dtype} and shape {shape} are class indices, not numbers to "
-            "fit: give 2.0 * labels - 1 for two classes, one column of one-hot labels less their "
-            "mean for each class else, or floats if these numbers are meant"
-        )
+    if (outputs or 1) == 1 and size > 1:
+        refuse_class_indices(values)
     largest = math.sqrt(float(np.finfo(dtype).max) / size) / 1e10
     if values.size and float(np.abs(values.astype(np.float64)).max()) > largest:
         raise InputError(
@@ -101,3 +91,17 @@ def stack_targets(
         )
     columns = np.asarray(values, dtype=dtype).reshape(-1, size).T
     return TargetStack(columns, size // (outputs or 1), stacked)
+
+
+def refuse_class_indices(values: Real[np.ndarray, "..."]) -> None:
+    """Raise InputError if the targets of one output are class indices: whole, and none below 0.
+
+    >>> refuse_class_indices(np.array([1, -1])), refuse_class_indices(np.array([0.0, 1.0]))
+    (None, None)
+    """
+    if values.dtype.kind in "biu" and (values.dtype == bool or values.min() >= 0):
+        raise InputError(
+            f"targets of dtype {values.dtype} and shape {values.shape} are class indices, not "
+            "numbers to fit: give 2.0 * labels - 1 for two classes, one column of one-hot labels "
+            "less their mean for each class else, or floats if these numbers are meant"
+        )

@@ -16,7 +16,7 @@ from kdtheory.complexity import (
 from kdtheory.complexity.intervals import OnProduct
 from kdtheory.errors import InputError
 from kdtheory.measure.spec import KernelSpec
-from kdtheory.measure.values import Interval, SupervisionComplexity, root_mean_square
+from kdtheory.measure.values import Interval, SupervisionComplexity, root_mean_square, stacked
 from kdtheory.memory import making_bytes
 from kdtheory.ntk import NtkOperator
 from kdtheory.ntk.fingerprint import array_hash
@@ -78,7 +78,7 @@ class CertifiedKernel:
 
     def certify(self, targets: Sequence[Real[np.ndarray, "n d"]]) -> CertifiedComplexity:
         """Return what `kdtheory.complexity.certify` finds, states of the iteration included."""
-        stack = np.stack(targets)
+        stack = stacked(targets)
         checkpoint = None
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Real
 from kdtheory.complexity import Factor, factorize
 from kdtheory.errors import KernelError
 from kdtheory.measure.spec import DEFAULT_RIDGE, KernelSpec
-from kdtheory.measure.values import SupervisionComplexity, exactly, root_mean_square
+from kdtheory.measure.values import SupervisionComplexity, exactly, root_mean_square, stacked
 
 
 class ExactKernel:
@@ -54,7 +54,7 @@ class ExactKernel:
         Raises:
           InputError: targets of another shape, or not finite.
         """
-        used = np.stack(targets)
+        used = stacked(targets)
         count, n, d = used.shape
         if self.shared:
             values = self.factor.complexity(used.transpose(0, 2, 1).reshape(count * d, n))
@@ -82,7 +82,7 @@ class ExactKernel:
 
     def fitted(self, targets: Sequence[Real[np.ndarray, "n d"]]) -> list[np.ndarray]:
         """Return the kernel predictor's values K (K + lambda I)^-1 Y on its own examples."""
-        used = np.stack(targets).astype(np.float64)
+        used = stacked(targets).astype(np.float64)
         if self.shared:
             count, n, d = used.shape
             columns = used.transpose(0, 2, 1).reshape(count * d, n)

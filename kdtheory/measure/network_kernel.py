@@ -13,6 +13,7 @@ from jaxtyping import Int, Real
 
 from kdtheory.analysis import margins
 from kdtheory.complexity.intervals import OnProduct
+from kdtheory.complexity.stacks import refuse_class_indices
 from kdtheory.errors import InputError
 from kdtheory.measure.certified_kernel import CertifiedKernel
 from kdtheory.measure.exact_kernel import ExactKernel, exact_kernel
@@ -212,7 +213,7 @@ def shaped(name: str, values: ArrayLike, n: int, d: int) -> np.ndarray:
     """Return one set of targets as (n, d) in float64.
 
     Raises:
-      InputError: another shape, or entries that are not finite.
+      InputError: another shape, entries that are not finite, or class indices.
 
     >>> shaped("labels", np.ones(3), 3, 1).shape
     (3, 1)
@@ -221,6 +222,8 @@ def shaped(name: str, values: ArrayLike, n: int, d: int) -> np.ndarray:
     if array.shape != (n, d) and not (d == 1 and array.shape == (n,)):
         allowed = f"({n}, {d})" if d > 1 else f"({n},) or ({n}, 1)"
         raise InputError(f"targets {name!r} must have shape {allowed}, got {array.shape}")
+    if d == 1:
+        refuse_class_indices(array)
     if not np.isfinite(array).all():
         raise InputError(f"targets {name!r} have entries that are not finite")
     return array.reshape(n, d).astype(np.float64)

@@ -1,11 +1,13 @@
 """What is measured of one set of targets: values, each exact or an interval that holds it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Real
 
+from kdtheory.errors import InputError
 from kdtheory.typing import ArrayLike
 
 
@@ -128,6 +130,22 @@ class SupervisionComplexity(NamedTuple):
             ):
                 fields |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
         return fields
+
+
+def stacked(targets: Sequence[Real[ArrayLike, "..."]]) -> np.ndarray:
+    """Return sets of targets as one array (k, n, d).
+
+    Raises:
+      InputError: none, or sets that are not all of one shape (n, d).
+
+    >>> stacked([np.ones((3, 2))]).shape
+    (1, 3, 2)
+    """
+    shapes = sorted({np.shape(one) for one in targets})
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        got = " and ".join(map(str, shapes)) or "none"
+        raise InputError(f"sets of targets must all have one shape (n, d), got {got}")
+    return np.stack([np.asarray(one) for one in targets])
 
 
 def root_mean_square(targets: Real[ArrayLike, "..."]) -> float:

@@ -37,7 +37,8 @@ figure img { width: 100%; height: auto; background: #fff; border-radius: 6px;
   border: 1px solid var(--line); }
 /* On a narrow screen a figure scrolls rather than shrinks until nobody can read it. */
 figure { overflow-x: auto; } figure img { min-width: 44rem; }
-@media (prefers-color-scheme: dark) { figure img { filter: invert(.9) hue-rotate(180deg); } }
+@media (prefers-color-scheme: dark) { figure img { border-color: #d4d4da;
+  filter: invert(.9) hue-rotate(180deg) brightness(1.35); } }
 .wide { overflow-x: auto; }
 .wide table.gt_table td, .wide table.gt_table th { padding-left: 5px !important;
   padding-right: 5px !important; }

@@ -145,6 +145,7 @@ def test_a_wrong_specification_is_one_line(settings, message):
         ({"targets": np.ones((N, D + 1))}, r"'targets' must have shape \(6, 3\), got \(6, 4\)"),
         ({"targets": {"t": np.full((N, D), np.nan)}}, "'t' have entries that are not finite"),
         ({"targets": {}}, "no targets"),
+        ({"targets": np.arange(N) % 2, "spec": KernelSpec(outputs="sum")}, "are class indices"),
         ({"spec": KernelSpec(ridge=1.0), "ridge": 1.0}, "the ridge is given twice"),
         ({"spec": KernelSpec(memory_budget="1KiB", outputs="trace"), "n": 20}, "trace kernel"),
         ({"labels": np.zeros(N + 1, int)}, r"labels must have shape \(6,\)"),

@@ -107,7 +107,7 @@ def test_a_run_says_how_long_it_takes_as_soon_as_steps_are_timed(capsys, clock):
             shown.step(step, 0.5)
     assert capsys.readouterr().err == (
         "seed 0: teacher net: its training takes about 20 min; 5 networks are to be trained: about "
-        "100 min if they are alike, and the measuring\n"
+        "1 h 40 min if they are alike, and the measuring\n"
     )
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import polars
 import pytest
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from kdtheory.runs import RunConfig, execute, execution, progress, seed
 from kdtheory.runs.listing import find_runs
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.sweep import Outcome
+from kdtheory.training import OptimizerConfig
 
 
 class Clock:
@@ -113,9 +115,24 @@ def test_students_that_train_together_leave_the_table_of_the_arms_that_are_done(
     done = {(row["seed"], row["arm"]) for row in read_rows(out).rows if row["kind"] == "student"}
     assert done == {(0, "labels"), (1, "labels"), (0, "online")}
     assert "PARTIAL: 0 of 2 seeds" in (out / "report.html").read_text()
-    lines = (out / "table.md").read_text().splitlines()
-    assert any(line.startswith("| labels | 2 |") for line in lines)
-    assert any(line.startswith("| online, τ = 4 | 1 |") for line in lines)
+    table = polars.read_csv(out / "table.csv")
+    seeds = dict(table.select("arm", "seeds").iter_rows())
+    assert seeds == {"teacher": 2, "labels": 2, "online": 1}
+
+
+def test_a_training_that_failed_is_told_of_and_marked(tiny, capsys):
+    config = tiny.replace(
+        arms=("labels",), epochs=2, teacher_checkpoints=1, points=2, kernel="none",
+        student_optimizer=OptimizerConfig(learning_rate=1e-9),
+    )  # fmt: skip
+    rows = execute(config)
+    (last,) = [row for row in rows if row["kind"] == "student" and row["final"]]
+    assert last["failure"]
+    assert f"NOT TRAINED: student on labels, seed 0: {last['failure']}" in capsys.readouterr().err
+    out = Path(config.output.out)
+    assert read_rows(out).rows == rows
+    assert last["failure"] in (out / "report.html").read_text()
+    assert execute(config, quiet=True) == rows  # read, and judged again
 
 
 def test_a_renamed_run_goes_on_where_it_lies(finished_once, tmp_path, monkeypatch):
