@@ -5,37 +5,17 @@ A result carries its `premises`, and so says whether it is a "certificate" (they
 `kernel_depends_on_sample`. docs/bounds.md sets every form beside the paper's.
 """
 
-from kdtheory.bounds.arora import AroraBound, arora_bound
-from kdtheory.bounds.conditional_risk import ConditionalRisk, bound_conditional_risk
-from kdtheory.bounds.gaussian_process import GaussianProcessBound, gaussian_process_bound
+from kdtheory.bounds.arora import arora_bound
+from kdtheory.bounds.conditional_risk import bound_conditional_risk
+from kdtheory.bounds.gaussian_process import gaussian_process_bound
 from kdtheory.bounds.held_out import held_out_bound
-from kdtheory.bounds.margin import MarginBound, margin_bound, multiclass_margin_bound
-from kdtheory.bounds.pac_bayes import (
-    PacBayesBound,
-    multiclass_pac_bayes_bound,
-    pac_bayes_bound,
-)
-from kdtheory.bounds.prequential import PrequentialBound, prequential_bound
-from kdtheory.bounds.ridge import (
-    RidgeFit,
-    leave_one_out_predictions,
-    ridge_fit,
-    ridge_margin_bound,
-)
-from kdtheory.bounds.teacher_student import TeacherStudentBound, teacher_student_bound
-from kdtheory.bounds.validity import Premises, Validity
+from kdtheory.bounds.margin import margin_bound, multiclass_margin_bound
+from kdtheory.bounds.pac_bayes import multiclass_pac_bayes_bound, pac_bayes_bound
+from kdtheory.bounds.prequential import prequential_bound
+from kdtheory.bounds.ridge import leave_one_out_predictions, ridge_fit, ridge_margin_bound
+from kdtheory.bounds.teacher_student import teacher_student_bound
 
 __all__ = [
-    "AroraBound",
-    "ConditionalRisk",
-    "GaussianProcessBound",
-    "MarginBound",
-    "PacBayesBound",
-    "Premises",
-    "PrequentialBound",
-    "RidgeFit",
-    "TeacherStudentBound",
-    "Validity",
     "arora_bound",
     "bound_conditional_risk",
     "gaussian_process_bound",

@@ -10,7 +10,8 @@ from jaxtyping import Int, Real
 from kdtheory.bounds.arguments import check_delta, class_gaps
 from kdtheory.bounds.conditional_risk import Method, bound_conditional_risk
 from kdtheory.bounds.validity import Premises, Validity
-from kdtheory.complexity import Factor, PrequentialFit, prequential_fit
+from kdtheory.complexity import Factor, prequential_fit
+from kdtheory.complexity.prequential import PrequentialFit
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.typing import ArrayLike
 

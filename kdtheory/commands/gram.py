@@ -13,8 +13,8 @@ import tyro
 from kdtheory.datasets.data_config import DataConfig
 
 if TYPE_CHECKING:
-    from kdtheory.ntk import Explanation
     from kdtheory.ntk.blockwise import Progress
+    from kdtheory.ntk.explanation import Explanation
 
 
 @dataclass(frozen=True, kw_only=True)

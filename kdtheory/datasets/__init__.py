@@ -7,44 +7,28 @@ sets that do not fit in memory. `prepare` downloads a set. `normalize`, `encode_
 and `train_view` are pure functions for compiled steps.
 """
 
-from kdtheory.datasets.augment import (
-    NO_AUGMENTATION,
-    AugmentConfig,
-    augment,
-    default_augmentation,
-)
-from kdtheory.datasets.corrupted import TeacherData, teacher_split
-from kdtheory.datasets.data_config import DataConfig
+from kdtheory.datasets.augment import AugmentConfig, augment, default_augmentation
+from kdtheory.datasets.corrupted import teacher_split
 from kdtheory.datasets.image_dataset import ImageDataset, Split, encode_labels, normalize
 from kdtheory.datasets.loading import load
 from kdtheory.datasets.prepare import prepare
-from kdtheory.datasets.prepared import PreparedDataset, list_prepared
-from kdtheory.datasets.sampling import NoiseKind
-from kdtheory.datasets.source import OnProgress, Source, SourceSplit
+from kdtheory.datasets.prepared import list_prepared
+from kdtheory.datasets.source import Source, SourceSplit
 from kdtheory.datasets.sources import register_source
-from kdtheory.datasets.streamed import StreamedDataset, StreamedSplit, load_streamed
-from kdtheory.datasets.streaming import StreamBatch, stream
+from kdtheory.datasets.streamed import StreamedSplit, load_streamed
+from kdtheory.datasets.streaming import stream
 from kdtheory.datasets.tasks import TASKS, Task, register_task
-from kdtheory.datasets.train_view import TrainView, mix_losses, mixup, train_view
+from kdtheory.datasets.train_view import mix_losses, mixup, train_view
 
 __all__ = [
-    "NO_AUGMENTATION",
     "TASKS",
     "AugmentConfig",
-    "DataConfig",
     "ImageDataset",
-    "NoiseKind",
-    "OnProgress",
-    "PreparedDataset",
     "Source",
     "SourceSplit",
     "Split",
-    "StreamBatch",
-    "StreamedDataset",
     "StreamedSplit",
     "Task",
-    "TeacherData",
-    "TrainView",
     "augment",
     "default_augmentation",
     "encode_labels",

@@ -4,18 +4,13 @@
 Both take a `KernelSpec`, as `kdtheory run`, `study`, `sweep` and `complexity` do.
 """
 
-from kdtheory.measure.network_kernel import (
-    MeasuredKernel,
-    measured_kernel,
-    supervision_complexity,
-)
+from kdtheory.measure.network_kernel import measured_kernel, supervision_complexity
 from kdtheory.measure.spec import KernelSpec
 from kdtheory.measure.values import Interval, SupervisionComplexity
 
 __all__ = [
     "Interval",
     "KernelSpec",
-    "MeasuredKernel",
     "SupervisionComplexity",
     "measured_kernel",
     "supervision_complexity",

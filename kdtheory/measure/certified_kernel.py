@@ -7,19 +7,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Real
 
-from kdtheory.complexity import (
-    CertifiedComplexity,
-    certify,
-    condition_estimate,
-    fitted_values,
-)
-from kdtheory.complexity.intervals import OnProduct
+from kdtheory.complexity import certify, condition_estimate
+from kdtheory.complexity.fitted import fitted_values
+from kdtheory.complexity.intervals import CertifiedComplexity, OnProduct
 from kdtheory.errors import InputError
 from kdtheory.measure.spec import KernelSpec
 from kdtheory.measure.values import Interval, SupervisionComplexity, root_mean_square, stacked
 from kdtheory.memory import making_bytes
-from kdtheory.ntk import NtkOperator
 from kdtheory.ntk.fingerprint import array_hash
+from kdtheory.ntk.operators import NtkOperator
 
 
 class CertifiedKernel:

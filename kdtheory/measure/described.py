@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from kdtheory.analysis import margins
-from kdtheory.complexity import eigendecompose, ritz_energy
+from kdtheory.complexity import eigendecompose
+from kdtheory.complexity.fitted import ritz_energy
 from kdtheory.measure.certified_kernel import CertifiedKernel
 from kdtheory.measure.exact_kernel import ExactKernel
 from kdtheory.measure.network_kernel import MeasuredKernel

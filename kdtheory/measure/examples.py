@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from kdtheory import models
-from kdtheory.datasets import DataConfig, ImageDataset, normalize
+from kdtheory.datasets import ImageDataset, normalize
+from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError
 from kdtheory.typing import ApplyFn, Variables
 

@@ -5,18 +5,12 @@ a teacher (`targets.offline`, `targets.online`, `targets.tabulated`), shows the 
 targets, so that their complexity is measured as everywhere, and trains by a loss of its own.
 """
 
-from kdtheory.methods.dist import dist, dist_loss
-from kdtheory.methods.dkd import dkd, dkd_loss, dkd_terms
-from kdtheory.methods.logit_standardisation import logit_standardisation, standardise
-from kdtheory.methods.taught import Taught
+from kdtheory.methods.dist import dist
+from kdtheory.methods.dkd import dkd
+from kdtheory.methods.logit_standardisation import logit_standardisation
 
 __all__ = [
-    "Taught",
     "dist",
-    "dist_loss",
     "dkd",
-    "dkd_loss",
-    "dkd_terms",
     "logit_standardisation",
-    "standardise",
 ]

@@ -1,23 +1,13 @@
 """The empirical neural tangent kernel of a model: dense and exact, or as an operator."""
 
-from kdtheory.ntk.dense import choose_method, gram
-from kdtheory.ntk.explanation import EquationCost, Explanation, explain
-from kdtheory.ntk.nystrom import NystromGram, nystrom_gram
-from kdtheory.ntk.operators import Estimate, NtkOperator, operator
-from kdtheory.ntk.sketched import SketchedFeatures, SketchedGram, sketch, sketch_features
-from kdtheory.ntk.sum_of_logits import SumOfLogits, compare_sum_of_logits, sum_of_logits_error
+from kdtheory.ntk.dense import gram
+from kdtheory.ntk.explanation import explain
+from kdtheory.ntk.nystrom import nystrom_gram
+from kdtheory.ntk.operators import operator
+from kdtheory.ntk.sketched import sketch, sketch_features
+from kdtheory.ntk.sum_of_logits import sum_of_logits_error
 
 __all__ = [
-    "EquationCost",
-    "Estimate",
-    "Explanation",
-    "NtkOperator",
-    "NystromGram",
-    "SketchedFeatures",
-    "SketchedGram",
-    "SumOfLogits",
-    "choose_method",
-    "compare_sum_of_logits",
     "explain",
     "gram",
     "nystrom_gram",

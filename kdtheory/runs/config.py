@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from kdtheory.datasets import DataConfig
+from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
@@ -23,8 +23,10 @@ from kdtheory.settings import (
     nested,
     settings_group,
 )
-from kdtheory.targets import Form, check_alpha, check_temperature
-from kdtheory.training import ComputeDtype, OptimizerConfig
+from kdtheory.targets.arguments import check_alpha, check_temperature
+from kdtheory.targets.provider import Form
+from kdtheory.training import OptimizerConfig
+from kdtheory.training.precision import ComputeDtype
 
 Kernel = Literal["full", "trace", "none"]
 NtkSplit = Literal["train", "test"]

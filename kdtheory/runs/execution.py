@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdtheory.analysis import marked_failures
+from kdtheory.analysis.health import marked_failures
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import Terminated
 from kdtheory.report import write_run
@@ -27,13 +27,9 @@ from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_rows, teac
 from kdtheory.runs.together import arms_together, train_together
 from kdtheory.runs.trainers import augmentation_of, trainer_of
 from kdtheory.runs.unit import Unit
-from kdtheory.training import (
-    HostData,
-    Trainer,
-    TrainingData,
-    enable_compilation_cache,
-    handle_sigterm,
-)
+from kdtheory.training import Trainer, TrainingData, handle_sigterm
+from kdtheory.training.compilation_cache import enable_compilation_cache
+from kdtheory.training.state import HostData
 
 
 def trained_arms(config: RunConfig) -> tuple[Supervision, ...]:

@@ -23,7 +23,8 @@ from kdtheory.runs.events import Events
 from kdtheory.runs.unit import Unit
 from kdtheory.targets import TargetProvider, Trajectory, stack
 from kdtheory.targets.decisions import accuracy
-from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
+from kdtheory.training import Trainer, TrainingData, predict_logits
+from kdtheory.training.state import HostData
 from kdtheory.typing import Variables
 
 #: Logits of a network on each split, by the split's name.

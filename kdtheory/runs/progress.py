@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Column
 
 from kdtheory.runs.events import Events
-from kdtheory.training import EventFiles, check_tensorboard
+from kdtheory.training.event_files import EventFiles, check_tensorboard
 
 #: The weight of the last program in the speed that is shown.
 _SMOOTHING = 0.2

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.datasets import ImageDataset, Split, normalize
-from kdtheory.measure import MeasuredKernel, SupervisionComplexity, measured_kernel
-from kdtheory.measure.network_kernel import with_margins
+from kdtheory.measure import SupervisionComplexity, measured_kernel
+from kdtheory.measure.network_kernel import MeasuredKernel, with_margins
 from kdtheory.memory import TABLE_BYTES
 from kdtheory.ntk import gram
 from kdtheory.rows import SeedFields, SupervisionName
@@ -25,12 +25,13 @@ from kdtheory.targets import (
     TargetProvider,
     Trajectory,
     centre,
-    mixture_targets,
     residual,
     tabulate,
 )
 from kdtheory.targets.examples import Examples
-from kdtheory.training import HostData, Trainer, TrainingData, predict_logits
+from kdtheory.targets.providers import mixture_targets
+from kdtheory.training import Trainer, TrainingData, predict_logits
+from kdtheory.training.state import HostData
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the supervisions share it.

@@ -32,7 +32,8 @@ from kdtheory.runs.teacher_checkpoints import kept_points, perturbed, teacher_po
 from kdtheory.runs.trainers import augmentation_of, trainer_of
 from kdtheory.runs.unit import Unit
 from kdtheory.targets import Labels, TargetProvider, cross_entropy, offline
-from kdtheory.training import HostData, Trainer, TrainingData
+from kdtheory.training import Trainer, TrainingData
+from kdtheory.training.state import HostData
 from kdtheory.typing import Variables
 
 # What a seed's key is folded with: its teacher, the noise on it, its assistant.

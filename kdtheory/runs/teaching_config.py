@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import get_args
 
-from kdtheory.datasets import TeacherData
+from kdtheory.datasets.corrupted import TeacherData
 from kdtheory.errors import InputError
 from kdtheory.settings import check_choices, check_minimum, settings_group
 from kdtheory.training import OptimizerConfig

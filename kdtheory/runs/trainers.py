@@ -6,12 +6,8 @@ import jax
 from jax.sharding import Mesh
 
 from kdtheory import models
-from kdtheory.datasets import (
-    NO_AUGMENTATION,
-    AugmentConfig,
-    ImageDataset,
-    default_augmentation,
-)
+from kdtheory.datasets import AugmentConfig, ImageDataset, default_augmentation
+from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.runs.config import RunConfig
 from kdtheory.training import OptimizerConfig, Trainer, data_mesh

@@ -10,7 +10,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Float, Int
 
-from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig
+from kdtheory.datasets import AugmentConfig
+from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.targets.arguments import check_alpha, check_temperature
 from kdtheory.targets.decisions import accuracy

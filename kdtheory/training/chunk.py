@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, mix_losses, train_view
+from kdtheory.datasets import AugmentConfig, mix_losses, train_view
+from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.models.requirements import require_train_argument
 from kdtheory.targets.examples import Examples

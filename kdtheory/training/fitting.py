@@ -11,10 +11,12 @@ from jax.sharding import Mesh
 
 from kdtheory import models
 from kdtheory.arguments import check_count, check_key
-from kdtheory.datasets import AugmentConfig, ImageDataset, Split, StreamedDataset
+from kdtheory.datasets import AugmentConfig, ImageDataset, Split
+from kdtheory.datasets.streamed import StreamedDataset
 from kdtheory.errors import InputError
-from kdtheory.targets import Labels, TargetProvider, check_tables
+from kdtheory.targets import Labels, TargetProvider
 from kdtheory.targets.decisions import accuracy
+from kdtheory.targets.tabulated import check_tables
 from kdtheory.training.evaluate import predict_logits
 from kdtheory.training.optimizers import OptimizerConfig
 from kdtheory.training.trainer import Trainer

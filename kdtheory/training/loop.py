@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kdtheory.errors import InputError, RunError, unknown_name
-from kdtheory.targets import check_tables
+from kdtheory.targets.tabulated import check_tables
 from kdtheory.training.chunk import Together, TrainChunk
 from kdtheory.training.epoch_orders import EpochOrders
 from kdtheory.training.parallel_dispatch import side_by_side

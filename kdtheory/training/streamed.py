@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Float
 
-from kdtheory.datasets import StreamBatch
+from kdtheory.datasets.streaming import StreamBatch
 from kdtheory.errors import InputError
 from kdtheory.training.chunk import TrainChunk
 from kdtheory.training.loop import OnChunk, Pause, copied, dispatched

@@ -20,8 +20,8 @@ from kdtheory.arguments import check_count, check_key
 from kdtheory.datasets import AugmentConfig, Split, StreamedSplit, stream
 from kdtheory.digests import Owner
 from kdtheory.errors import InputError
-from kdtheory.targets import check_tables
 from kdtheory.targets.provider import TargetProvider
+from kdtheory.targets.tabulated import check_tables
 from kdtheory.training.batches import epoch_order, steps_per_epoch
 from kdtheory.training.chunk import (
     Together,

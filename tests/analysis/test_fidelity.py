@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtheory.analysis import agreement, fidelity, kl_divergence
+from kdtheory.analysis import agreement, fidelity
+from kdtheory.analysis.teacher_fidelity import kl_divergence
 from kdtheory.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdtheory.analysis import is_at_chance, marked_failures, training_health
+from kdtheory.analysis.health import is_at_chance, marked_failures, training_health
 
 SIZES = {"num_classes": 10, "train_examples": 1000, "test_examples": 360}
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtheory import models, ntk
-from kdtheory.complexity import certify, factored, factorize, fitted_values, ritz_energy
+from kdtheory.complexity import certify, factored, factorize
 from kdtheory.complexity.dual import certificate
+from kdtheory.complexity.fitted import fitted_values, ritz_energy
 from kdtheory.complexity.golub_kahan import GolubKahan
 from kdtheory.errors import InputError, KernelError
 

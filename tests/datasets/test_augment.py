@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kdtheory.datasets import NO_AUGMENTATION, AugmentConfig, augment, default_augmentation
-from kdtheory.datasets.augment import random_crop, random_cutout, random_flip
+from kdtheory.datasets import AugmentConfig, augment, default_augmentation
+from kdtheory.datasets.augment import NO_AUGMENTATION, random_crop, random_cutout, random_flip
 from kdtheory.errors import InputError
 
 compiled_augment = jax.jit(augment, static_argnames="config")

@@ -3,7 +3,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from kdtheory.datasets import TeacherData, load, teacher_split
+from kdtheory.datasets import load, teacher_split
+from kdtheory.datasets.corrupted import TeacherData
 from kdtheory.errors import InputError
 
 FRACTIONS = {"symmetric_noise": 0.5, "pair_noise": 0.5}

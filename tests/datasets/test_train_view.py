@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtheory.datasets import (
-    NO_AUGMENTATION,
-    AugmentConfig,
-    augment,
-    mix_losses,
-    mixup,
-    normalize,
-    train_view,
-)
+from kdtheory.datasets import AugmentConfig, augment, mix_losses, mixup, normalize, train_view
+from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.targets import Examples, cross_entropy, offline, squared_error
 

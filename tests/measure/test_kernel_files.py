@@ -13,7 +13,7 @@ from PIL import Image
 from kdtheory.cli import main
 from kdtheory.commands.gram import Gram, save_gram
 from kdtheory.commands.kernel_progress import tile_bar
-from kdtheory.datasets import DataConfig
+from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError, KernelError
 from kdtheory.measure.kernel_file import load_array, values_of_files
 from kdtheory.measure.spec import KernelSpec

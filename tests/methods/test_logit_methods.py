@@ -10,15 +10,10 @@ from jax.test_util import check_grads
 
 from kdtheory import datasets, training
 from kdtheory.errors import InputError
-from kdtheory.methods import (
-    dist,
-    dist_loss,
-    dkd,
-    dkd_loss,
-    dkd_terms,
-    logit_standardisation,
-    standardise,
-)
+from kdtheory.methods import dist, dkd, logit_standardisation
+from kdtheory.methods.dist import dist_loss
+from kdtheory.methods.dkd import dkd_loss, dkd_terms
+from kdtheory.methods.logit_standardisation import standardise
 from kdtheory.targets import (
     Examples,
     Labels,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kdtheory.errors import InputError, KernelError
-from kdtheory.ntk import choose_method, gram
+from kdtheory.ntk import gram
+from kdtheory.ntk.dense import choose_method
 from kdtheory.ntk.engines import OUTPUTS
 from kdtheory.ntk.methods import METHODS
 

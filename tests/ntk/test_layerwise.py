@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kdtheory.errors import InputError
-from kdtheory.ntk import choose_method, gram
+from kdtheory.ntk import gram
+from kdtheory.ntk.dense import choose_method
 from kdtheory.ntk.gradient_forms import ENTRYWISE, form_of
 from kdtheory.ntk.methods import METHODS
 from kdtheory.ntk.per_example import find_gradients

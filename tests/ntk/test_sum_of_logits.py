@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kdtheory.errors import InputError
-from kdtheory.ntk import compare_sum_of_logits, gram, sum_of_logits_error
+from kdtheory.ntk import gram, sum_of_logits_error
+from kdtheory.ntk.sum_of_logits import compare_sum_of_logits
 
 N, D = 9, 4
 

@@ -11,7 +11,8 @@ from kdtheory.errors import InputError
 from kdtheory.runs import RunConfig, from_json, read_config, to_json
 from kdtheory.runs.config_file import recipe
 from kdtheory.runs.identity import BEFORE, known_before, settings_hash
-from kdtheory.training import OptimizerConfig, make_schedule
+from kdtheory.training import OptimizerConfig
+from kdtheory.training.optimizers import make_schedule
 
 
 def test_round_trip_through_the_file(tmp_path):

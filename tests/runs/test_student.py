@@ -11,7 +11,8 @@ import pytest
 from kdtheory.datasets import AugmentConfig
 from kdtheory.report import read_rows
 from kdtheory.runs import execute, seed, student
-from kdtheory.targets import TabulatedTeacher, Teacher
+from kdtheory.targets import Teacher
+from kdtheory.targets.tabulated import TabulatedTeacher
 
 
 @functools.cache

@@ -15,11 +15,9 @@ from kdtheory.targets import (
     Examples,
     Labels,
     RandomLabels,
-    check_tables,
     cross_entropy,
     distillation_divergence,
     distillation_loss,
-    mixture_targets,
     offline,
     online,
     residual,
@@ -30,6 +28,8 @@ from kdtheory.targets import (
     tabulated,
 )
 from kdtheory.targets.arguments import check_temperature, check_variables
+from kdtheory.targets.providers import mixture_targets
+from kdtheory.targets.tabulated import check_tables
 
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
 LABELS = jnp.array([0, 2, 1, 0])

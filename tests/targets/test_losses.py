@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.targets import (
-    class_logits,
     cross_entropy,
     distillation_divergence,
     distillation_loss,
     squared_error,
 )
+from kdtheory.targets.losses import class_logits
 
 
 def softmax(values):

@@ -11,7 +11,6 @@ from kdtheory.targets import (
     RandomLabels,
     centre,
     distillation_loss,
-    mixture_targets,
     offline,
     online,
     residual,
@@ -20,6 +19,7 @@ from kdtheory.targets import (
     stack,
 )
 from kdtheory.targets.examples import Examples
+from kdtheory.targets.providers import mixture_targets
 
 
 def linear(variables, images):

@@ -10,14 +10,8 @@ from kdtheory import models
 from kdtheory.datasets import AugmentConfig, augment, load, normalize, train_view
 from kdtheory.targets import Labels, RandomLabels, offline
 from kdtheory.targets.examples import Examples
-from kdtheory.training import (
-    batch_indices,
-    init_state,
-    make_train_chunk,
-    run,
-    run_many,
-    training_data,
-)
+from kdtheory.training import init_state, make_train_chunk, run, run_many, training_data
+from kdtheory.training.batches import batch_indices
 
 MODEL = models.create("mlp8x1", 10)
 OPTIMIZER = optax.sgd(0.1)

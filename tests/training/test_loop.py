@@ -12,7 +12,6 @@ from kdtheory.targets import Labels, Trajectory, offline
 from kdtheory.training import (
     Checkpoints,
     OptimizerConfig,
-    batch_indices,
     default_steps_per_dispatch,
     init_state,
     make_optimizer,
@@ -22,6 +21,7 @@ from kdtheory.training import (
     steps_per_epoch,
     training_data,
 )
+from kdtheory.training.batches import batch_indices
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from kdtheory.datasets import AugmentConfig, load
 from kdtheory.errors import InputError
 from kdtheory.targets import Labels, Trajectory, offline, online, stack
 from kdtheory.training import (
-    NonFiniteLossError,
     OptimizerConfig,
     in_precision,
     init_state,
@@ -20,6 +19,7 @@ from kdtheory.training import (
     run_many,
     training_data,
 )
+from kdtheory.training.loop import NonFiniteLossError
 
 TOGETHER = ("interleaved", "vmap", "packed")
 SEEDS = (0, 1, 2)

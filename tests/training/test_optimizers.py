@@ -8,7 +8,8 @@ import pytest
 
 from kdtheory.errors import InputError
 from kdtheory.runs.config import TeachingConfig, TrainingConfig
-from kdtheory.training import OptimizerConfig, Trainer, make_optimizer, make_schedule
+from kdtheory.training import OptimizerConfig, Trainer, make_optimizer
+from kdtheory.training.optimizers import make_schedule
 
 
 def rates(steps, **settings):

@@ -9,20 +9,21 @@ import optax
 import pytest
 
 from kdtheory import models
-from kdtheory.datasets import AugmentConfig, StreamBatch, load, load_streamed, stream
+from kdtheory.datasets import AugmentConfig, load, load_streamed, stream
+from kdtheory.datasets.streaming import StreamBatch
 from kdtheory.errors import InputError
 from kdtheory.targets import online, stack
 from kdtheory.training import (
-    batch_indices,
     data_mesh,
     fit,
     init_state,
     make_train_chunk,
     resumable,
     run,
-    run_streamed,
     training_data,
 )
+from kdtheory.training.batches import batch_indices
+from kdtheory.training.streamed import run_streamed
 
 MODEL = models.create("mlp8x1", 10)
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
