@@ -8,10 +8,9 @@ import numpy as np
 from kdtheory.datasets.fingerprint import fingerprint
 from kdtheory.datasets.image_dataset import ImageDataset, Split
 from kdtheory.datasets.pixel_statistics import pixel_statistics
-from kdtheory.datasets.selection import check_choices, select
+from kdtheory.datasets.selection import Choices, select
 from kdtheory.datasets.source import OnProgress, SourceSplit
 from kdtheory.datasets.sources import open_source
-from kdtheory.datasets.tasks import make_task
 
 
 def load(
@@ -73,19 +72,12 @@ def load(
     >>> int(dataset.train.flipped.sum())
     51
     """
-    check_choices(
-        task=task, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
-        test_fraction=test_fraction, train_size=train_size, validation_size=validation_size,
-        test_size=test_size,
+    choices = Choices(
+        task=task, train_size=train_size, validation_size=validation_size, test_size=test_size,
+        test_fraction=test_fraction, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
     )  # fmt: skip
     source = open_source(name, data_dir=data_dir, image_size=image_size)
-    mapping = make_task(task, source.class_names)
-    chosen = select(
-        source, mapping, train_size=train_size, validation_size=validation_size,
-        test_size=test_size, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
-        test_fraction=test_fraction,
-    )  # fmt: skip
-
+    chosen = select(source, choices)
     sizes = chosen.provenance["sizes"]
     reading = Reading(sum(sizes.values()), on_progress)
     clean = reading.split(chosen.train)
@@ -98,7 +90,7 @@ def load(
         train=train,
         validation=validation,
         test=test,
-        class_names=mapping.class_names,
+        class_names=chosen.class_names,
         mean=mean,
         std=std,
         provenance={

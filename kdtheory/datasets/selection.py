@@ -9,7 +9,7 @@ from jaxtyping import Int32, Int64
 from kdtheory.arguments import is_number
 from kdtheory.datasets.sampling import NoiseKind, add_label_noise, generator, stratified_order
 from kdtheory.datasets.source import Source, SourceSplit
-from kdtheory.datasets.tasks import Task, check_task
+from kdtheory.datasets.tasks import Task, check_task, make_task
 from kdtheory.errors import InputError, unknown_name
 
 #: The part of the training split that is held out for validation by default.
@@ -21,110 +21,105 @@ _SUBSET, _NOISE, _TEST = 0, 1, 2
 _FIXED_SEED = 0
 
 
-class Selection(NamedTuple):
-    """The chosen examples, labelled by the task's classes; no image is read yet.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Which of a source's examples are wanted: `kdtheory.datasets.load` says what each means.
 
-    `noisy_labels` are the training split's labels with noise; `train.labels` are clean.
+    Raises:
+      InputError: naming the choice that makes no sense, and what is allowed, before any file is
+        read.
+
+    >>> Choices(label_noise=2.0)
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: label_noise must be between 0 and 1, got 2.0
     """
 
+    task: str = "full"
+    train_size: int | None = None
+    validation_size: int | None = None
+    test_size: int | None = None
+    test_fraction: float | None = None
+    label_noise: float = 0.0
+    noise_kind: str = "symmetric"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("train_size", "validation_size", "test_size", "seed"):
+            number = getattr(self, name)
+            if number is not None and not isinstance(number, int | np.integer):
+                raise InputError(f"{name} must be a whole number, got {number!r}")
+        if not is_number(self.label_noise) or not 0.0 <= self.label_noise <= 1.0:
+            raise InputError(f"label_noise must be between 0 and 1, got {self.label_noise!r}")
+        if self.noise_kind not in get_args(NoiseKind):
+            raise unknown_name("noise_kind", str(self.noise_kind), get_args(NoiseKind))
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative, got {self.seed}")
+        fraction = self.test_fraction
+        if fraction is not None and not (is_number(fraction) and 0 < fraction < 1):
+            raise InputError(f"test_fraction must lie between 0 and 1, got {fraction!r}")
+        check_task(self.task)
+
+
+class Selection(NamedTuple):
+    """The chosen examples, labelled by the task's classes; no image is read yet."""
+
     train: SourceSplit
+    """With clean labels."""
     validation: SourceSplit
     test: SourceSplit
     noisy_labels: Int32[np.ndarray, " n"]
+    """The training split's, with noise."""
+    class_names: tuple[str, ...]
+    """Of the task."""
     provenance: dict[str, Any]
 
 
-def check_choices(
-    *,
-    task: str,
-    label_noise: float,
-    noise_kind: str,
-    seed: int,
-    test_fraction: float | None,
-    **whole_numbers: Any,
-) -> None:
-    """Raise unless the choices make sense, before any file is read.
-
-    Raises:
-      InputError: naming the choice and what is allowed.
-
-    >>> check_choices(task="full", label_noise=0.1, noise_kind="pair", seed=0, test_fraction=None)
-    """
-    for name, number in {**whole_numbers, "seed": seed}.items():
-        if number is not None and not isinstance(number, int | np.integer):
-            raise InputError(f"{name} must be a whole number, got {number!r}")
-    if not is_number(label_noise) or not 0.0 <= label_noise <= 1.0:
-        raise InputError(f"label_noise must be between 0 and 1, got {label_noise!r}")
-    if noise_kind not in get_args(NoiseKind):
-        raise unknown_name("noise_kind", str(noise_kind), get_args(NoiseKind))
-    if seed < 0:
-        raise InputError(f"seed must not be negative, got {seed}")
-    if test_fraction is not None and not (is_number(test_fraction) and 0 < test_fraction < 1):
-        raise InputError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}")
-    check_task(task)
-
-
-def select(
-    source: Source,
-    task: Task,
-    *,
-    train_size: int | None,
-    validation_size: int | None,
-    test_size: int | None,
-    label_noise: float,
-    noise_kind: str,
-    seed: int,
-    test_fraction: float | None,
-) -> Selection:
-    """Return the examples that `kdtheory.datasets.load` is asked for; its arguments are the same.
+def select(source: Source, choices: Choices) -> Selection:
+    """Return the examples that are wanted.
 
     Raises:
       InputError: sizes above the data, no split to test on, or a test fraction where there is
         one.
 
     >>> from kdtheory.datasets.digits import digits_source
-    >>> from kdtheory.datasets.tasks import make_task
-    >>> source = digits_source()
-    >>> chosen = select(source, make_task("classes:3,5", source.class_names), train_size=20,
-    ...                 validation_size=None, test_size=None, label_noise=0.1, noise_kind="pair",
-    ...                 seed=0, test_fraction=None)
+    >>> wanted = Choices(task="classes:3,5", train_size=20, label_noise=0.1, noise_kind="pair")
+    >>> chosen = select(digits_source(), wanted)
     >>> np.bincount(chosen.train.labels), int((chosen.noisy_labels != chosen.train.labels).sum())
     (array([10, 10]), 2)
     """
-    train, test = _test_split(source, test_fraction)
+    task = make_task(choices.task, source.class_names)
+    train, test = _test_split(source, choices.test_fraction)
     train, test = _wanted(train, task), _wanted(test, task)
     validation = None if source.validation is None else _wanted(source.validation, task)
 
-    train_rows, held_out_rows = _divide(
-        train, source.name, train_size, validation_size, seed, hold_out=validation is None
-    )
+    train_rows, held_out_rows = _divide(train, source.name, choices, hold_out=validation is None)
     if validation is None:
         chosen_validation = train.select(held_out_rows, f"held out from: {train.origin}")
     else:
-        chosen_validation = _first(validation, "validation_size", validation_size)
+        chosen_validation = _first(validation, "validation_size", choices.validation_size)
     chosen = [train.select(train_rows, train.origin), chosen_validation]
-    chosen.append(_first(test, "test_size", test_size))
+    chosen.append(_first(test, "test_size", choices.test_size))
     train, validation, test = (_relabelled(split, task) for split in chosen)
     noisy = train.labels
-    if label_noise > 0:
+    if choices.label_noise > 0:
         noisy = add_label_noise(
             train.labels,
-            fraction=label_noise,
+            fraction=choices.label_noise,
             num_classes=len(task.class_names),
-            rng=generator(seed, _NOISE),
-            kind=noise_kind,
+            rng=generator(choices.seed, _NOISE),
+            kind=choices.noise_kind,
         )
     splits = {"train": train, "validation": validation, "test": test}
     provenance = {
         **source.provenance,
-        "seed": seed,
+        "seed": choices.seed,
         "sizes": {name: len(split.labels) for name, split in splits.items()},
         "origins": {name: split.origin for name, split in splits.items()},
-        "label_noise": label_noise,
-        "noise_kind": noise_kind,
+        "label_noise": choices.label_noise,
+        "noise_kind": choices.noise_kind,
         "noisy_labels": int((noisy != train.labels).sum()),
     }
-    return Selection(train, validation, test, noisy, provenance)
+    return Selection(train, validation, test, noisy, task.class_names, provenance)
 
 
 def _test_split(source: Source, test_fraction: float | None) -> tuple[SourceSplit, SourceSplit]:
@@ -172,16 +167,11 @@ def _relabelled(split: SourceSplit, task: Task) -> SourceSplit:
 
 
 def _divide(
-    train: SourceSplit,
-    name: str,
-    train_size: int | None,
-    validation_size: int | None,
-    seed: int,
-    *,
-    hold_out: bool,
+    train: SourceSplit, name: str, choices: Choices, *, hold_out: bool
 ) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " validation"]]:
     """Return the rows for training and those held out, both from the source's training split."""
     available = len(train.labels)
+    train_size, validation_size = choices.train_size, choices.validation_size
     if train_size is not None and not 1 <= train_size <= available:
         raise InputError(
             f"train_size must be 1 to {available} (the training examples of {name!r}), "
@@ -202,7 +192,7 @@ def _divide(
         held_out = validation_size
     if train_size is None:
         train_size = available - held_out
-    order = stratified_order(train.labels, generator(seed, _SUBSET))
+    order = stratified_order(train.labels, generator(choices.seed, _SUBSET))
     # Training from one end and validation from the other: the validation examples do not depend
     # on train_size.
     return order[:train_size], order[available - held_out :]

@@ -13,10 +13,9 @@ from kdtheory.datasets.image_dataset import Split, check_alike
 from kdtheory.datasets.images import checked_images
 from kdtheory.datasets.loading import Reading
 from kdtheory.datasets.pixel_statistics import pixel_statistics
-from kdtheory.datasets.selection import check_choices, select
+from kdtheory.datasets.selection import Choices, select
 from kdtheory.datasets.source import OnProgress
 from kdtheory.datasets.sources import open_source
-from kdtheory.datasets.tasks import make_task
 from kdtheory.errors import InputError
 
 #: Training images whose pixels give the mean, the deviation and the fingerprint.
@@ -68,17 +67,10 @@ class StreamedDataset:
 def load_streamed(
     name: str,
     *,
-    task: str = "full",
     data_dir: str | os.PathLike[str] | None = None,
-    train_size: int | None = None,
-    validation_size: int | None = None,
-    test_size: int | None = None,
-    test_fraction: float | None = None,
-    label_noise: float = 0.0,
-    noise_kind: str = "symmetric",
-    seed: int = 0,
     image_size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
+    **choices: Any,
 ) -> StreamedDataset:
     """Return the problem that `load` with these arguments gives, without reading it all.
 
@@ -93,24 +85,14 @@ def load_streamed(
     >>> dataset.image_shape, dataset.num_outputs, dataset.train.read_images(np.array([5, 2])).shape
     ((8, 8, 1), 1, (2, 8, 8, 1))
     """
-    check_choices(
-        task=task, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
-        test_fraction=test_fraction, train_size=train_size, validation_size=validation_size,
-        test_size=test_size,
-    )  # fmt: skip
+    wanted = Choices(**choices)
     source = open_source(name, data_dir=data_dir, image_size=image_size)
     if not source.train.random_access:
         raise InputError(
             f"data set {name!r} is stored as tfrecord, which is read from front to back: to stream "
             "it, prepare it as array_record"
         )
-    mapping = make_task(task, source.class_names)
-    chosen = select(
-        source, mapping, train_size=train_size, validation_size=validation_size,
-        test_size=test_size, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
-        test_fraction=test_fraction,
-    )  # fmt: skip
-
+    chosen = select(source, wanted)
     sizes = chosen.provenance["sizes"]
     sampled = min(SAMPLE_SIZE, sizes["train"])
     reading = Reading(sampled + sizes["validation"] + sizes["test"], on_progress)
@@ -137,18 +119,18 @@ def load_streamed(
     )
     return StreamedDataset(
         name=name,
-        task=task,
+        task=wanted.task,
         train=StreamedSplit(chosen.noisy_labels, chosen.train.labels, read_images),
         validation=validation,
         test=test,
-        class_names=mapping.class_names,
+        class_names=chosen.class_names,
         image_shape=(height, width, channels),
         mean=mean,
         std=std,
         provenance={
             **chosen.provenance,
             "name": name,
-            "task": task,
+            "task": wanted.task,
             "image_size": [height, width, channels],
             "sampled": sampled,
             "sha256": fingerprint(sample, labels, validation, test),
