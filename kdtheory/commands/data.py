@@ -34,7 +34,8 @@ class DataShow:
     """Show a data set's classes, splits and image size, and whether it can be read."""
 
     name: tyro.conf.Positional[str]
-    """digits, synthetic, folder:ROOT (ROOT/train/CLASS/*.png), or a prepared TFDS set."""
+    """digits, synthetic, folder:ROOT (ROOT/train/CLASS/*.png), npz:FILE, parquet:FILE, csv:FILE, or
+    a prepared TFDS set."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     image_size: tuple[int, int] | None = None

@@ -7,6 +7,7 @@ sets that do not fit in memory. `prepare` downloads a set. `normalize`, `encode_
 and `train_view` are pure functions for compiled steps.
 """
 
+from kdtheory.datasets.arrays import from_arrays
 from kdtheory.datasets.augment import AugmentConfig, augment, default_augmentation
 from kdtheory.datasets.corrupted import teacher_split
 from kdtheory.datasets.image_dataset import ImageDataset, Split, encode_labels, normalize
@@ -32,6 +33,7 @@ __all__ = [
     "augment",
     "default_augmentation",
     "encode_labels",
+    "from_arrays",
     "list_prepared",
     "load",
     "load_streamed",

@@ -65,7 +65,7 @@ def default_augmentation(
 ) -> AugmentConfig:
     """Return the augmentation that is usual for a data set.
 
-    - "digits": none.
+    - "digits", and features (images of one pixel): none.
     - Written characters (MNIST and its like, SVHN): crops with an eighth of the image's height as
       padding (4 pixels for 32, 3 for 28), no flips.
     - All other sets: such crops, and flips.
@@ -75,7 +75,7 @@ def default_augmentation(
     >>> default_augmentation("digits", (8, 8, 1)) == NO_AUGMENTATION
     True
     """
-    if name == "digits":
+    if name == "digits" or image_shape[:2] == (1, 1):
         return NO_AUGMENTATION
     family = name.split("/")[0].split(":")[0]
     return AugmentConfig(

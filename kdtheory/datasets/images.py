@@ -68,8 +68,9 @@ def _check_shape(shape: tuple[int, ...], what: str) -> None:
     if len(shape) != 4:
         remedy = "; grey images need a channel axis: images[..., None]" if len(shape) == 3 else ""
         raise InputError(f"{what} must have the shape (n, h, w, c), got {shape}{remedy}")
-    _, height, _, channels = shape
-    if channels > _FEW_CHANNELS >= height:
+    _, height, width, channels = shape
+    # Features are images of one pixel.
+    if channels > _FEW_CHANNELS >= height and (height, width) != (1, 1):
         raise InputError(
             f"{what} must have the shape (n, h, w, c), got {shape}, whose channels come first; "
             "move them: np.moveaxis(images, 1, -1)"

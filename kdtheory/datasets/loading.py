@@ -9,7 +9,7 @@ from kdtheory.datasets.fingerprint import fingerprint
 from kdtheory.datasets.image_dataset import ImageDataset, Split
 from kdtheory.datasets.pixel_statistics import pixel_statistics
 from kdtheory.datasets.selection import Choices, select
-from kdtheory.datasets.source import OnProgress, SourceSplit
+from kdtheory.datasets.source import OnProgress, Source, SourceSplit
 from kdtheory.datasets.sources import open_source
 
 
@@ -77,6 +77,19 @@ def load(
         test_fraction=test_fraction, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
     )  # fmt: skip
     source = open_source(name, data_dir=data_dir, image_size=image_size)
+    # A registered source may call itself otherwise.
+    return load_source(source, choices, name=name, on_progress=on_progress)
+
+
+def load_source(
+    source: Source, choices: Choices, *, name: str, on_progress: OnProgress | None = None
+) -> ImageDataset:
+    """Return an image classification problem of an opened source, under a name.
+
+    >>> from kdtheory.datasets.digits import digits_source
+    >>> len(load_source(digits_source(), Choices(train_size=20), name="mine").train)
+    20
+    """
     chosen = select(source, choices)
     sizes = chosen.provenance["sizes"]
     reading = Reading(sum(sizes.values()), on_progress)
@@ -86,7 +99,7 @@ def load(
     mean, std = pixel_statistics(train.images)
     return ImageDataset(
         name=name,
-        task=task,
+        task=choices.task,
         train=train,
         validation=validation,
         test=test,
@@ -96,7 +109,7 @@ def load(
         provenance={
             **chosen.provenance,
             "name": name,
-            "task": task,
+            "task": choices.task,
             "image_size": list(train.images.shape[1:]),
             "sha256": fingerprint(train, validation, test),
         },

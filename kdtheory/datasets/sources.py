@@ -5,16 +5,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kdtheory.datasets.array_file import NPZ_PREFIX, npz_source
 from kdtheory.datasets.digits import digits_source
 from kdtheory.datasets.image_folder import FOLDER_PREFIX, folder_source
 from kdtheory.datasets.prepared import list_prepared, resolve_data_dir
 from kdtheory.datasets.source import Source
 from kdtheory.datasets.synthetic import synthetic_source
+from kdtheory.datasets.table_file import CSV_PREFIX, PARQUET_PREFIX, table_source
 from kdtheory.datasets.tfds import base_name, require_known, tfds_source
 from kdtheory.errors import InputError
 
-#: The sources by name; `register_source` adds one. "folder:ROOT" is an image folder, and every
-#: other name is looked up in TensorFlow Datasets.
+#: The sources by name; `register_source` adds one. "folder:ROOT", "npz:FILE", "parquet:FILE" and
+#: "csv:FILE" are files of one's own, and every other name is looked up in TensorFlow Datasets.
 SOURCES: dict[str, Callable[[], Source]] = {
     "digits": digits_source,
     "synthetic": synthetic_source,
@@ -84,6 +86,13 @@ def open_source(
         return SOURCES[name]()
     if name.startswith(FOLDER_PREFIX):
         return folder_source(name.removeprefix(FOLDER_PREFIX), image_size=image_size)
+    for kind in (PARQUET_PREFIX, CSV_PREFIX):
+        if name.startswith(kind):
+            return table_source(kind, name.removeprefix(kind), image_size=image_size)
+    if name.startswith(NPZ_PREFIX):
+        if image_size is not None:
+            raise InputError("images in an .npz file have one size: leave image_size out")
+        return npz_source(name.removeprefix(NPZ_PREFIX))
     root = resolve_data_dir(data_dir)
     if not (root / base_name(name)).is_dir():
         require_known(name, [*SOURCES, *(prepared.name for prepared in list_prepared(root))])
