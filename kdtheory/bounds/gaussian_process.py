@@ -12,6 +12,8 @@ from kdtheory.bounds.arguments import check_delta, class_gaps, positive_grid
 from kdtheory.bounds.pac_bayes import inverse_kl
 from kdtheory.bounds.validity import INDEPENDENT_SAMPLE, Premises, Validity
 from kdtheory.complexity import Spectrum
+from kdtheory.complexity.kernel_checks import real_array
+from kdtheory.complexity.stacks import refuse_class_indices
 from kdtheory.errors import InputError
 from kdtheory.typing import ArrayLike
 
@@ -111,7 +113,12 @@ def gaussian_process_bound(
     check_delta(delta)
     grids = {"ridges": ridges, "noises": noises, "scales": scales}
     checked = {name: positive_grid(name, grid) for name, grid in grids.items()}
-    y = np.asarray(targets, np.float64)
+    given = real_array("targets", targets, InputError)
+    if given.ndim and given.size == len(given):
+        refuse_class_indices(given)
+    y = given.astype(np.float64)
+    if not np.isfinite(y).all():
+        raise InputError("targets have values that are NaN or infinite; all must be finite")
     values, vectors = np.maximum(spectrum.eigenvalues, 0.0), spectrum.eigenvectors
     n = values.size
     if y.ndim not in (1, 2) or len(y) != n:

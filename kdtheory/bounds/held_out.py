@@ -2,6 +2,7 @@
 
 import scipy.special
 
+from kdtheory.arguments import check_count
 from kdtheory.bounds.arguments import check_delta
 from kdtheory.errors import InputError
 
@@ -32,10 +33,11 @@ def held_out_bound(num_errors: int, num_examples: int, *, delta: float = 0.05) -
     True
     """
     check_delta(delta)
-    if not 0 <= num_errors <= num_examples or num_examples < 1:
+    check_count("num_errors", num_errors, least=0)
+    check_count("num_examples", num_examples)
+    if num_errors > num_examples:
         raise InputError(
-            f"needs 0 <= num_errors <= num_examples and num_examples >= 1, got {num_errors} and "
-            f"{num_examples}"
+            f"num_errors must be at most num_examples, got {num_errors} and {num_examples}"
         )
     if num_errors == num_examples:
         return 1.0

@@ -93,3 +93,8 @@ def test_bad_input():
         gaussian_process_bound(spectrum, 2.0 * labels - 1, labels, **options | {"noises": [0.0]})
     with pytest.raises(InputError, match=r"targets must have shape \(4,\)"):
         gaussian_process_bound(spectrum, np.ones(3), labels, **options)
+    for targets in (labels, labels[:, None]):
+        with pytest.raises(InputError, match="are class indices"):
+            gaussian_process_bound(spectrum, targets, labels, **options)
+    with pytest.raises(InputError, match="NaN or infinite"):
+        gaussian_process_bound(spectrum, np.full(4, np.nan), labels, **options)
