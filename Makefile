@@ -1,6 +1,8 @@
 # make demo   install everything into .venv and make the first complexity-versus-accuracy table
 # make test   install everything and run the test suite (make slow: the long tests)
 # make check  formatter, linter and types
+# make faults kill, damage and feed it by the hundred, and count what it answers (half an hour)
+# make audit  known vulnerabilities of what is installed (needs a network)
 PYTHON ?= python3
 VENV ?= .venv
 # Tests in so many processes; each takes up to 3 GiB.
@@ -8,17 +10,19 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := constraints/py$(VERSION).txt
+# Of wheels that are built from source, by the name that this pip knows: until 25.2, and since.
+BUILD_PINS := PIP_CONSTRAINT=$(CURDIR)/constraints/build.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints/build.txt
 # Named after the Python: another PYTHON makes the environment anew.
 INSTALLED := $(VENV)/.installed-py$(VERSION)
 
-.PHONY: install demo test slow check format clean
+.PHONY: install demo test slow faults audit check format clean
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
-	@test -f $(CONSTRAINTS) || { echo "error: Python $(VERSION) is not pinned here; allowed: $(patsubst constraints/py%.txt,%,$(wildcard constraints/*.txt)) (choose with PYTHON=python3.12)"; exit 2; }
+	@test -f $(CONSTRAINTS) || { echo "error: Python $(VERSION) is not pinned here; allowed: $(patsubst constraints/py%.txt,%,$(wildcard constraints/py*.txt)) (choose with PYTHON=python3.12)"; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	$(BUILD_PINS) $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -29,6 +33,14 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
+
+faults: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m "" tests/faults
+
+audit: $(INSTALLED)
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)-audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from kdtheory.files import open_regular, write_whole
 _SEAL = "seal"
 
 #: What reading damaged archives raises, besides errors of the system.
-_DAMAGE = (
+DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, NotImplementedError,
     RuntimeError, OverflowError, SyntaxError, tokenize.TokenError, TypeError, KeyError,
     AttributeError, MemoryError,
@@ -69,9 +69,9 @@ def read_archive(path: Path, owner: Owner) -> Archive:
                         content = io.BytesIO(archive.read(member))
                         array = np.lib.format.read_array(content, allow_pickle=False)
                         arrays[member.removesuffix(".npy")] = array
-                    except (*_DAMAGE, OSError) as error:
+                    except (*DAMAGE, OSError) as error:
                         wrong = Unsound(str(error) or type(error).__name__)
-        except (*_DAMAGE, OSError) as error:
+        except (*DAMAGE, OSError) as error:
             wrong = Unsound(str(error) or type(error).__name__)
     sealed = arrays.pop(_SEAL, None)
     found = checked(arrays, None if sealed is None else str(sealed), owner)

@@ -41,6 +41,7 @@ from kdtheory.commands.table import Table, table
 from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
+from kdtheory.plain_text import plain
 from kdtheory.runs.config_file import read_config, recipe
 from kdtheory.training.orbax_messages import leave_out_orbax_messages
 
@@ -162,12 +163,16 @@ def missing_device() -> str | None:
 
 def _warning(message: Warning | str, *_: object, **__: object) -> str:
     """Return a warning as it is shown: a line, without the place in our code that gave it."""
-    return f"warning: {' '.join(str(message).split())}\n"
+    return f"warning: {plain(' '.join(str(message).split()))}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     warnings.formatwarning = _warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character shows its number.
+            stream.reconfigure(errors="backslashreplace")
     leave_out_orbax_messages()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -196,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\n{order}; the same command continues where it was", file=sys.stderr)
         raise SystemExit(order.exit_code) from None
     except KdtheoryError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {plain(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         # A second one finds nothing to interrupt: what is left is to end.
@@ -211,6 +216,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"error: {missing}", file=sys.stderr)
         raise SystemExit(2) from error
+    except MemoryError:
+        print("error: there is not enough memory for these sizes", file=sys.stderr)
+        raise SystemExit(2) from None
     except BrokenPipeError:
         # The reader of our output has gone (such as `| head`): nothing left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {plain(f'{where}{error.strerror}')}", file=sys.stderr)
+        raise SystemExit(2) from None

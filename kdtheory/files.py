@@ -68,17 +68,36 @@ def write_whole(path: Path, content: Content, *, if_missing: bool = False) -> Pa
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        # NumPy's own says how much it wrote, and not why it could not write more.
+        reason = error.strerror or "the disk is full, or takes no file of that size"
+        raise RunError(f"cannot write {path}: {reason}") from error
     return path
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
+def check_space(path: Path, needed: int) -> None:
+    """Raise InputError if a file of so many bytes does not fit on its disk.
+
+    >>> check_space(Path("K.npy"), 1)
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{path} takes {needed / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free in {folder}"
+        )
+
+
+def json_text(value: Any, *, indent: int | None = None, **settings: Any) -> str:
     """Return a value as JSON that every reader takes: NaN and infinities, which it lacks, are null.
+
+    Args:
+      value: of JSON's types.
+      indent: as for `json.dumps`, and so are other settings.
 
     >>> json_text({"condition": math.inf, "n": 2})
     '{"condition": null, "n": 2}'
     """
-    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+    return json.dumps(_finite(value), indent=indent, allow_nan=False, **settings)
 
 
 def _finite(value: Any) -> Any:

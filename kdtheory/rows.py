@@ -4,7 +4,6 @@ Whatever is reported is made from rows alone, so that a table can be made again,
 several runs, without the runs' checkpoints.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import (
@@ -22,6 +21,7 @@ from typing import (
 )
 
 from kdtheory.errors import InputError, unknown_name
+from kdtheory.files import json_text
 
 ArmName = Literal[
     "labels", "offline", "online", "matched", "self",
@@ -367,4 +367,4 @@ def supervision_of(row: ComplexityRow | BoundRow) -> Supervision:
 
 def json_lines(rows: Sequence[Row]) -> str:
     """Return rows as JSON lines: the content of `rows.jsonl`."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    return "".join(json_text(row) + "\n" for row in rows)

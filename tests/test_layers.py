@@ -19,6 +19,7 @@ ORDER = (
         "files",
         "digests",
         "archives",
+        "plain_text",
         "rows",
         "thread_settings",
         "memory",

@@ -1,12 +1,11 @@
 """A page of all claims that were run, from the files that `run_claims` leaves."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from kdtheory.claims.claim import Claim
 from kdtheory.errors import InputError
-from kdtheory.files import write_whole
+from kdtheory.files import read_json, write_whole
 
 
 def write_page(folder: Path, claims: Sequence[Claim]) -> Path:
@@ -31,7 +30,7 @@ def write_page(folder: Path, claims: Sequence[Claim]) -> Path:
 
 def _record(path: Path) -> dict | None:
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -1,7 +1,6 @@
 """Run claims, and keep their numbers and figures."""
 
 import io
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from kdtheory.claims.claim import Claim, Outcome
 from kdtheory.errors import unknown_name
-from kdtheory.files import write_whole
+from kdtheory.files import json_text, write_whole
 
 
 class Validation(NamedTuple):
@@ -96,7 +95,7 @@ def _write(result: Validation, folder: Path, *, quick: bool, seed: int) -> None:
         "versions": {"jax": jax.__version__, "numpy": np.__version__},
         "series": {name: values.tolist() for name, values in outcome.series.items()},
     }
-    write_whole(folder / f"{claim.name}.json", json.dumps(record, indent=1) + "\n")
+    write_whole(folder / f"{claim.name}.json", json_text(record, indent=1) + "\n")
     figure = Figure(figsize=(6, 4), layout="constrained")
     claim.draw(outcome, figure.subplots())
     buffer = io.BytesIO()

@@ -1,6 +1,5 @@
 """`kdtheory complexity`."""
 
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,6 +66,7 @@ _OF_FILES = {
 
 def complexity(options: ComplexityOf) -> None:
     """Run `kdtheory complexity`."""
+    from kdtheory.files import json_text
     from kdtheory.measure.spectrum_figure import check_plot, spectrum_figure
 
     if options.plot is not None:
@@ -79,7 +79,7 @@ def complexity(options: ComplexityOf) -> None:
         kind = options.plot.suffix[1:]
         write_whole(options.plot, lambda file: figure.savefig(file, format=kind, dpi=150))
     if options.json:
-        print(json.dumps(result.values))
+        print(json_text(result.values))
         return
     width = max(map(len, result.values))
     for name, value in result.values.items():

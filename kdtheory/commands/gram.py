@@ -1,6 +1,7 @@
 """`kdtheory gram`."""
 
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -106,6 +107,7 @@ def explained(options: Gram) -> "Explanation":
     if options.method not in ("auto", "layerwise"):
         raise InputError(f"--explain is for --method auto or layerwise, got {options.method}")
     examples = load_examples(options.data, options.ntk_size)
+    check_space(options.out, math.prod(shape) * np.dtype(options.dtype).itemsize)
     apply_fn, variables = named_network(options.model, examples.dataset, options.seed)
     return explain(
         apply_fn,
@@ -143,7 +145,7 @@ def save_gram(
 
     from kdtheory.datasets import encode_labels
     from kdtheory.errors import InputError, RunError
-    from kdtheory.files import write_json, write_whole
+    from kdtheory.files import check_space, write_json, write_whole
     from kdtheory.measure.examples import load_examples, named_network
     from kdtheory.measure.spec import device_mesh
     from kdtheory.memory import check_fits, making_bytes
@@ -166,6 +168,7 @@ def save_gram(
         making_bytes(shape, options.dtype),
         "take a smaller --ntk-size, --outputs trace, or --dtype float32",
     )
+    check_space(options.out, math.prod(shape) * np.dtype(options.dtype).itemsize)
     apply_fn, variables = named_network(options.model, examples.dataset, options.seed)
     began = time.perf_counter()
     kernel = gram(

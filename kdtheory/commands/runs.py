@@ -1,6 +1,5 @@
 """`kdtheory runs`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,10 @@ class Runs:
 def runs(options: Runs) -> None:
     """Run `kdtheory runs`."""
     from rich.table import Table
+    from rich.text import Text
 
+    from kdtheory.files import json_text
+    from kdtheory.plain_text import plain
     from kdtheory.report import stdout_console
     from kdtheory.runs.listing import find_runs
 
@@ -32,7 +34,7 @@ def runs(options: Runs) -> None:
                 "changed": run.changed.isoformat(timespec="seconds"),
                 "accuracies": dict(run.accuracies),
             }
-            print(json.dumps(values))
+            print(json_text(values))
         return
     if not found:
         print(f"no runs in {', '.join(map(str, options.folders))}; start one with: kdtheory run")
@@ -41,5 +43,6 @@ def runs(options: Runs) -> None:
     for run in found:
         accuracies = "\n".join(f"{name} {100 * value:.2f}" for name, value in run.accuracies)
         when = run.changed.strftime("%Y-%m-%d %H:%M")
-        table.add_row(str(run.folder), run.state, run.seeds, run.what, accuracies, when)
+        shown = (str(run.folder), run.state, run.seeds, run.what)
+        table.add_row(*(Text(plain(text)) for text in shown), Text(accuracies), when)
     stdout_console().print(table)

@@ -1,11 +1,11 @@
 """Arrays in one .npz file: npz:FILE."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from kdtheory.archives import DAMAGE
 from kdtheory.datasets.array_source import array_source
 from kdtheory.datasets.source import Source
 from kdtheory.errors import InputError
@@ -47,7 +47,9 @@ def npz_source(path: str | os.PathLike[str]) -> Source:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(f"{file} cannot be read as .npz: {error}") from error
     splits = {}
     for role, pairs in NAMES.items():

@@ -1,13 +1,13 @@
 """Which TFDS sets lie prepared in a folder; looks at folders alone and imports no TFDS."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from kdtheory.errors import InputError
+from kdtheory.files import read_json
 
 #: The environment variable that names the folder of prepared TFDS sets.
 DATA_DIR_VARIABLE = "KDTHEORY_DATA_DIR"
@@ -122,7 +122,7 @@ def _join(names: Iterable[str]) -> str:
 
 def _describe(root: Path, info: Path) -> PreparedDataset | None:
     try:
-        content = json.loads(info.read_text())
+        content = read_json(info)
         splits = {
             split["name"]: sum(int(length) for length in split.get("shardLengths", []))
             for split in content.get("splits", [])

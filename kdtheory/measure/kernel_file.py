@@ -1,6 +1,5 @@
 """A kernel that lies in a file, with what the .json beside it says of it."""
 
-import json
 import tokenize
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError, KernelError
+from kdtheory.files import open_regular, read_json
 from kdtheory.measure.described import KernelValues, described
 from kdtheory.measure.exact_kernel import ExactKernel, factorize_with
 from kdtheory.measure.spec import KernelSpec
@@ -21,7 +21,7 @@ def load_array(path: Path) -> np.ndarray:
       InputError: no such file, not a .npy file, truncated, or not real numbers.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(2) == b"PK":
                 raise InputError(
                     f"{path} is an archive (.npz); save the one array in it with np.save as .npy"
@@ -135,7 +135,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
       InputError: it is damaged.
     """
     try:
-        read = json.loads(path.read_text("utf-8"))
+        read = read_json(path)
     except FileNotFoundError:
         return {}
     except OSError as error:

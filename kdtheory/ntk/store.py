@@ -23,7 +23,7 @@ import numpy as np
 from kdtheory.archives import read_archive, write_archive
 from kdtheory.digests import Owner
 from kdtheory.errors import InputError, RunError
-from kdtheory.files import read_json, write_whole
+from kdtheory.files import json_text, read_json, write_whole
 from kdtheory.ntk.schedule import Tile
 
 FORMAT = 2
@@ -144,7 +144,7 @@ def _open(folder: pathlib.Path, manifest: Mapping[str, Any]) -> int:
             raise InputError(
                 f"store {folder} holds files but no manifest.json ({min(others)}); choose another"
             )
-        text = json.dumps({"format": FORMAT, **manifest}, indent=2) + "\n"
+        text = json_text({"format": FORMAT, **manifest}, indent=2) + "\n"
         write_whole(path, text, if_missing=True)
     try:
         stored = read_json(path)

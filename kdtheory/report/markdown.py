@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kdtheory.plain_text import in_markdown
 from kdtheory.report.table import Table
 from kdtheory.statistics.findings import RULE, Finding, by_group, marked_verdict, verdict_line
 
@@ -17,7 +18,7 @@ def markdown(table: Table) -> str:
     lines.append("|" + "|".join([":---"] * several + list(align.values())) + "|")
     for title, cells_of_lines in sections.items():
         for cells in cells_of_lines:
-            shown = [cell.replace("|", "\\|") for cell in cells]
+            shown = list(map(in_markdown, cells))
             lines.append("| " + " | ".join([_escaped(title)] * several + shown) + " |")
     lines += ["", table.caption, ""]
     if table.meanings:
@@ -44,7 +45,7 @@ def finding_line(each: Finding) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what would end a cell or start an emphasis."""
-    for special in ("\\", "|", "*", "_", "`", "<"):
+    """Escape what would end a cell, start an emphasis, or be a link or HTML."""
+    for special in ("\\", "*", "_", "`"):
         text = text.replace(special, "\\" + special)
-    return text
+    return in_markdown(text)

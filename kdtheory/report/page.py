@@ -2,10 +2,10 @@
 
 import base64
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdtheory.files import json_text
 from kdtheory.report.figures import render
 from kdtheory.report.great import great
 from kdtheory.report.results import CaptionedFigure, Results
@@ -160,7 +160,7 @@ def _findings_table(found: Sequence[Finding]) -> str:
 def _details(title: str, content: Mapping[str, Any]) -> str:
     """Return a collapsed block of JSON."""
     # Provenance may hold paths and dates: shown as text.
-    text = json.dumps(dict(content), indent=2, default=str, ensure_ascii=False)
+    text = json_text(dict(content), indent=2, default=str, ensure_ascii=False)
     return (
         f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.files import write_whole
+from kdtheory.plain_text import in_spreadsheet
 from kdtheory.report.figures import render
 from kdtheory.report.great import great
 from kdtheory.report.latex import latex
@@ -27,7 +28,7 @@ def csv(table: Table) -> str:
             columns[f"{header} sd"] = [cell.sd for cell in both]
             columns[f"{header} seeds"] = [cell.seeds for cell in both]
         else:
-            columns[header] = list(cells)
+            columns[header] = [in_spreadsheet(c) if isinstance(c, str) else c for c in cells]
     return polars.DataFrame(columns, strict=False).write_csv()
 
 

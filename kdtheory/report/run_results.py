@@ -11,7 +11,7 @@ from kdtheory.report.guide import GUIDE
 from kdtheory.report.page import report_page
 from kdtheory.report.result_files import write_figures, write_table
 from kdtheory.report.results import CaptionedFigure, Results
-from kdtheory.report.run_table import run_table, summarize
+from kdtheory.report.run_table import run_table, summary_csv
 from kdtheory.rows import Row
 from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.seeds import failure_line
@@ -92,9 +92,7 @@ def write_run(
             _figure(rows, "accuracy", accuracy_figure, _ACCURACY_CAPTION),
         ]
     )
-    written = write_table(
-        results.tables[0], out, found=results.findings, data=summarize(rows).write_csv()
-    )
+    written = write_table(results.tables[0], out, found=results.findings, data=summary_csv(rows))
     written += write_figures(results.figures, out)
     page = report_page(
         results, title=title, opening=[_OPENING], config=config, provenance=provenance, guide=GUIDE

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdtheory.errors import InputError
+from kdtheory.plain_text import in_spreadsheet
 from kdtheory.report.columns import (
     COLUMNS,
     CSV_ONLY,
@@ -83,6 +84,18 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     for name in (*(column.name for column in COLUMNS), *CSV_ONLY):
         schema |= {f"{name}_mean": polars.Float64, f"{name}_sd": polars.Float64}
     return polars.DataFrame(records, schema=schema)
+
+
+def summary_csv(rows: Sequence[Row]) -> str:
+    """Return `summarize` as CSV, with names that no spreadsheet takes for formulas.
+
+    Raises:
+      InputError: there are no rows, or one arm has several alphas.
+    """
+    import polars
+
+    names = polars.col(polars.String).map_elements(in_spreadsheet, polars.String)
+    return summarize(rows).with_columns(names).write_csv()
 
 
 def run_table(rows: Sequence[Row]) -> Table:

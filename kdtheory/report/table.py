@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kdtheory.errors import InputError
+from kdtheory.plain_text import plain
 from kdtheory.statistics.seeds import MeanSd, mean_sd
 
 #: Stands in a cell for which the rows hold no value.
@@ -45,6 +46,8 @@ class Table:
     """What several columns, by header, have in common."""
 
     def __post_init__(self) -> None:
+        for name in ("sections", "notes"):  # they name what comes from outside
+            object.__setattr__(self, name, tuple(map(plain, getattr(self, name))))
         lengths = {len(cells) for cells in self.columns.values()}
         if len(lengths) > 1:
             raise InputError(
@@ -122,4 +125,4 @@ def format_cell(cell: Cell) -> str:
         return f"{cell.mean:.{min(decimals, 6)}f} ± {cell.sd:.{min(decimals, 6)}f}"
     if isinstance(cell, float):
         return format_number(cell) if math.isfinite(cell) else MISSING
-    return str(cell)
+    return plain(cell) if isinstance(cell, str) else str(cell)

@@ -6,6 +6,7 @@ on where it was.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -156,5 +157,11 @@ def _outcome(name: str, job: Any) -> Outcome:
     error = job.exception()
     if error is None:
         return Outcome(name, job.result(), log)
-    lines = [line for line in str(error).splitlines() if line.strip("- ")]
+    if type(error).__name__ == "UncompletedJobError":
+        killed = "its process was killed before it had a result (out of memory, perhaps); its log"
+        return Outcome(name, f"{killed} may say more", log)
+    # submitit puts the job's traceback between two rules, and the paths of its logs after them.
+    trace = re.split("-{10,}", str(error))
+    told = trace[1] if len(trace) > 2 else trace[0]
+    lines = [line for line in told.splitlines() if line.strip("- ")]
     return Outcome(name, lines[-1].strip() if lines else type(error).__name__, log)

@@ -35,7 +35,7 @@ def stored_variables(folder: Path, like: Variables) -> Variables:
     config = read_config(config_path)
     checkpoints = Checkpoints(folder.parent)
     try:
-        for form in _stored_forms(config, like):
+        for form in stored_forms(config, like):
             with contextlib.suppress(RunError):
                 state = checkpoints.restore(int(folder.name[5:]), form)
                 return state.variables if isinstance(state, TrainState) else state
@@ -47,7 +47,7 @@ def stored_variables(folder: Path, like: Variables) -> Variables:
     )
 
 
-def _stored_forms(config: RunConfig, variables: Any) -> Iterator[Any]:
+def stored_forms(config: RunConfig, variables: Any) -> Iterator[Any]:
     """Yield what a run may have stored of these variables: themselves, or with an optimiser."""
     yield variables
     for optimizer in _optimizers(config):

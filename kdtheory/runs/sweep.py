@@ -19,7 +19,6 @@ JSON of the same structure will do as well. Each run has a folder of its name in
 
 import copy
 import itertools
-import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdtheory.errors import InputError, unknown_name
-from kdtheory.files import write_json
+from kdtheory.files import parse_json, read_json, read_text, write_json
 from kdtheory.runs.config import RunConfig, from_json, to_json
 
 _SECTIONS = ("base", "grid", "cases")
@@ -67,14 +66,14 @@ def read_sweep(path: Path, out: Path) -> tuple[Case, ...]:
         not fit, or two runs of one name; one line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except OSError as error:
         raise InputError(f"sweep file {path}: {error.strerror}") from error
     except UnicodeError as error:
         raise InputError(f"sweep file {path} is not UTF-8 text") from error
     try:
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
+        values = parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise InputError(f"sweep file {path} is not {kind}: {error}") from error
     if not isinstance(values, dict):
@@ -122,6 +121,10 @@ def expand(values: Mapping[str, Any], out: Path, *, source: str = "sweep") -> tu
         named = [("base", {})]
     names = [name for name, _ in named]
     twice = sorted({name for name in names if names.count(name) > 1})
+    for name in names:
+        # Hidden folders, and the two names that are no folder of the sweep's.
+        if name.startswith("."):
+            raise InputError(f"{source}: a run cannot be named {name!r}: it begins with a dot")
     if twice:
         raise InputError(f"{source}: two runs have the name {twice[0]}; give each case its own")
     return tuple(_case(name, base, changes, out, source) for name, changes in named)
@@ -163,8 +166,8 @@ def write_sweep(cases: Sequence[Case], out: Path) -> None:
     known: dict[str, Any] = {}
     if path.exists():
         try:
-            known = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+            known = read_json(path)
+        except (OSError, ValueError) as error:
             raise InputError(f"{path} is damaged ({error}); remove it") from error
     known.update({case.name: to_json(case.config) for case in cases})
     write_json(path, known)

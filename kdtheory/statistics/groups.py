@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdtheory.errors import InputError
+from kdtheory.plain_text import plain
 from kdtheory.rows import Row, Supervision, arm_of
 
 
@@ -34,7 +35,7 @@ def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
     """
     groups: dict[RunGroup, list[Row]] = {}
     for row in rows:
-        title = f"{row['dataset']}, {row['task']}: {row['teacher']} → {row['student']}"
+        title = plain(f"{row['dataset']}, {row['task']}: {row['teacher']} → {row['student']}")
         group = RunGroup(
             row["dataset"], row["task"], row["teacher"], row["student"], row["settings"], title
         )
