@@ -115,27 +115,39 @@ class Blockwise:
         panels = schedule(
             wanted, self._plan.resident, symmetric=self._symmetric, pin_columns=pin_columns
         )
-        ahead = loads(panels)
+        groups = range(self._plan.groups)
+        ahead = {
+            (block, group): count for block, count in loads(panels).items() for group in groups
+        }
         self._tight = self._engine.budget is not None or len(panels) > 1
-        clock = Clock({"features": sum(ahead.values()), "tile": len(wanted)})
+        clock = Clock({"features": sum(ahead.values()), "tile": len(wanted) * len(groups)})
         for panel in panels:
-            yield from self._panel(panel, ahead, clock, spill, pin_columns)
+            whole: dict[Tile, np.ndarray] = {}
+            for group in groups:
+                for place, tile in self._panel(panel, group, ahead, clock, spill, pin_columns):
+                    collected = self._engine.collect(whole.pop(place, None), tile, group)
+                    if group == groups[-1]:
+                        yield place, collected, clock.seconds_left()
+                    else:
+                        whole[place] = collected
 
     def _panel(
         self,
         panel: Panel,
-        ahead: dict[Block, int],
+        group: int,
+        ahead: dict[tuple[Block, int], int],
         clock: Clock,
         spill: Spill,
         pin_columns: bool,
-    ) -> Iterator[tuple[Tile, np.ndarray, float | None]]:
+    ) -> Iterator[tuple[Tile, np.ndarray]]:
+        """Compute the tiles of one panel and one group of outputs."""
         pinned: dict[Block, Any] = {}
         columns = "x1" if self._symmetric else "x2"
 
         def load(block: Block) -> Any:
             if block in pinned:
                 return pinned[block]
-            features = self._features(block, ahead, clock, spill)
+            features = self._features(block, group, ahead, clock, spill)
             if block in panel.pinned:
                 pinned[block] = features
             return features
@@ -153,29 +165,37 @@ class Blockwise:
                     self._engine.tile(self._variables, first, None if on_diagonal else second)
                 )
                 clock.add("tile", time.perf_counter() - began)
-                yield (i, j), tile, clock.seconds_left()
+                yield (i, j), tile
             # Before the next block's features come into being.
             del moving, first, second
 
-    def _features(self, block: Block, ahead: dict[Block, int], clock: Clock, spill: Spill) -> Any:
+    def _features(
+        self,
+        block: Block,
+        group: int,
+        ahead: dict[tuple[Block, int], int],
+        clock: Clock,
+        spill: Spill,
+    ) -> Any:
         """Return a block's features, computed or read again."""
+        key = (block, group)
         began = time.perf_counter()
         if self._tight:
             give_back()
-        if block in spill:
-            features = spill.read(block)
+        if key in spill:
+            features = spill.read(key)
             if self._engine.placement.mesh is None:
                 features = jax.device_put(features)
             else:
                 features = jax.tree.map(self._engine.placement.rows, features)
         else:
             x, blocks, size = self._examples[block[0]]
-            features = self._engine.features(self._variables, x[blocks[block[1]]], size)
+            features = self._engine.features(self._variables, x[blocks[block[1]]], size, group)
             jax.block_until_ready(features)
             self._seconds = min(self._seconds, time.perf_counter() - began)
-            if spill.pays(tree_bytes(features), ahead[block] - 1, self._seconds):
-                spill.write(block, features)
-        ahead[block] -= 1
+            if spill.pays(tree_bytes(features), ahead[key] - 1, self._seconds):
+                spill.write(key, features)
+        ahead[key] -= 1
         clock.add("features", time.perf_counter() - began)
         return features
 

@@ -51,12 +51,15 @@ class Plan(NamedTuple):
       columns: examples in a block of columns.
       chunk: examples in one pass through the model.
       resident: blocks whose features may stay in memory together, besides the one in work.
+      groups: into which the outputs are divided; features are those of one group at a time, and
+        tiles are put together from those of all groups.
     """
 
     rows: int
     columns: int
     chunk: int
     resident: int
+    groups: int = 1
 
 
 class TileEngine(abc.ABC):
@@ -101,8 +104,15 @@ class TileEngine(abc.ABC):
         """
 
     @abc.abstractmethod
-    def features(self, variables: Variables, x: np.ndarray, size: int) -> Any:
-        """Return what tiles need of the examples `x`, padded to `size`; split over the devices."""
+    def features(self, variables: Variables, x: np.ndarray, size: int, group: int = 0) -> Any:
+        """Return what tiles need of the examples `x`, padded to `size`; split over the devices.
+
+        Of one group of outputs, where the plan has several.
+        """
+
+    def collect(self, whole: np.ndarray | None, tile: np.ndarray, group: int) -> np.ndarray:
+        """Return a tile of all outputs with that of one group put in; None before the first."""
+        return tile
 
     def as_columns(self, features: Any) -> Any:
         """Return features as the second argument of `tile`: whole on every device."""
@@ -162,7 +172,7 @@ class NeuralTangentsEngine(TileEngine):
             tile = used_bytes(self._tile, abstract(variables), first, second)
         return self.placement.count * tile + tree_bytes(variables) * (1 + self.placement.count)
 
-    def features(self, variables: Variables, x: np.ndarray, size: int) -> Any:
+    def features(self, variables: Variables, x: np.ndarray, size: int, group: int = 0) -> Any:
         """Return the examples, padded."""
         return self.placement.rows(padded(x, size))
 

@@ -77,7 +77,7 @@ def identity(
         "method": engine.method,
         "dtype": str(np.dtype(jax.tree.leaves(variables["params"])[0].dtype)),
         "precision": str(config.jax_default_matmul_precision),
-        "block_sizes": [plan.rows, plan.columns, plan.chunk],
+        "block_sizes": [plan.rows, plan.columns, plan.chunk, plan.groups],
         "devices": f"{engine.placement.count} x {device.platform}: {device.device_kind}",
         "jax": jax.__version__,
     }

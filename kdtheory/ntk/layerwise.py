@@ -4,18 +4,17 @@ The gradients are `per_example`'s, of few examples at a time; the products of bl
 `contractions`'. What is here chooses the sizes, and keeps what serves again.
 """
 
-import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from kdtheory.errors import InputError
 from kdtheory.memory import aligned_empty, available, total
-from kdtheory.ntk.contractions import Share, contract, squared_norms
+from kdtheory.ntk.contractions import Share
 from kdtheory.ntk.engines import (
     WORKING_MEMORY,
     Plan,
@@ -27,8 +26,7 @@ from kdtheory.ntk.engines import (
     tree_bytes,
     used_bytes,
 )
-from kdtheory.ntk.mesh import Placement
-from kdtheory.ntk.per_example import features, find_gradients
+from kdtheory.ntk.gradient_programs import compiled
 from kdtheory.ntk.tiling import padded
 from kdtheory.thread_settings import same_settings
 from kdtheory.typing import ApplyFn, Variables
@@ -39,6 +37,13 @@ _PASSES_CPU = 24 * 2**20
 
 #: Memory for gradients without a budget, in bytes; a block takes a quarter of it at most.
 DEFAULT_BUDGET = 4 * 2**30
+
+#: Kernels whose outputs meet no others: they may be taken in groups, one after another.
+_BY_GROUPS = ("trace", "diagonal")
+
+#: Where outputs are taken in groups, products are long, and small blocks fast: so many examples in
+#: one at least, and so many blocks, of whose products all but the symmetric half is saved.
+_GROUP_ROWS, _GROUP_BLOCKS = 16, 8
 
 #: Fewer examples in a pass than this and the cost of dispatching shows.
 _SMALLEST_CHUNK = 8
@@ -56,28 +61,6 @@ _IN_FLIGHT = 32
 _THREADS = 8
 
 
-class Compiled(NamedTuple):
-    """The compiled functions of one model, and what sizes are chosen by.
-
-    Attributes:
-      features: gradients of a chunk of examples.
-      join: gradients of several chunks as those of one block.
-      tile: the tile of two blocks.
-      norms: squared norms of a block's gradients.
-      example_features: shapes and dtypes of one example's gradients.
-      feature_bytes: memory of one example's gradients.
-      pass_bytes: memory of one example's forward and backward pass, gradients included.
-    """
-
-    features: Any
-    join: Callable[[list[list[Share]]], list[Share]]
-    tile: Any
-    norms: Callable[[list[Share]], jax.Array]
-    example_features: list[Share]
-    feature_bytes: int
-    pass_bytes: int
-
-
 class LayerwiseEngine(TileEngine):
     """Tiles from per-layer gradients; those of a block are kept while they serve.
 
@@ -91,26 +74,44 @@ class LayerwiseEngine(TileEngine):
         leaves, structure = jax.tree.flatten(abstract(variables))
         config: Any = jax.config
         self._example = (x.shape[1:], x.dtype)
-        self._compiled = _compiled(
+        self._made_of = (
             apply_fn,
             self.outputs,
             structure,
             tuple((leaf.shape, leaf.dtype) for leaf in leaves),
             self._example,
-            d,
             self.placement,
             str(config.jax_default_matmul_precision),
         )
+        self._dtype = jax.tree.leaves(variables["params"])[0].dtype
         self._rows = d if self.outputs == "full" else 1
         on_cpu = jax.default_backend() == "cpu"
         self._block_rows = _BLOCK_ROWS_CPU if on_cpu else _BLOCK_ROWS
-        passes = _PASSES_CPU if on_cpu else WORKING_MEMORY
-        # A power of two, which splits evenly where a layer works on parts of a chunk.
-        self._chunk = max(
-            _SMALLEST_CHUNK, 1 << (passes // self._compiled.pass_bytes).bit_length() >> 1
-        )
+        self._passes = _PASSES_CPU if on_cpu else WORKING_MEMORY
         # Passes that may be under way at a time; None for as many as JAX likes.
         self._window: int | None = None
+        # Memory of tiles that wait for the groups of outputs to come.
+        self._collected = 0
+        self._take(1 if self.outputs == "sum" else d)
+
+    def _take(self, m: int) -> None:
+        """Compute gradients of m outputs at a time."""
+        self._group = m
+        self._compiled = compiled(*self._made_of, m)
+        # A power of two, which splits evenly where a layer works on parts of a chunk.
+        self._chunk = max(
+            _SMALLEST_CHUNK, 1 << (self._passes // self._compiled.pass_bytes).bit_length() >> 1
+        )
+
+    @property
+    def _groups(self) -> int:
+        return 1 if self.outputs == "sum" else -(-self.d // self._group)
+
+    def _weights(self, group: int) -> np.ndarray:
+        """Return (m, d): the combinations of outputs that a group is; zeros beyond the last."""
+        if self.outputs == "sum":
+            return np.full((1, self.d), 1 / np.sqrt(self.d), self._dtype)
+        return np.eye(self._group, self.d, group * self._group, dtype=self._dtype)
 
     @property
     def feature_bytes(self) -> int:
@@ -127,9 +128,11 @@ class LayerwiseEngine(TileEngine):
         shape, dtype = self._example
         one = jax.ShapeDtypeStruct((1, *shape), dtype)
         example = self._compiled.example_features
-        passes = self._compiled.features.lower(abstract(variables), one).cost_analysis() or {}
+        given = abstract(variables), one, self._weights(0)
+        passes = self._compiled.features.lower(*given).cost_analysis() or {}
         pair = self._compiled.tile.lower(example, example).cost_analysis() or {}
-        return n * passes.get("flops", 0.0) + n * (n + 1) / 2 * pair.get("flops", 0.0)
+        each = n * passes.get("flops", 0.0) + n * (n + 1) / 2 * pair.get("flops", 0.0)
+        return self._groups * each
 
     def block_size(self, n: int, batch_size: int | None) -> int:
         """Return a size for which products are large."""
@@ -145,7 +148,43 @@ class LayerwiseEngine(TileEngine):
 
     def plan(self, variables: Variables, n1: int, n2: int, batch_size: int | None) -> Plan:
         """Return blocks for fast products; smaller ones where few of them would fit."""
+        self._take(self._group_size(n1, n2))
+        while True:
+            try:
+                return self._planned(variables, n1, n2, batch_size)
+            except InputError:
+                if self.outputs not in _BY_GROUPS or self._group == 1:
+                    raise
+                self._take(-(-self._group // 4))
+
+    def _group_size(self, n1: int, n2: int) -> int:
+        """Return how many outputs to take at a time, so that little is computed twice.
+
+        A group costs a forward pass, and two backward passes for each of its outputs; a group whose
+        gradients do not fit in memory makes passes over blocks that are streamed.
+        """
+        if self.outputs not in _BY_GROUPS:
+            return self._group
+        whole = min(DEFAULT_BUDGET, total()) if self.budget is None else self.budget
+        each = compiled(*self._made_of, 1).feature_bytes
+
+        def passes(m: int) -> float:
+            fitting = max(1.0, whole / (2 * m * each))
+            times = (1 + max(1.0, min(n1, n2) / fitting)) / 2
+            return -(-self.d // m) * (1 + 2 * m) * times
+
+        sizes = [1 << power for power in range(self.d.bit_length())]
+        return min({*(min(m, self.d) for m in sizes), self.d}, key=lambda m: (passes(m), m))
+
+    def _planned(self, variables: Variables, n1: int, n2: int, batch_size: int | None) -> Plan:
         largest = max(1, self._block_rows // self._rows)
+        if self._groups > 1:
+            even = max(_GROUP_ROWS, -(-max(n1, n2) // _GROUP_BLOCKS))
+            largest = min(largest, 1 << even.bit_length() - 1)
+            # One pass a block: its gradients are then used where they come to be.
+            self._chunk = largest
+            each = self._dtype.itemsize * (self.d if self.outputs == "diagonal" else 1)
+            self._collected = n1 * n2 * each
         if self.budget is None:
             # Sizes by the whole memory, which does not change; what stays by what is free.
             whole = min(DEFAULT_BUDGET, total())
@@ -153,7 +192,8 @@ class LayerwiseEngine(TileEngine):
             rows, columns = (self._block(n, batch_size, largest) for n in (n1, n2))
             each = max(1, max(rows, columns) * self._compiled.feature_bytes)
             free = min(DEFAULT_BUDGET, available() // 2)
-            return Plan(rows, columns, self._chunk, max(1, free // each - 1))
+            resident = max(1, free // each - 1)
+            return Plan(rows, columns, self._chunk, resident, self._groups)
         # A first guess without the compiler, so that few programs are compiled in vain.
         limit = self.budget // (4 * self.placement.count * self._compiled.pass_bytes)
         self._chunk = 1 << max(1, min(self._chunk, limit)).bit_length() - 1
@@ -163,7 +203,7 @@ class LayerwiseEngine(TileEngine):
             last = batch_size is not None or largest == 1
             resident, needed = self._within_budget(variables, rows, columns, last)
             if resident >= (1 if last else min(_RESIDENT, count)):
-                return Plan(rows, columns, self._chunk, min(count, resident))
+                return Plan(rows, columns, self._chunk, min(count, resident), self._groups)
             if last:
                 raise too_small(self.budget, needed, batch_size)
             largest = -(-largest // 2)
@@ -183,7 +223,7 @@ class LayerwiseEngine(TileEngine):
             # The parameters, here and on every device, and beside the blocks that stay: one in
             # parts and joined, or one that every device has as a whole.
             fixed = tree_bytes(variables) * (1 + devices)
-            fixed += block * (2 if devices == 1 else devices + 1)
+            fixed += block * (2 if devices == 1 else devices + 1) + self._collected
             if fixed > self.budget and not last:
                 return 0, fixed
             passes = self._pass_bytes(variables, chunk)
@@ -199,7 +239,9 @@ class LayerwiseEngine(TileEngine):
         """Return the memory of one pass over a chunk on all devices, by the compiler's account."""
         shape, dtype = self._example
         x = self.placement.abstract((chunk, *shape), dtype, rows=True)
-        return self.placement.count * used_bytes(self._compiled.features, abstract(variables), x)
+        return self.placement.count * used_bytes(
+            self._compiled.features, abstract(variables), x, self._weights(0)
+        )
 
     def _tile_bytes(self, rows: int, columns: int) -> int:
         """Return the memory of making one tile on all devices, and of copying it to the host."""
@@ -219,8 +261,8 @@ class LayerwiseEngine(TileEngine):
         )
         return 2 * self.placement.count * tile
 
-    def features(self, variables: Variables, x: np.ndarray, size: int) -> Any:
-        """Return the per-layer gradients of the examples."""
+    def features(self, variables: Variables, x: np.ndarray, size: int, group: int = 0) -> Any:
+        """Return the per-layer gradients of the examples, for one group of outputs."""
         count = self.placement.count
         each = size // count
         chunk = min(each, self._chunk)
@@ -233,7 +275,12 @@ class LayerwiseEngine(TileEngine):
             x[:, start : start + chunk].reshape(count * chunk, *x.shape[2:])
             for start in range(0, each, chunk)
         ]
-        run = functools.partial(self._compiled.features, variables)
+        weights = self.placement.everywhere(self._weights(group))
+
+        def run(x: Any) -> list[Share]:
+            found: list[Share] = self._compiled.features(variables, x, weights)
+            return found
+
         if self.placement.mesh is None and jax.default_backend() == "cpu" and len(chunks) > 1:
             threads = min(self._window or _THREADS, _THREADS, os.cpu_count() or 1)
             return _joined_on_host(run, chunks, self._compiled.example_features, threads)
@@ -247,6 +294,18 @@ class LayerwiseEngine(TileEngine):
     def tile(self, variables: Variables, first: Any, second: Any | None) -> Any:
         """Return the tile of kept gradients: matrix products only."""
         return self._compiled.tile(first, self.as_columns(first) if second is None else second)
+
+    def collect(self, whole: np.ndarray | None, tile: np.ndarray, group: int) -> np.ndarray:
+        """Add the tile of one group of outputs, or put it beside those of the others."""
+        if self._groups == 1:
+            return tile
+        if self.outputs == "trace":
+            return tile if whole is None else whole + tile
+        if whole is None:
+            whole = np.empty((self.d, *tile.shape[1:]), tile.dtype)
+        start = group * self._group
+        whole[start : start + self._group] = tile[: self.d - start]
+        return whole
 
     def squared_norms(self, variables: Variables, x: np.ndarray) -> np.ndarray:
         """Return the squared norms of the per-example gradients."""
@@ -290,49 +349,3 @@ def _joined_on_host(
             pass
     # On CPU an array that is aligned as XLA wants it is used where it is, without a copy.
     return jax.device_put(jax.tree.unflatten(structure, block))
-
-
-def _join(parts: list[list[Share]]) -> list[Share]:
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled(
-    apply_fn: ApplyFn,
-    outputs: str,
-    structure: Any,
-    leaves: Any,
-    inputs: Any,
-    d: int,
-    placement: Placement,
-    precision: str,
-) -> Compiled:
-    """Return the compiled functions; kept, so that a later call need not compile again.
-
-    The precision of products is part of the program that is traced.
-    """
-    variables = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
-    shape, dtype = inputs
-    found = find_gradients(apply_fn, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
-    result_dtype = jax.tree.leaves(variables["params"])[0].dtype
-
-    def function(variables: Variables, x: Any) -> list[Share]:
-        rest = {name: value for name, value in variables.items() if name != "params"}
-        parts = jax.tree.leaves(variables["params"]), jax.tree.leaves(rest)
-        return features(found, outputs, result_dtype, *parts, x)
-
-    one = jax.eval_shape(function, variables, jax.ShapeDtypeStruct((1, *shape), dtype))
-    feature_bytes = tree_bytes(one)
-    out_axis = 1 if outputs == "diagonal" else 0
-    return Compiled(
-        features=placement.jit(function, False, True),
-        join=placement.jit(_join, True),
-        tile=placement.jit(
-            functools.partial(contract, outputs=outputs), True, False, out_axis=out_axis
-        ),
-        norms=jax.jit(squared_norms),
-        example_features=one,
-        feature_bytes=feature_bytes,
-        # Inputs and outputs of the equations, and the outputs' cotangents.
-        pass_bytes=feature_bytes + (2 + (1 if outputs == "sum" else d)) * found.output_bytes(),
-    )

@@ -74,7 +74,8 @@ def make_engine(
             )  # fmt: skip
         except InputError:
             raise
-        except Exception as error:
+        except (NotImplementedError, TypeError, ValueError) as error:
+            # What JAX raises for a primitive or a loop that has no derivative.
             raise InputError(f"the model's gradient cannot be taken: {told(error)}") from error
     return NeuralTangentsEngine(
         apply_fn, variables, x, d, method=method, reason="asked for", outputs=outputs, **resources

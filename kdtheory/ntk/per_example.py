@@ -128,24 +128,31 @@ def _use(program: Program, meeting: Meeting, port: Port, source: Sources) -> Has
 
 
 def features(
-    found: Gradients, outputs: str, dtype: Any, leaves: list[Any], others: list[Any], x: Any
+    found: Gradients,
+    outputs: str,
+    dtype: Any,
+    leaves: list[Any],
+    others: list[Any],
+    x: Any,
+    weights: Any,
 ) -> list[Share]:
     """Return the shares of a block of examples.
 
     Args:
       found: as `find_gradients` returned it.
-      outputs: "sum" takes the one output sum / sqrt(d); all others take the d outputs.
+      outputs: what products the shares are for, as for `gram`.
       dtype: that products are formed in.
       leaves: the parameters.
       others: the other variables' leaves.
       x: (b, ...).
+      weights: (m, d): gradients are of these m combinations of the d outputs.
     """
     program = found.program
     values = dict(program.constants)
     values.update(zip(program.leaves, leaves, strict=True))
     values.update(zip(program.others, others, strict=True))
     program.run(values, {Kind.CONSTANT, Kind.PARAMETER})
-    cotangents, captured = _backward(found, outputs, values, x)
+    cotangents, captured = _backward(found, weights, values, x)
 
     shares: list[Share] = []
     together: dict[Hashable, list[Products]] = {}
@@ -191,9 +198,9 @@ def features(
 
 
 def _backward(
-    found: Gradients, outputs: str, values: dict[int, Any], x: jax.Array
+    found: Gradients, weights: jax.Array, values: dict[int, Any], x: jax.Array
 ) -> tuple[list[list[jax.Array]], list[dict[int, jax.Array]]]:
-    """Return, for each meeting, cotangents (d, b, ...) of its outputs, and its data (b, ...)."""
+    """Return, for each meeting, cotangents (m, b, ...) of its outputs, and its data (b, ...)."""
     program, b = found.program, x.shape[0]
     at = {meeting.equation.outputs: index for index, meeting in enumerate(found.meetings)}
     real = [real_outputs(program, meeting) for meeting in found.meetings]
@@ -228,13 +235,9 @@ def _backward(
         return jax.vmap(one)(x, shifts)
 
     logits, pull, captured = jax.vjp(forward, zeros, has_aux=True)
-    d = logits.shape[1]
-    if outputs == "sum":
-        weights = jnp.full((1, d), 1 / np.sqrt(d), logits.dtype)
-    else:
-        weights = jnp.eye(d, dtype=logits.dtype)
-    directions = jnp.broadcast_to(weights[:, None], (weights.shape[0], b, d))
-    if weights.shape[0] == 1:
+    m, d = weights.shape
+    directions = jnp.broadcast_to(weights[:, None].astype(logits.dtype), (m, b, d))
+    if m == 1:
         return jax.tree.map(lambda value: value[None], pull(directions[0])[0]), captured
     return jax.vmap(lambda direction: pull(direction)[0])(directions), captured
 
