@@ -75,6 +75,23 @@ def test_the_axis_is_logarithmic_only_where_curves_are_far_apart(make_rows):
     assert all(str(float(tick)).removesuffix(".0") == tick for tick in ticks)  # no "10^1"
 
 
+def test_epochs_are_whole_and_accuracies_end_at_a_hundred_per_cent(make_rows):
+    rows = make_rows(points=3)
+    for row in rows:
+        row["epoch"] /= 15  # 0, 1 and 2
+        if row["kind"] == "student" and row["final"]:
+            row["test_accuracy"] = 0.3 if row["seed"] == 0 else 1.0
+    for axes in panels(complexity_figure(rows))[0]:
+        assert all(tick == round(tick) for tick in axes.get_xticks())
+    left, right = panels(accuracy_figure(rows))[0]
+    for axes, coordinate in ((left, 0), (right, 1)):
+        bars = [segment for lines in axes.collections if hasattr(lines, "get_segments")
+                for segment in lines.get_segments()]  # fmt: skip
+        ends = [point[coordinate] for segment in bars for point in segment]
+        assert max(ends) == pytest.approx(100.0)
+        assert min(ends) > 30
+
+
 def test_the_accuracy_panel_has_the_arms_and_the_teacher(make_rows):
     rows = make_rows()
     ((left, right),) = panels(accuracy_figure(rows))
