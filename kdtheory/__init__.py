@@ -26,6 +26,7 @@ _SUBPACKAGES = (
     "runs",
     "studies",
     "targets",
+    "testing",
     "training",
 )
 

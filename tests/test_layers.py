@@ -35,6 +35,7 @@ ORDER = (
     ("measure",),
     ("bounds",),
     ("claims", "methods"),
+    ("testing",),
     ("statistics",),
     ("report",),
     ("runs",),
