@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from kdtheory.errors import InputError
+from kdtheory.runs.launcher import Launcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +36,12 @@ class StudyOptions:
     """Repetitions (default: the study's, at least 3); more extend a study."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
-    launcher: Literal["inline", "local", "slurm"] = "inline"
-    """inline: one run after another; local: as processes; slurm: as a cluster's jobs (the last two
-    need pip install 'kdtheory[sweep]')."""
-    workers: int = 1
-    """Runs at a time, with --launcher local or slurm."""
-    slurm: dict[str, str] = field(default_factory=dict)
-    """Settings of the Slurm jobs as submitit names them."""
+    launcher: Annotated[Launcher, tyro.conf.arg(name="")] = field(default_factory=Launcher)
 
 
 def study(options: StudyOptions) -> None:
     """Run `kdtheory study`."""
     from kdtheory.report import print_results, stdout_console
-    from kdtheory.runs.jobs import slurm_settings
     from kdtheory.studies import find_study
     from kdtheory.studies.reproduction import reproduce
 
@@ -72,8 +66,7 @@ def study(options: StudyOptions) -> None:
         teachers = teachers or common / "teachers"
     results = reproduce(
         chosen, out, size=size, runs=runs, teachers=teachers, seeds=options.seeds,
-        data_dir=options.data_dir, launcher=options.launcher, workers=options.workers,
-        slurm=slurm_settings(options.slurm),
+        data_dir=options.data_dir, launcher=options.launcher,
     )  # fmt: skip
     print_results(results, stdout_console())
     print(f"report: {out}/report.html    summary: {out}/summary.md")

@@ -3,9 +3,11 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from kdtheory.runs.launcher import Launcher
 
 if TYPE_CHECKING:
     from kdtheory.runs.sweep import Outcome
@@ -24,22 +26,15 @@ class Sweep:
     """The sweep's description, such as sweep.toml."""
     out: Path = Path("runs/sweep")
     """Folder of the sweep: a folder for each run, the table of all, the jobs' logs."""
-    launcher: Literal["inline", "local", "slurm"] = "inline"
-    """inline: one after another; local: as processes on this machine; slurm: as a cluster's jobs
-    (the last two need pip install 'kdtheory[sweep]')."""
-    workers: int = 1
-    """Runs at a time."""
-    slurm: dict[str, str] = field(default_factory=dict)
-    """Settings of the Slurm jobs as submitit names them: --slurm slurm_partition gpu timeout_min
-    120 gpus_per_node 1."""
     list: bool = False
     """Only say which runs the file describes."""
+    launcher: Annotated[Launcher, tyro.conf.arg(name="")] = field(default_factory=Launcher)
 
 
 def sweep(options: Sweep) -> None:
     """Run `kdtheory sweep`."""
-    from kdtheory.runs.jobs import launch, slurm_settings
-    from kdtheory.runs.sweep import Outcome, read_sweep, write_failures, write_sweep
+    from kdtheory.runs.jobs import failed, launch, told
+    from kdtheory.runs.sweep import read_sweep, write_sweep
 
     cases = read_sweep(options.file, options.out)
     if options.list:
@@ -47,30 +42,24 @@ def sweep(options: Sweep) -> None:
             print(case.name)
         return
 
-    def tell(outcome: Outcome, done: int, total: int) -> None:
-        how = "done" if outcome.error is None else f"FAILED: {outcome.error}"
-        print(f"[{done}/{total}] {outcome.name}: {how}", file=sys.stderr, flush=True)
-
     write_sweep(cases, options.out)
     outcomes = launch(
         cases,
         options.out,
-        launcher=options.launcher,
-        workers=options.workers,
-        slurm=slurm_settings(options.slurm),
-        on_end=tell,
+        options.launcher,
+        lambda *ended: print(told(*ended), file=sys.stderr, flush=True),
     )
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    write_failures(failed, options.out)
     found = [options.out / outcome.name for outcome in outcomes]
     measured = [folder for folder in found if (folder / "rows.jsonl").exists()]
     if measured:
-        _report(options, measured, [failure_note(outcome, options.out) for outcome in failed])
-    for outcome in failed:
+        _report(
+            options, measured, [failure_note(outcome, options.out) for outcome in failed(outcomes)]
+        )
+    for outcome in failed(outcomes):
         where = "" if outcome.log is None else f" (log: {outcome.log})"
         print(f"error: {outcome.name}: {outcome.error}{where}", file=sys.stderr)
-    if failed:
-        print(f"{len(failed)} of {len(cases)} runs failed", file=sys.stderr)
+    if failed(outcomes):
+        print(f"{len(failed(outcomes))} of {len(cases)} runs failed", file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -8,29 +8,19 @@ on where it was.
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdtheory.errors import InputError, KdtheoryError, unknown_name
+from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.files import FolderBusyError
 from kdtheory.runs.config import RunConfig, from_json, to_json
 from kdtheory.runs.execution import execute
-from kdtheory.runs.sweep import Case, Outcome
-
-LAUNCHERS = ("inline", "local", "slurm")
+from kdtheory.runs.launcher import Launcher
+from kdtheory.runs.sweep import Case, Outcome, write_failures
 
 #: Seconds between two looks at the jobs, or at a folder that another process works in.
 _POLL = 0.5
-
-
-def slurm_settings(flags: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings of Slurm jobs that flags give: whole numbers as such.
-
-    >>> slurm_settings({"slurm_partition": "gpu", "timeout_min": "120"})
-    {'slurm_partition': 'gpu', 'timeout_min': 120}
-    """
-    return {k: int(v) if v.lstrip("-").isdigit() else v for k, v in flags.items()}
 
 
 class RunCase:
@@ -63,68 +53,76 @@ class RunCase:
 def launch(
     cases: Sequence[Case],
     out: Path,
-    *,
-    launcher: str = "inline",
-    workers: int = 1,
-    slurm: dict[str, Any] | None = None,
-    on_end: Callable[[Outcome, int, int], None] | None = None,
+    launcher: Launcher,
+    on_end: Callable[[Outcome, int, int], None],
 ) -> list[Outcome]:
     """Carry out runs, each to its end or its failure; complete ones are only read.
+
+    The folder then says which of them failed.
 
     Args:
       cases: the runs.
       out: the sweep's folder; jobs leave their logs in out/jobs.
-      launcher: "inline" (in this process, one after another), "local" (as processes on this
-        machine), "slurm" (as jobs of a cluster).
-      workers: how many run at a time.
-      slurm: settings of `submitit.AutoExecutor.update_parameters` for Slurm, such as
-        {"slurm_partition": "gpu", "gpus_per_node": 1, "timeout_min": 120}.
+      launcher: where they are carried out.
       on_end: called with each outcome, how many have ended, and how many there are.
 
     Returns:
       One outcome a run, in the order of the runs. A failure of one does not stop the others.
 
     Raises:
-      InputError: an unknown launcher, fewer than one worker, or submitit is not installed.
+      InputError: submitit is wanted and not installed.
+      RunError: the folder cannot be written.
     """
-    if launcher not in LAUNCHERS:
-        raise unknown_name("launcher", launcher, LAUNCHERS)
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
-    if launcher == "inline":
-        outcomes = []
+    outcomes: list[Outcome] = []
+    if launcher.launcher != "inline":
+        outcomes = _as_jobs(cases, out, launcher, on_end)
+    else:
         for number, case in enumerate(cases, 1):
             outcomes.append(Outcome(case.name, RunCase(case.config)(), None))
-            if on_end is not None:
-                on_end(outcomes[-1], number, len(cases))
-        return outcomes
-    return _as_jobs(cases, out, launcher, workers, slurm or {}, on_end)
+            on_end(outcomes[-1], number, len(cases))
+    write_failures(failed(outcomes), out)
+    return outcomes
+
+
+def failed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return those that did not come to their end."""
+    return [outcome for outcome in outcomes if outcome.error is not None]
+
+
+def told(outcome: Outcome, done: int, total: int) -> str:
+    """Return the line about a run that has ended.
+
+    >>> told(Outcome("epochs=2", None, None), 1, 4)
+    '[1/4] epochs=2: done'
+    """
+    how = "done" if outcome.error is None else f"FAILED: {outcome.error}"
+    return f"[{done}/{total}] {outcome.name}: {how}"
 
 
 def _as_jobs(
     cases: Sequence[Case],
     out: Path,
-    launcher: str,
-    workers: int,
-    slurm: dict[str, Any],
-    on_end: Callable[[Outcome, int, int], None] | None,
+    launcher: Launcher,
+    on_end: Callable[[Outcome, int, int], None],
 ) -> list[Outcome]:
+    kind, workers = launcher.launcher, launcher.workers
     try:
         import submitit
     except ImportError as error:
         raise InputError(
-            f"--launcher {launcher} needs submitit: pip install 'kdtheory[sweep]'"
+            f"--launcher {kind} needs submitit: pip install 'kdtheory[sweep]'"
         ) from error
     try:
-        executor = submitit.AutoExecutor(folder=str(out / "jobs"), cluster=launcher)
-        if launcher == "slurm":
-            executor.update_parameters(slurm_array_parallelism=workers, **slurm)
+        executor = submitit.AutoExecutor(folder=str(out / "jobs"), cluster=kind)
+        if kind == "slurm":
+            settings = launcher.slurm_settings()
+            executor.update_parameters(slurm_array_parallelism=workers, **settings)
         else:
             # submitit stops a local job after its time limit; runs have none here.
             executor.update_parameters(timeout_min=60 * 24 * 365)
     except (RuntimeError, NameError, ValueError) as error:
-        raise InputError(f"--launcher {launcher}: {' '.join(str(error).split())}") from error
-    if launcher == "slurm":
+        raise InputError(f"--launcher {kind}: {' '.join(str(error).split())}") from error
+    if kind == "slurm":
         with executor.batch():
             submitted = [executor.submit(RunCase(case.config)) for case in cases]
         running = dict(zip(range(len(cases)), submitted, strict=True))
@@ -141,8 +139,7 @@ def _as_jobs(
                 if job.done():
                     del running[index]
                     ended[index] = _outcome(cases[index].name, job)
-                    if on_end is not None:
-                        on_end(ended[index], len(ended), len(cases))
+                    on_end(ended[index], len(ended), len(cases))
             time.sleep(_POLL)
     finally:
         # After Ctrl-C: what was done stays, and the same command goes on with it.

@@ -6,7 +6,6 @@ out/table.md, ...    tables, figures, summary.md, report.html, config.json, prov
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,18 @@ from kdtheory.report.results import Results
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.execution import execute
-from kdtheory.runs.jobs import launch
+from kdtheory.runs.jobs import failed, launch, told
+from kdtheory.runs.launcher import Launcher
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import read_provenance
-from kdtheory.runs.sweep import Case, Outcome, write_failures
+from kdtheory.runs.sweep import Case, Outcome
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import failure_notes
 from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Size, Study
+
+INLINE = Launcher()
 
 
 def configured_cases(
@@ -64,9 +66,7 @@ def reproduce(
     teachers: Path | None = None,
     seeds: int | None = None,
     data_dir: str | None = None,
-    launcher: str = "inline",
-    workers: int = 1,
-    slurm: dict[str, Any] | None = None,
+    launcher: Launcher = INLINE,
     quiet: bool = False,
 ) -> Results:
     """Make or continue a study's runs, and write its tables, figures and report.
@@ -79,9 +79,7 @@ def reproduce(
       teachers: folder of shared teachers (default: out/teachers).
       seeds: repetitions (default: the study's).
       data_dir: folder of the prepared TFDS sets.
-      launcher: inline (here, one after another, with progress bars), local or slurm (as jobs).
-      workers: jobs at a time.
-      slurm: settings of Slurm jobs as submitit names them.
+      launcher: where runs are carried out; inline with progress bars.
       quiet: show no progress.
 
     Raises:
@@ -93,13 +91,13 @@ def reproduce(
         study, size=size, runs=runs or out / "runs", teachers=teachers or out / "teachers",
         seeds=seeds, data_dir=data_dir,
     )  # fmt: skip
-    if launcher == "inline":
+    if launcher.launcher == "inline":
         for number, case in enumerate(cases, 1):
             if not quiet:
                 print(f"[{number}/{len(cases)}] {study.name}: {case.name}", file=sys.stderr)
             execute(case.config, quiet=quiet)
     else:
-        _as_jobs(cases, out, launcher, workers, slurm, _teller(study, quiet))
+        _as_jobs(study, cases, out, launcher, quiet)
     rows: dict[str, list[Row]] = {
         case.name: list(read_rows(Path(case.config.output.out) / "rows.jsonl").rows)
         for case in cases
@@ -137,27 +135,16 @@ def _stored(config: RunConfig) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in ("out", "teachers", "data_dir")}
 
 
-def _teller(study: Study, quiet: bool) -> Callable[[Outcome, int, int], None]:
+def _as_jobs(
+    study: Study, cases: tuple[Case, ...], out: Path, launcher: Launcher, quiet: bool
+) -> None:
     def tell(outcome: Outcome, done: int, total: int) -> None:
         if not quiet:
-            how = "done" if outcome.error is None else f"FAILED: {outcome.error}"
-            print(f"[{done}/{total}] {study.name}: {outcome.name}: {how}", file=sys.stderr)
+            print(f"{study.name} {told(outcome, done, total)}", file=sys.stderr)
 
-    return tell
-
-
-def _as_jobs(
-    cases: tuple[Case, ...],
-    out: Path,
-    launcher: str,
-    workers: int,
-    slurm: dict[str, Any] | None,
-    on_end: Callable[[Outcome, int, int], None],
-) -> None:
-    outcomes = launch(cases, out, launcher=launcher, workers=workers, slurm=slurm, on_end=on_end)
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    write_failures(failed, out)
-    if failed:
+    ended_early = failed(launch(cases, out, launcher, tell))
+    if ended_early:
+        first = ended_early[0]
         raise RunError(
-            f"{len(failed)} of {len(cases)} runs failed, first {failed[0].name}: {failed[0].error}"
+            f"{len(ended_early)} of {len(cases)} runs failed, first {first.name}: {first.error}"
         )

@@ -15,6 +15,7 @@ from kdtheory.report import read_rows
 from kdtheory.runs import execution
 from kdtheory.runs.config import to_json
 from kdtheory.runs.jobs import launch
+from kdtheory.runs.launcher import Launcher
 from kdtheory.runs.listing import find_runs
 from kdtheory.runs.store import open_store
 from kdtheory.runs.sweep import Case, expand, read_sweep
@@ -151,6 +152,10 @@ def test_a_sweep_file_of_another_encoding(tmp_path):
         read_sweep(path, tmp_path)
 
 
+def untold(outcome, done, total):
+    pass
+
+
 def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_path):
     submitit = pytest.importorskip("submitit")
     assert submitit
@@ -160,7 +165,9 @@ def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_pa
     # Both want the same run at the same time: one does it, the other waits and reads it.
     both = [
         threading.Thread(
-            target=lambda: results.append(launch(cases, tmp_path / "o", launcher="local"))
+            target=lambda: results.append(
+                launch(cases, tmp_path / "o", Launcher(launcher="local"), untold)
+            )
         )
         for _ in range(2)
     ]
@@ -206,7 +213,9 @@ def test_a_run_that_another_process_works_on_is_waited_for(finished_once, tmp_pa
     with (finished_once / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert find_runs([finished_once])[0].state == "running"
-        thread = threading.Thread(target=lambda: ended.extend(launch([case], tmp_path)))
+        thread = threading.Thread(
+            target=lambda: ended.extend(launch([case], tmp_path, Launcher(), untold))
+        )
         thread.start()
         time.sleep(1)
         assert not ended
@@ -236,8 +245,11 @@ def test_runs_says_what_is_damaged(finished_once, tmp_path, capsys):
     assert "no runs in" in capsys.readouterr().out
 
 
-def test_bad_launchers_and_workers_are_one_line(tmp_path):
-    with pytest.raises(InputError, match="unknown launcher 'slurmm'"):
-        launch([], tmp_path, launcher="slurmm")
+def test_bad_launchers_and_workers_are_one_line(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "sweep.toml", "--launcher", "slurmm"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "slurmm" in line
+    assert "inline,local,slurm" in line.replace(" ", "").replace("'", "")
     with pytest.raises(InputError, match="workers must be at least 1"):
-        launch([], tmp_path, workers=0)
+        Launcher(workers=0)
