@@ -107,7 +107,6 @@ def explained(options: Gram) -> "Explanation":
     if options.method not in ("auto", "layerwise"):
         raise InputError(f"--explain is for --method auto or layerwise, got {options.method}")
     examples = load_examples(options.data, options.ntk_size)
-    check_space(options.out, math.prod(shape) * np.dtype(options.dtype).itemsize)
     apply_fn, variables = named_network(options.model, examples.dataset, options.seed)
     return explain(
         apply_fn,
