@@ -1,7 +1,8 @@
 """Test the theory of knowledge distillation on real networks.
 
 Subpackages: `datasets`, `models`, `targets`, `training`, `ntk`, `complexity`, `measure`, `bounds`,
-`analysis`, `claims`, `methods`, `runs`, `studies`, `report`. They are imported when first used.
+`analysis`, `claims`, `methods`, `statistics`, `report`, `runs`, `studies`. They are imported when
+first used.
 
 `supervision_complexity` is what to call first: how complex targets are for a network.
 """
@@ -24,6 +25,7 @@ _SUBPACKAGES = (
     "ntk",
     "report",
     "runs",
+    "statistics",
     "studies",
     "targets",
     "testing",
