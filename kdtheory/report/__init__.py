@@ -5,7 +5,7 @@
 """
 
 from kdtheory.report.figures import accuracy_figure, complexity_figure
-from kdtheory.report.run_results import run_results, write_run
+from kdtheory.report.run_report import run_results, write_run
 from kdtheory.report.run_table import summarize
 from kdtheory.report.terminal import print_results, stdout_console
 from kdtheory.statistics.hypotheses import findings

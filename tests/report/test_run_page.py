@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kdtheory.errors import RunError
-from kdtheory.report.run_results import write_run
+from kdtheory.report.run_report import write_run
 from kdtheory.statistics.hypotheses import findings
 
 VOID = {"meta", "img", "br", "link", "hr", "col"}
@@ -33,7 +33,10 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def page_of(tmp_path):
+def page_of(tmp_path, monkeypatch):
+    # Figures beside the page are files of their own, and take seconds.
+    monkeypatch.setattr("kdtheory.report.run_report.write_figures", lambda *_: [])
+
     def write(rows, **change):
         settings = {"config": {}, "provenance": {}, "title": "A run", **change}
         write_run(rows, tmp_path, **settings)

@@ -12,8 +12,9 @@ from kdtheory.errors import InputError
 from kdtheory.report.columns import COLUMNS, format_column
 from kdtheory.report.latex import escape_latex, latex
 from kdtheory.report.markdown import findings_markdown, markdown
-from kdtheory.report.run_results import run_results, write_run
-from kdtheory.report.run_table import run_table, summarize
+from kdtheory.report.result_files import write_table
+from kdtheory.report.run_report import run_results
+from kdtheory.report.run_table import run_table, summarize, summary_csv
 from kdtheory.report.terminal import print_results
 from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.seeds import MeanSd
@@ -165,7 +166,7 @@ def test_numbers_are_printed_with_three_digits_of_the_smallest(values, texts):
 def test_all_forms_are_written_and_agree(tmp_path, make_rows):
     rows = [*make_rows(), *make_rows(task="even_odd", seeds=(0,))]
     out = tmp_path / "new" / "folder"
-    paths = write_run(rows, out, config={}, provenance={}, title="A run")[:4]
+    paths = write_table(run_table(rows), out, found=findings(rows), data=summary_csv(rows))
     assert [path.name for path in paths] == ["table.md", "table.csv", "table.tex", "table.html"]
     frame = polars.read_csv(paths[1])
     assert frame.columns == summarize(rows).columns

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from kdtheory.report.figures import accuracy_figure, complexity_figure
-from kdtheory.report.run_results import run_results, write_run
-from kdtheory.report.run_table import run_table, summarize
+from kdtheory.report.page import report_page
+from kdtheory.report.result_files import write_table
+from kdtheory.report.run_report import run_results
+from kdtheory.report.run_table import run_table, summarize, summary_csv
 from kdtheory.report.terminal import print_results
 from kdtheory.statistics.groups import group_rows
 from kdtheory.statistics.hypotheses import findings
@@ -107,8 +109,9 @@ def test_a_sweep_over_settings_is_tabulated_together(tmp_path, make_rows):
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # A copy of one run changes nothing.
     rows = read_rows(*(tmp_path / settings for settings in (*sweep, FIRST))).rows
-    written = write_run(rows, tmp_path / "out", config={}, provenance={}, title="Sweep")
-    markdown, csv, latex, page = written[:4]
+    markdown, csv, latex, page = write_table(
+        run_table(rows), tmp_path / "out", found=findings(rows), data=summary_csv(rows)
+    )
     frame = polars.read_csv(csv, schema_overrides={"settings": polars.String})
     assert frame["settings"].unique(maintain_order=True).to_list() == list(sweep)
     assert len(frame) == 3 * 7
@@ -125,12 +128,12 @@ def test_a_sweep_over_settings_is_tabulated_together(tmp_path, make_rows):
         assert titled(settings) in page.read_text()
 
 
-def test_the_terminal_and_the_report_name_each_settings(disjoint, tmp_path):
+def test_the_terminal_and_the_report_name_each_settings(disjoint):
     console = Console(file=StringIO(), width=60)
     print_results(run_results(disjoint), console)
     printed = console.file.getvalue()
-    write_run(disjoint, tmp_path, config={}, provenance={}, title="Two runs")
-    report = (tmp_path / "report.html").read_text()
+    results = run_results(disjoint)
+    report = report_page(results, title="Two runs", opening=[], config={}, provenance={})
     assert max(map(len, printed.splitlines())) <= 60
     assert "…" not in printed
     for settings in (FIRST, SECOND):
