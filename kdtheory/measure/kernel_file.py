@@ -40,7 +40,7 @@ def load_array(path: Path) -> np.ndarray:
         raise InputError(f"{path} is not a whole .npy file of numbers: {error}") from error
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path} must hold real numbers, its dtype is {array.dtype}")
-    return array
+    return array.astype(np.float64) if array.dtype.kind == "b" else array
 
 
 def values_of_files(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from kdtheory.errors import RunError
-from kdtheory.files import read_json
 from kdtheory.runs.config_file import read_config
 from kdtheory.runs.identity import settings_hash
+from kdtheory.runs.store import stored_fingerprint
 from kdtheory.statistics.stored_rows import ROWS_FILE, RowsRead, read_rows
 
 
@@ -27,10 +27,7 @@ def _check_own(folder: Path) -> None:
     data = folder / "data.json"
     if not data.exists():
         return  # the rows of several runs, gathered
-    try:
-        fingerprint = str(read_json(data)["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{data} is damaged ({error}); the run's command makes it again") from error
+    fingerprint = stored_fingerprint(data)
     settings = settings_hash(read_config(folder / "config.json").identity(), fingerprint)
     others = {row["settings"] for row in read_rows(folder).rows} - {settings}
     if others:

@@ -14,6 +14,8 @@ killed run leaves nothing torn and continues where it was. Checkpoints, logits a
 """
 
 import contextlib
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -134,11 +136,11 @@ def open_store(
             config = extended(stored, config)
         fingerprint = {"data": _fingerprint(data)}
         if data_path.exists():
-            check_same({"data": _stored_fingerprint(data_path)}, fingerprint, out)
+            check_same({"data": stored_fingerprint(data_path)}, fingerprint, out)
         write_json(config_path, to_json(config))
         write_json(data_path, dict(data))
-        _add_provenance(out)
         settings = settings_hash(config.identity(), fingerprint["data"])
+        _add_provenance(out, settings)
         sealed = is_sealed(read_provenance(out)["sessions"])
         yield RunStore(out, config, settings, sealed=sealed)
 
@@ -163,28 +165,49 @@ def _fingerprint(data: Mapping[str, Any]) -> str:
     return str(data["sha256"]) + (f"+{logits['sha256']}" if logits else "")
 
 
-def _stored_fingerprint(path: Path) -> str:
-    try:
-        return _fingerprint(read_json(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
-
-
-def read_provenance(out: Path) -> dict[str, Any]:
-    """Return a run's provenance: {"sessions": [...]}, one entry for each call that worked on it.
+def stored_fingerprint(path: Path) -> str:
+    """Return the fingerprint of the data in a run's data.json.
 
     Raises:
       RunError: the file is damaged.
+    """
+    try:
+        return _fingerprint(read_json(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
+
+
+def read_provenance(out: Path, settings: str | None = None) -> dict[str, Any]:
+    """Return a run's provenance: {"sessions": [...]}, one entry for each call that worked on it.
+
+    Args:
+      out: the run's folder.
+      settings: the run's hash of its settings, to be compared with that of the file.
+
+    Raises:
+      RunError: the file is damaged, or another run's.
     """
     path = out / "provenance.json"
     if not path.exists():
         return {"sessions": []}
     try:
-        return {"sessions": list(read_json(path)["sessions"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        read = read_json(path)
+        sessions, sealed = list(read["sessions"]), read.get("sha256")
+        if sealed is not None and sealed != _sessions_digest(read["run"], sessions):
+            raise ValueError("it has changed since it was written")
+        if settings is not None and read.get("run", settings) != settings:
+            raise ValueError(f"it is of run {read['run']}, not {settings}")
+        return {"sessions": sessions}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged ({error}); start over with --fresh") from error
 
 
-def _add_provenance(out: Path) -> None:
-    sessions = [*read_provenance(out)["sessions"], provenance()]
-    write_json(out / "provenance.json", {"sessions": sessions})
+def _sessions_digest(settings: str, sessions: Sequence[Any]) -> str:
+    text = json.dumps([settings, sessions], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _add_provenance(out: Path, settings: str) -> None:
+    sessions = [*read_provenance(out, settings)["sessions"], provenance()]
+    content = {"run": settings, "sessions": sessions}
+    write_json(out / "provenance.json", {**content, "sha256": _sessions_digest(settings, sessions)})

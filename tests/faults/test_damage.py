@@ -4,6 +4,7 @@ A file is then read by what reads it in a run. It must give what was stored, or 
 damaged or another's in one line.
 """
 
+import gc
 import random
 import shutil
 import warnings
@@ -17,10 +18,11 @@ from kdtheory.archives import read_archive
 from kdtheory.digests import Owner
 from kdtheory.errors import KdtheoryError
 from kdtheory.runs import RunConfig, execute, read_config
+from kdtheory.runs.identity import settings_hash
 from kdtheory.runs.listing import summarise
 from kdtheory.runs.own_rows import own_rows
 from kdtheory.runs.progress import RunProgress
-from kdtheory.runs.store import read_provenance
+from kdtheory.runs.store import read_provenance, stored_fingerprint
 from kdtheory.runs.stored_variables import stored_forms
 from kdtheory.runs.unit import Unit
 from kdtheory.training import Checkpoints
@@ -113,8 +115,17 @@ def reader(run, thing, settings):
         stored = Unit(thing.parent, Owner(names=names))
         return lambda: stored.rows(int(thing.stem[5:]))
     if thing.name == "provenance.json":
-        return lambda: read_provenance(run)
-    return lambda: (read_config(run / "config.json").identity(), gathered(run))
+        return lambda: read_provenance(run, settings)
+    return lambda: (first_rows(run), gathered(run))
+
+
+def first_rows(run):
+    """A point's rows, which are the run's that config.json and data.json describe."""
+    data = stored_fingerprint(run / "data.json")
+    config = read_config(run / "config.json")
+    names = {"run": settings_hash(config.identity(), data), "seed": 0, "network": "teacher"}
+    path = next((run / "seeds" / "0" / "teacher").glob("rows-*"))
+    return Unit(path.parent, Owner(names=names)).rows(int(path.stem[5:]))
 
 
 def gathered(run):
@@ -207,4 +218,5 @@ def test_nothing_damaged_or_anothers_is_used(runs, tmp_path, tally, name, share)
                     bad.append((str(inner), way, end))
     assert other
     assert bad == []
+    gc.collect()  # what orbax leaves of reads that failed
     jax.clear_caches()
