@@ -41,6 +41,10 @@ DEFAULT_BUDGET = 4 * 2**30
 #: Kernels whose outputs meet no others: they may be taken in groups, one after another.
 _BY_GROUPS = ("trace", "diagonal")
 
+#: Outputs in a group at most: the forward pass is then a thirtieth of the work, and more outputs
+#: only need more memory.
+_LARGEST_GROUP = 16
+
 #: Where outputs are taken in groups, products are long, and small blocks fast: so many examples in
 #: one at least, and so many blocks, of whose products all but the symmetric half is saved.
 _GROUP_ROWS, _GROUP_BLOCKS = 16, 8
@@ -173,8 +177,10 @@ class LayerwiseEngine(TileEngine):
             times = (1 + max(1.0, min(n1, n2) / fitting)) / 2
             return -(-self.d // m) * (1 + 2 * m) * times
 
-        sizes = [1 << power for power in range(self.d.bit_length())]
-        return min({*(min(m, self.d) for m in sizes), self.d}, key=lambda m: (passes(m), m))
+        sizes = {
+            min(1 << power, self.d, _LARGEST_GROUP) for power in range(self.d.bit_length() + 1)
+        }
+        return min(sizes, key=lambda m: (passes(m), m))
 
     def _planned(self, variables: Variables, n1: int, n2: int, batch_size: int | None) -> Plan:
         largest = max(1, self._block_rows // self._rows)
