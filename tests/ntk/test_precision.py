@@ -61,6 +61,6 @@ def test_every_precision_has_a_program_of_its_own(mlp):
     for precision in PRECISIONS:
         with settings("float32", variables, precision=precision):
             engine = make_engine(model.apply, variables, x, outputs="trace", method="layerwise")
-            text = engine._compiled.features.lower(variables, x[:1]).as_text()
+            text = engine._compiled.features.lower(variables, x[:1], engine._weights(0)).as_text()
         seen[precision] = "HIGHEST" in text
     assert seen == {"highest": True, "tensorfloat32": False, "bfloat16": False}
