@@ -38,6 +38,7 @@ from IPython.display import HTML, Image, display
 
 from kdtheory import datasets, models, ntk, report
 from kdtheory.errors import InputError
+from kdtheory.report.figures import render
 from kdtheory.runs import RunConfig, execute
 
 SMALL = os.environ.get("KDTHEORY_NOTEBOOK_SMALL") == "1"
@@ -291,7 +292,7 @@ with pl.Config(tbl_cols=-1, tbl_hide_dataframe_shape=True, float_precision=3):
 # %%
 out = Path(config.output.out)
 display(HTML((out / "table.html").read_text()))
-display(Image(report.render(report.complexity_figure(rows), "png"), width=900))
+display(Image(render(report.complexity_figure(rows), "png"), width=900))
 print(*sorted(path.name for path in out.glob("[!.]*.*")))
 
 # %% [markdown]
