@@ -153,7 +153,7 @@ def missing_device() -> str | None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError):
-        asked_for = jax.config.read("jax_platforms")
+        asked_for = os.environ.get("JAX_PLATFORMS", "")
         return (
             f"JAX has no device of JAX_PLATFORMS={asked_for} on this machine: unset it, or set "
             "JAX_PLATFORMS=cpu"
