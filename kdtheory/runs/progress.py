@@ -58,7 +58,7 @@ def scalars(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def duration(seconds: float) -> str:
     """Return a time in words.
 
-    >>> duration(42), duration(600), duration(7_500)
+    >>> duration(42.0), duration(600.0), duration(7_500.0)
     ('42 s', '10 min', '2 h 05 min')
     """
     if seconds < 100:

@@ -45,7 +45,11 @@ def teach(config, seed=0):
         network, rows = TeacherOfSeed(
             seed=seed, config=config, dataset=dataset, data=data, trainers=trainers, store=store,
             events=Events(),
-        ).trained({"seed": seed})  # fmt: skip
+        ).trained({
+            "dataset": config.data.dataset, "task": config.data.task,
+            "teacher": config.teacher_name, "student": config.distillation.student,
+            "settings": store.settings, "seed": seed,
+        })  # fmt: skip
     return Taught(network, rows)
 
 

@@ -18,6 +18,7 @@ from kdtheory import models
 from kdtheory.datasets import AugmentConfig, load
 from kdtheory.targets import online, stack
 from kdtheory.training import *
+from kdtheory.training.compilation_cache import enable_compilation_cache
 
 class Net(nn.Module):
     @nn.compact
