@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.analysis import decisions
 from kdtheory.datasets import ImageDataset, Split
 from kdtheory.errors import InputError
 from kdtheory.runs.network import SplitLogits, splits_of
+from kdtheory.targets.decisions import accuracy
+from kdtheory.targets.tabulated import chance_of
 
 #: What the arrays of an archive may be called.
 NAMES = ("train", "validation", "test", "ids", "validation_ids", "test_ids", "steps")
@@ -205,11 +206,11 @@ def _in_order(
 
 
 def _check_order(logits: Float[np.ndarray, "n d"], split: Split, path: Path) -> None:
-    accuracy = float(np.mean(decisions(logits) == split.labels))
-    chance = float(np.max(np.bincount(split.labels))) / len(split)
-    if accuracy <= chance + 3 * np.sqrt(chance * (1 - chance) / len(split)) and accuracy < 1:
+    right = accuracy(logits, split.labels)
+    chance = chance_of(right, split.labels)
+    if chance is not None:
         raise InputError(
-            f"{path}: its last checkpoint is right for {accuracy:.1%} of the {len(split):,} "
+            f"{path}: its last checkpoint is right for {right:.1%} of the {len(split):,} "
             f"training labels (chance: {chance:.1%}); are the rows in the order of kdtheory data "
             "export's train/images.npy? If this teacher is meant, give their ids"
         )

@@ -79,11 +79,21 @@ def check_tables(
             _warn_at_chance(accuracy(table.table.variables[-1], labels), np.asarray(labels))
 
 
-def _warn_at_chance(accuracy: float, labels: np.ndarray) -> None:
+def chance_of(accuracy: float, labels: np.ndarray) -> float | None:
+    """Return the share of the most frequent class if decisions are no better than guessing it.
+
+    >>> chance_of(0.5, np.array([0, 1, 0, 1])), chance_of(1.0, np.array([0, 1, 0, 1]))
+    (0.5, None)
+    """
     chance = int(np.max(np.bincount(labels))) / len(labels)
     # Three standard deviations of a guess; all right is no guess, however few there are.
     guess = chance + 3 * np.sqrt(chance * (1 - chance) / len(labels))
-    if accuracy < 1 and accuracy <= guess:
+    return chance if accuracy < 1 and accuracy <= guess else None
+
+
+def _warn_at_chance(accuracy: float, labels: np.ndarray) -> None:
+    chance = chance_of(accuracy, labels)
+    if chance is not None:
         warnings.warn(
             f"the tabulated teacher is right for {accuracy:.1%} of the {len(labels):,} training "
             f"labels (the most frequent class: {chance:.1%}): are its rows in the order of the "
