@@ -6,6 +6,7 @@ on where they need it: `with jax.enable_x64(True):`.
 """
 
 import os
+import tempfile
 
 # Set before JAX starts its backend: several virtual devices are asked for by the tests that want
 # them, in processes of their own.
@@ -25,6 +26,13 @@ import pytest
 matplotlib.use("Agg")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same small programs are compiled by hundreds of tests: each worker keeps them for its session,
+# in a folder of its own, so that none reads what another is still writing.
+COMPILED = tempfile.TemporaryDirectory(prefix="kdtheory-tests-xla-", ignore_cleanup_errors=True)
+jax.config.update("jax_compilation_cache_dir", COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 hypothesis.settings.register_profile("kdtheory", deadline=None, max_examples=20, derandomize=True)
 hypothesis.settings.load_profile("kdtheory")
