@@ -5,7 +5,9 @@ and rank promotion are errors, and so are warnings (pyproject.toml). Tests that 
 on where they need it: `with jax.enable_x64(True):`.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 
 # Set before JAX starts its backend: several virtual devices are asked for by the tests that want
@@ -29,8 +31,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The same small programs are compiled by hundreds of tests: each worker keeps them for its session,
 # in a folder of its own, so that none reads what another is still writing.
-COMPILED = tempfile.TemporaryDirectory(prefix="kdtheory-tests-xla-", ignore_cleanup_errors=True)
-jax.config.update("jax_compilation_cache_dir", COMPILED.name)
+COMPILED = tempfile.mkdtemp(prefix="kdtheory-tests-xla-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", COMPILED)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

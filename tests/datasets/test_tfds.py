@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -257,7 +256,7 @@ def test_an_unknown_name_suggests_near_ones(tmp_path):
         load("cifar_100", data_dir=tmp_path)
     with pytest.raises(InputError, match=r"unknown data set 'svhn'; did you mean 'svhn_cropped'"):
         load("svhn", data_dir=tmp_path)
-    with pytest.raises(InputError, match=r"known: .*digits, .*synthetic, image folders as folder:ROOT"):
+    with pytest.raises(InputError, match=r"known: .*digits, .*synthetic, image folders as folder:"):
         load("qqqqqqqqqq", data_dir=tmp_path)
 
 
@@ -395,40 +394,6 @@ def test_a_set_without_images_is_refused(tmp_path):
     write(tmp_path, file_format="array_record", features=features)
     with pytest.raises(InputError, match=r"no image classification set.*features are number"):
         load("tiny", data_dir=tmp_path)
-
-
-@pytest.fixture(scope="module")
-def cifar100_dir():
-    folder = os.environ.get("KDTHEORY_DATA_DIR")
-    if not folder or not (Path(folder) / "cifar100").is_dir():
-        pytest.skip("needs KDTHEORY_DATA_DIR with a prepared cifar100")
-    return folder
-
-
-def test_cifar100_is_read_with_its_fine_classes(cifar100_dir):
-    dataset = load("cifar100", data_dir=cifar100_dir, train_size=500, test_size=200)
-    assert dataset.image_shape == (32, 32, 3)
-    assert dataset.class_names[:3] == ("apple", "aquarium_fish", "baby")
-    assert dataset.num_outputs == 100
-    assert np.bincount(dataset.train.labels).tolist() == [5] * 100
-    assert len(dataset.validation) == 5000
-    # The published mean and deviation of all training images: 0.5071 0.4865 0.4409, 0.2673 0.2564
-    # 0.2762; 500 images of correlated pixels come within a few hundredths.
-    np.testing.assert_allclose(dataset.mean, [0.5071, 0.4865, 0.4409], atol=0.04)
-    np.testing.assert_allclose(dataset.std, [0.2673, 0.2564, 0.2762], atol=0.04)
-
-
-def test_binary_cifar100_is_the_first_half_against_the_second(cifar100_dir):
-    arguments = {
-        "data_dir": cifar100_dir,
-        "train_size": 300,
-        "test_size": 10,
-        "validation_size": 10,
-    }
-    full = load("cifar100", **arguments)
-    binary = load("cifar100", task="first_half", **arguments)
-    np.testing.assert_array_equal(binary.train.labels, full.train.labels < 50)
-    assert binary.num_outputs == 1
 
 
 def test_a_preparation_that_was_not_finished_is_no_version(tmp_path):

@@ -20,7 +20,7 @@ from kdtheory.runs.network import TrainedNetwork, split_logits
 from kdtheory.runs.shared_teachers import folder_name, shared_unit, training_settings
 from kdtheory.runs.store import open_store
 from kdtheory.runs.teacher import TeacherOfSeed, teacher_examples, teacher_trainers
-from kdtheory.runs.teacher_checkpoints import kept_points, perturbed, teacher_points, thinned
+from kdtheory.runs.teacher_checkpoints import thinned
 from kdtheory.runs.trainers import augmentation_of
 from kdtheory.training import Checkpoints, OptimizerConfig, trainer, training_data
 
@@ -240,34 +240,13 @@ def test_a_stopped_teacher_is_the_whole_ones_beginning(quick, tmp_path):
     stopped = teach(config)
     assert stopped.teacher.steps == (4, 8)
     assert [row["final"] for row in stopped.rows] == [False, True]
-    # A teacher that stops is another setting, and its last row is another one; the numbers are the same.
+    # Another setting, whose last row is another one; the numbers are the same.
     for row, other in zip(stopped.rows, whole.rows, strict=False):
         assert {**row, "final": 0, "settings": ""} == {**other, "final": 0, "settings": ""}
     for one, other in zip(stopped.teacher.logits, whole.teacher.logits, strict=False):
         np.testing.assert_array_equal(one["train"], other["train"])
     # Nobody else wants the rest.
     assert not (Path(config.output.out) / "seeds/0/teacher/step-00000012").exists()
-
-
-def test_kept_points():
-    assert kept_points([29, 58, 100], 100, 0.29) == [29]
-    assert kept_points([10, 20], 20, 1.0) == [10, 20]
-    assert kept_points([10, 20], 20, 0.001) == [10]
-
-
-def test_noise_is_relative_to_each_array_and_spares_statistics():
-    variables = {
-        "params": {"small": np.full(4000, 0.01, np.float32), "large": np.full(4000, 9, np.float32)},
-        "batch_stats": {"mean": np.ones(3, np.float32)},
-    }
-    noisy = perturbed(variables, scale=0.3, key=jax.random.key(1))
-    for name, values in variables["params"].items():
-        relative = np.asarray(noisy["params"][name]) / values - 1
-        assert relative.std() == pytest.approx(0.3, rel=0.05)
-        assert abs(relative.mean()) < 0.03
-    assert noisy["batch_stats"] is variables["batch_stats"]
-    again = perturbed(variables, scale=0.3, key=jax.random.key(1))
-    np.testing.assert_array_equal(again["params"]["large"], noisy["params"]["large"])
 
 
 def test_a_disturbed_teacher(quick, tmp_path):
@@ -309,29 +288,6 @@ def test_the_online_teacher_uses_some_checkpoints(quick):
     ):
         np.testing.assert_array_equal(np.asarray(all_of)[[1, 3]], thin)
     assert teacher.at(thinned(teacher.steps, None)) is teacher
-
-
-def test_thinned():
-    assert thinned(range(10), 3) == (2, 6, 9)
-    assert thinned([5], 1) == (0,)
-    with pytest.raises(InputError, match="at most the teacher's 2 checkpoints, got 3"):
-        thinned([1, 2], 3)
-
-
-@pytest.mark.parametrize(
-    ("checkpoints", "length", "steps"),
-    [
-        (8, 1, (1, 2, 3, 4, 5, 6, 7, 8)),
-        (99, 2, (2, 4, 6, 8)),
-        (3, 1, (3, 5, 8)),
-        (2, 1, (4, 8)),
-        (1, 4, (8,)),
-    ],
-)
-def test_checkpoints_within_epochs(quick, checkpoints, length, steps):
-    config = quick.replace(teacher_checkpoints=checkpoints, epochs=2, steps_per_dispatch=length)
-    own = teacher_trainers(config, load_dataset(config))["teacher"]
-    assert tuple(teacher_points(own, checkpoints)) == steps
 
 
 def test_a_checkpoint_within_an_epoch_says_so(quick):
