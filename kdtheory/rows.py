@@ -257,8 +257,23 @@ class BoundRow(PointFields):
     trace: Finite
 
 
+class TuningRow(PointFields):
+    """One learning rate that was tried for an arm, and whether it is the arm's."""
+
+    kind: Literal["tuning"]
+    arm: Arm
+    temperature: Number
+    learning_rate: Finite
+    """The peak of the schedule."""
+    validation_accuracy: Rate
+    """After the last epoch; null of a training that diverged."""
+    chosen: Flag
+    failure: NotRequired[Text]
+    """Why it has no accuracy."""
+
+
 #: One measurement.
-Row: TypeAlias = TeacherRow | StudentRow | ComplexityRow | BoundRow
+Row: TypeAlias = TeacherRow | StudentRow | ComplexityRow | BoundRow | TuningRow
 
 #: The fields that name a run group.
 GROUP_FIELDS: tuple[str, ...] = tuple(GroupFields.__annotations__)
@@ -287,6 +302,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "student": _fields(StudentRow),
     "complexity": _fields(ComplexityRow),
     "bound": _fields(BoundRow),
+    "tuning": _fields(TuningRow),
 }
 
 
@@ -355,7 +371,12 @@ def bounds(rows: Iterable[Row]) -> list[BoundRow]:
     return [row for row in rows if row["kind"] == "bound"]
 
 
-def arm_of(row: StudentRow | ComplexityRow) -> Supervision:
+def tunings(rows: Iterable[Row]) -> list[TuningRow]:
+    """Return the rows of learning rates that were tried."""
+    return [row for row in rows if row["kind"] == "tuning"]
+
+
+def arm_of(row: StudentRow | ComplexityRow | TuningRow) -> Supervision:
     """Return the supervision on which the student of a row is trained."""
     return Supervision(row["arm"], row["temperature"])
 

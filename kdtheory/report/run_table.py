@@ -28,6 +28,7 @@ from kdtheory.statistics.seeds import (
     own_complexity,
     unfinished_notes,
 )
+from kdtheory.statistics.tuning import tuning_notes
 
 if TYPE_CHECKING:
     import polars
@@ -109,7 +110,7 @@ def run_table(rows: Sequence[Row]) -> Table:
     notes: list[str] = []
     for group, members in group_rows(rows).items():
         told = failure_notes(members, [line.arm for line in lines_of[group]])
-        told += unfinished_notes(members, arms_in(members))
+        told += unfinished_notes(members, arms_in(members)) + tuning_notes(members)
         told += [
             f"{'teacher' if line.arm is None else line.arm.label}:"
             f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"

@@ -97,6 +97,11 @@ class TrainingConfig:
     """Examples an update."""
     student_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The student's optimiser and learning-rate schedule."""
+    tune: tuple[float, ...] = ()
+    """Peak learning rates, such as 0.01 0.03 0.1: at seed 0 each arm trains a student a rate for
+    the whole schedule, and keeps for all seeds the rate of the best last-epoch validation accuracy.
+    The budget is arms times rates trainings. The teacher's rate is not tuned. Default: none;
+    every arm has the student's learning rate."""
     augment: bool = False
     """The data set's usual augmentation: random crops and, but for written characters, flips."""
     cutout: int = 0
@@ -129,6 +134,13 @@ class TrainingConfig:
         if self.streamed and self.together != "none":
             raise InputError(
                 "networks whose images are streamed train one by one; leave together out"
+            )
+        if len(set(self.tune)) < len(self.tune) or not all(
+            0 < rate < float("inf") for rate in self.tune
+        ):
+            raise InputError(
+                "tune must be learning rates above 0 that differ from each other, got "
+                f"{' '.join(map(str, self.tune))}"
             )
         if not 0 <= self.mixup < float("inf"):
             raise InputError(f"mixup must be at least 0 and finite, got {self.mixup}")

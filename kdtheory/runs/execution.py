@@ -1,5 +1,6 @@
 """Run a configuration: for each seed a teacher, then a student on every arm; then the report."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from kdtheory.runs.student import (
 )
 from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_rows, teacher_trainers
 from kdtheory.runs.together import arms_together, train_together
-from kdtheory.runs.trainers import augmentation_of, trainer_of
+from kdtheory.runs.tuning import TUNING_SEED, Tuning
 from kdtheory.runs.unit import Unit
 from kdtheory.training import Trainer, TrainingData, handle_sigterm
 from kdtheory.training.compilation_cache import enable_compilation_cache
@@ -50,12 +51,17 @@ def networks_of_seed(config: RunConfig, seed: int) -> int:
 
     >>> networks_of_seed(RunConfig.of(arms=("self",)), 0)
     3
+    >>> [networks_of_seed(RunConfig.of(arms=("labels",), tune=(0.1, 0.2)), seed) for seed in (0, 1)]
+    [3, 2]
     """
     teaching = 1 + (config.distillation.assistant is not None)
     if config.teaching.teacher_logits is not None:
         teaching = 0
     shared = config.distillation.one_teacher and seed > 0
-    return (0 if shared else teaching) + len(trained_arms(config))
+    students = len(trained_arms(config))
+    if seed == TUNING_SEED:
+        students *= max(1, len(config.training.tune))
+    return (0 if shared else teaching) + students
 
 
 class Runner:
@@ -67,14 +73,11 @@ class Runner:
         self.taught_by: dict[int, tuple[TrainedNetwork, list[TeacherRow]]] = {}
         file = config.teaching.teacher_logits
         self.teacher_file = None if file is None else load_teacher_file(config, dataset)
+        self.tuning = Tuning(config, dataset)
         self.trainers: Mapping[str, Trainer] = {
             **({} if file is not None else teacher_trainers(config, dataset)),
-            "student": trainer_of(
-                config, dataset, config.distillation.student,
-                optimizer=config.training.student_optimizer, epochs=config.training.epochs,
-                augmentation=augmentation_of(config, dataset),
-            ),
-        }  # fmt: skip
+            "student": self.tuning.usual,
+        }
 
     def teaching_seed(self, seed: int) -> int:
         """Return the seed of the teacher that a seed's students have."""
@@ -100,8 +103,12 @@ class Runner:
             units.append((store.unit(seed, teaching), steps))
         if self.config.measuring.bounds:
             units.append((store.unit(seed, "bounds"), [0]))
+        if seed == TUNING_SEED:
+            units += self.tuning.units(trained_arms(self.config), store)
         steps, _ = student_points(self.trainers["student"], self.config)
-        return units + [(store.unit(seed, arm.slug), steps) for arm in self.config.arm_list()]
+        return units + [
+            (self.tuning.unit(seed, arm, store), steps) for arm in self.config.arm_list()
+        ]
 
     def finished(self, seed: int, store: RunStore) -> list[Row]:
         """Return the rows of a seed's networks that are done."""
@@ -182,19 +189,28 @@ class Runner:
             seed, rows[number] = self.taught(number, data, store)
             seeds.append(seed)
         together, measured = self.config.training.together, self.config.arm_list()
-        for arms in arms_together(trained_arms(self.config), together):
-            students = [(seed, arm) for seed in seeds for arm in arms]
-            if together != "none":
-                networks = {
-                    f"{seed.number}-{arm.slug}": student_network(
-                        arm, seed, store.unit(seed.number, arm.slug)
-                    )
-                    for seed, arm in students
-                }
-                title = f"students {self.config.distillation.student}"
-                train_together(networks, store.out / "together", self.events, title=title)
-            for seed, arm in students:
-                rows[seed.number] += self.student(seed, arm, store, measured=arm in measured)
+        of_students: dict[int, list[Row]] = {number: [] for number in missing}
+        for group in arms_together(trained_arms(self.config), together):
+            for arm, seed in itertools.product(group, seeds):
+                self.tuning.tune(arm, seed, store, self.events)
+                if seed.number == TUNING_SEED:
+                    rows[seed.number] += self.tuning.rows(arm, store)
+            for arms in self.tuning.alike(group, store):
+                students = [(seed, arm) for seed in seeds for arm in arms]
+                if together != "none":
+                    networks = {
+                        f"{seed.number}-{arm.slug}": student_network(
+                            arm, seed, self.tuning.unit(seed.number, arm, store)
+                        )
+                        for seed, arm in students
+                    }
+                    title = f"students {self.config.distillation.student}"
+                    train_together(networks, store.out / "together", self.events, title=title)
+                for seed, arm in students:
+                    found = self.student(seed, arm, store, measured=arm in measured)
+                    of_students[seed.number] += found
+        for number in missing:
+            rows[number] += of_students[number]
         return rows
 
     def student(
@@ -207,9 +223,11 @@ class Runner:
             trainer.total_steps, folder=f"{seed.number}-{arm.slug}",
             epoch_steps=trainer.epoch_steps,
         )  # fmt: skip
-        unit = store.unit(seed.number, arm.slug)
+        unit = self.tuning.unit(seed.number, arm, store)
         rows = train_student(arm, seed, unit, self.events, measured=measured)
-        self.events.network_done()
+        # The first seed's students of a run that is tuned are candidates, counted already.
+        tuned = bool(self.config.training.tune) and seed.number == TUNING_SEED
+        self.events.network_done(counted=not tuned)
         return rows
 
 

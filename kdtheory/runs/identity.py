@@ -38,6 +38,7 @@ BEFORE: Mapping[str, Any] = {
         "weight_decay": 0.0005,
         "gradient_clip": None,
     },
+    "tune": [],
     "augment": False,
     "cutout": 0,
     "mixup": 0.0,

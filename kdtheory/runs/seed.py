@@ -14,7 +14,7 @@ from kdtheory.measure import SupervisionComplexity, measured_kernel
 from kdtheory.measure.network_kernel import MeasuredKernel, with_margins
 from kdtheory.memory import TABLE_BYTES
 from kdtheory.ntk import gram
-from kdtheory.rows import SeedFields, SupervisionName
+from kdtheory.rows import SeedFields, Supervision, SupervisionName
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import SplitLogits, TrainedNetwork
@@ -48,6 +48,7 @@ class Seed:
     data: TrainingData | HostData
     """The training split on the device."""
     student_trainer: Trainer
+    """The students' architecture and schedule."""
     teacher: TrainedNetwork
     """Of the students: the teacher, or its assistant."""
     row: SeedFields
@@ -59,8 +60,14 @@ class Seed:
     """By step, the logits of the student on labels on the measuring examples, for matched arms."""
     schedules: dict[float, tuple[int, ...]] = field(default_factory=dict)
     """By temperature, the matched arm's last step of each checkpoint, once they are known."""
+    arm_trainers: dict[Supervision, Trainer] = field(default_factory=dict)
+    """The trainers of arms with a learning rate of their own."""
     kernels_at_init: dict[str, MeasuredKernel] = field(default_factory=dict)
     """Where `kernel_at_init` keeps what it computed."""
+
+    def trainer_of(self, arm: Supervision) -> Trainer:
+        """Return what trains an arm's student."""
+        return self.arm_trainers.get(arm, self.student_trainer)
 
     @property
     def key(self) -> jax.Array:

@@ -198,7 +198,7 @@ def student_network(arm: Supervision, seed: Seed, unit: Unit) -> Network:
     compared in pairs.
     """
     return Network(
-        label=student_label(arm, seed), trainer=seed.student_trainer,
+        label=student_label(arm, seed), trainer=seed.trainer_of(arm),
         supervision=provider_of(arm, seed), data=seed.data, init_key=seed.init_key,
         train_key=seed.train_key, points=student_points(seed.student_trainer, seed.config)[0],
         unit=unit,

@@ -23,6 +23,7 @@ from kdtheory.runs.sweep import Case, Outcome
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import failure_notes
 from kdtheory.statistics.stored_rows import read_rows
+from kdtheory.statistics.tuning import tuning_notes
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Size, Study
 
@@ -105,7 +106,7 @@ def reproduce(
     notes = [
         f"{case}: {note}"
         for case, found in rows.items()
-        for note in failure_notes(found, [None, *arms_in(found)])
+        for note in [*failure_notes(found, [None, *arms_in(found)]), *tuning_notes(found)]
     ]
     results = study.analyse(rows)._replace(notes=notes)
     with locked_folder(out):
