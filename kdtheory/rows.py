@@ -268,8 +268,8 @@ class TuningRow(PointFields):
     validation_accuracy: Rate
     """After the last epoch; null of a training that diverged."""
     chosen: Flag
-    failure: NotRequired[Text]
-    """Why it has no accuracy."""
+    diverged: NotRequired[Text]
+    """How, where it has no accuracy."""
 
 
 #: One measurement.

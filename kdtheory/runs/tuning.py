@@ -148,9 +148,12 @@ class Tuning:
             if np.isfinite(logits).all():
                 found["validation_accuracy"] = accuracy(logits, validation.labels)
             else:
-                found["failure"] = "the logits are not finite"
-        except NonFiniteLossError as error:
-            found["failure"] = f"the loss is {error.value} at step {error.step}"
+                found["diverged"] = "the logits are not finite"
+        except RunError as error:
+            cause = error.__cause__
+            if not isinstance(cause, NonFiniteLossError):
+                raise
+            found["diverged"] = f"the loss is {cause.value} at step {cause.step}"
         events.network_done()
         return found
 
