@@ -272,8 +272,44 @@ class TuningRow(PointFields):
     """How, where it has no accuracy."""
 
 
+class CertificateRow(PointFields):
+    """What is certified of the kernel fits to one supervision, on the first n examples set apart.
+
+    The kernel is that of the student of an arm, trained on other examples; without an arm that of
+    the student before training, which is the same for every arm.
+    """
+
+    kind: Literal["certificate"]
+    arm: NotRequired[Arm]
+    temperature: NotRequired[Number]
+    supervision: Supervisor
+    supervision_temperature: Number
+    checkpoint_step: NotRequired[Number]
+    """The teacher's step; null without a teacher."""
+    n: Count
+    certificate: Rate
+    """Of the fits to growing parts of the sample."""
+    prequential_error: Rate
+    held_out_half: Rate
+    """The yardstick: Clopper and Pearson's bound of the fit to one half, from the other."""
+    margin_bound: Finite
+    test_error: Rate
+    """Of the fit to all n examples, on the test split."""
+    certified_test_error: Rate
+    """Of the predictors that are certified, on the test split."""
+    num_test: Count
+    """Test examples of these two."""
+    network_held_out: NotRequired[Rate]
+    """Clopper and Pearson's bound of the trained network itself, from the n examples."""
+    delta: Finite
+    """Probability with which each of the bounds fails."""
+    validity: Text
+    premises: Text
+    """What the certificate rests on."""
+
+
 #: One measurement.
-Row: TypeAlias = TeacherRow | StudentRow | ComplexityRow | BoundRow | TuningRow
+Row: TypeAlias = TeacherRow | StudentRow | ComplexityRow | BoundRow | TuningRow | CertificateRow
 
 #: The fields that name a run group.
 GROUP_FIELDS: tuple[str, ...] = tuple(GroupFields.__annotations__)
@@ -303,6 +339,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "complexity": _fields(ComplexityRow),
     "bound": _fields(BoundRow),
     "tuning": _fields(TuningRow),
+    "certificate": _fields(CertificateRow),
 }
 
 
@@ -376,13 +413,18 @@ def tunings(rows: Iterable[Row]) -> list[TuningRow]:
     return [row for row in rows if row["kind"] == "tuning"]
 
 
+def certificates(rows: Iterable[Row]) -> list[CertificateRow]:
+    """Return the rows of certificates."""
+    return [row for row in rows if row["kind"] == "certificate"]
+
+
 def arm_of(row: StudentRow | ComplexityRow | TuningRow) -> Supervision:
     """Return the supervision on which the student of a row is trained."""
     return Supervision(row["arm"], row["temperature"])
 
 
-def supervision_of(row: ComplexityRow | BoundRow) -> Supervision:
-    """Return the supervision whose complexity or bound a row holds."""
+def supervision_of(row: ComplexityRow | BoundRow | CertificateRow) -> Supervision:
+    """Return the supervision whose complexity, bound or certificate a row holds."""
     return Supervision(row["supervision"], row["supervision_temperature"])
 
 

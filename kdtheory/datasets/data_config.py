@@ -46,8 +46,10 @@ class DataConfig:
         if not 0 <= self.label_noise <= 1:
             raise InputError(f"label_noise must lie in [0, 1], got {self.label_noise}")
 
-    def load(self, on_progress: OnProgress | None = None) -> ImageDataset:
+    def load(self, on_progress: OnProgress | None = None, *, certify_size: int = 0) -> ImageDataset:
         """Load the data; `on_progress` is called with (done, total) images read.
+
+        `certify_size` examples are set apart first: see `datasets.load`.
 
         Raises:
           InputError: the data is missing or damaged, or a size is above what there is.
@@ -67,5 +69,6 @@ class DataConfig:
             label_noise=self.label_noise,
             noise_kind=self.noise_kind,
             seed=self.data_seed,
+            certify_size=certify_size,
             on_progress=on_progress,
         )

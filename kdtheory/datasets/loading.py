@@ -25,6 +25,7 @@ def load(
     label_noise: float = 0.0,
     noise_kind: str = "symmetric",
     seed: int = 0,
+    certify_size: int = 0,
     image_size: tuple[int, int] | None = None,
     on_progress: OnProgress | None = None,
 ) -> ImageDataset:
@@ -52,6 +53,9 @@ def load(
         task's mapping. Validation and test labels stay clean.
       noise_kind: "symmetric" (a uniformly random other class) or "pair" (the next class).
       seed: chooses training and held-out examples and the noise. Test examples do not depend on it.
+      certify_size: number of training examples that are set apart before any other choice, as
+        `sample`: drawn at random by `seed` whatever their class, and left in the order drawn, as a
+        certificate needs them. All else is chosen from what is left.
       image_size: (height, width) that images are resized to (bilinear); required where the source's
         images differ in size. TFDS sets and image folders only.
       on_progress: called with (done, total) images read.
@@ -75,6 +79,7 @@ def load(
     choices = Choices(
         task=task, train_size=train_size, validation_size=validation_size, test_size=test_size,
         test_fraction=test_fraction, label_noise=label_noise, noise_kind=noise_kind, seed=seed,
+        certify_size=certify_size,
     )  # fmt: skip
     source = open_source(name, data_dir=data_dir, image_size=image_size)
     # A registered source may call itself otherwise.
@@ -96,6 +101,8 @@ def load_source(
     clean = reading.split(chosen.train)
     train = dataclasses.replace(clean, labels=chosen.noisy_labels)
     validation, test = reading.split(chosen.validation), reading.split(chosen.test)
+    sample = None if chosen.sample is None else reading.split(chosen.sample)
+    # Of the training split alone: a sample has no part in its own images.
     mean, std = pixel_statistics(train.images)
     return ImageDataset(
         name=name,
@@ -106,12 +113,13 @@ def load_source(
         class_names=chosen.class_names,
         mean=mean,
         std=std,
+        sample=sample,
         provenance={
             **chosen.provenance,
             "name": name,
             "task": choices.task,
             "image_size": list(train.images.shape[1:]),
-            "sha256": fingerprint(train, validation, test),
+            "sha256": fingerprint(train, validation, test, *([] if sample is None else [sample])),
         },
     )
 

@@ -16,7 +16,7 @@ from kdtheory.errors import InputError, unknown_name
 VALIDATION_FRACTION = 0.1
 
 # Second entries of the seeds, so that the choices are independent of each other.
-_SUBSET, _NOISE, _TEST = 0, 1, 2
+_SUBSET, _NOISE, _TEST, _SAMPLE = 0, 1, 2, 3
 # Test and stored validation examples are chosen alike for every `seed`.
 _FIXED_SEED = 0
 
@@ -42,9 +42,10 @@ class Choices:
     label_noise: float = 0.0
     noise_kind: str = "symmetric"
     seed: int = 0
+    certify_size: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("train_size", "validation_size", "test_size", "seed"):
+        for name in ("train_size", "validation_size", "test_size", "seed", "certify_size"):
             number = getattr(self, name)
             if number is not None and not isinstance(number, int | np.integer):
                 raise InputError(f"{name} must be a whole number, got {number!r}")
@@ -52,8 +53,9 @@ class Choices:
             raise InputError(f"label_noise must be between 0 and 1, got {self.label_noise!r}")
         if self.noise_kind not in get_args(NoiseKind):
             raise unknown_name("noise_kind", str(self.noise_kind), get_args(NoiseKind))
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, got {self.seed}")
+        for name in ("seed", "certify_size"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
         fraction = self.test_fraction
         if fraction is not None and not (is_number(fraction) and 0 < fraction < 1):
             raise InputError(f"test_fraction must lie between 0 and 1, got {fraction!r}")
@@ -72,6 +74,8 @@ class Selection(NamedTuple):
     class_names: tuple[str, ...]
     """Of the task."""
     provenance: dict[str, Any]
+    sample: SourceSplit | None = None
+    """What is set apart for certificates, in the order in which it was drawn."""
 
 
 def select(source: Source, choices: Choices) -> Selection:
@@ -88,6 +92,7 @@ def select(source: Source, choices: Choices) -> Selection:
     (array([10, 10]), 2)
     """
     task = make_task(choices.task, source.class_names)
+    sample, source = _set_apart(source, task, choices)
     train, test = _test_split(source, choices.test_fraction)
     train, test = _wanted(train, task), _wanted(test, task)
     validation = None if source.validation is None else _wanted(source.validation, task)
@@ -110,6 +115,8 @@ def select(source: Source, choices: Choices) -> Selection:
             kind=choices.noise_kind,
         )
     splits = {"train": train, "validation": validation, "test": test}
+    if sample is not None:
+        splits["sample"] = sample = _relabelled(sample, task)
     provenance = {
         **source.provenance,
         "seed": choices.seed,
@@ -119,7 +126,31 @@ def select(source: Source, choices: Choices) -> Selection:
         "noise_kind": choices.noise_kind,
         "noisy_labels": int((noisy != train.labels).sum()),
     }
-    return Selection(train, validation, test, noisy, task.class_names, provenance)
+    return Selection(train, validation, test, noisy, task.class_names, provenance, sample)
+
+
+def _set_apart(source: Source, task: Task, choices: Choices) -> tuple[SourceSplit | None, Source]:
+    """Return examples drawn at random, in the order drawn, and the source without them.
+
+    All examples are alike in the draw, whatever their class: of independent examples both parts are
+    independent then, which no class-balanced choice leaves them. So it comes before any other.
+    """
+    size = choices.certify_size
+    if not size:
+        return None, source
+    train = source.train
+    rows = np.flatnonzero(task.class_map[train.labels] >= 0)
+    if size >= len(rows):
+        raise InputError(
+            f"certify_size must be below {len(rows)} (the training examples of {source.name!r}, "
+            f"of which some must be left to train on), got {size}"
+        )
+    drawn = rows[np.argsort(generator(choices.seed, _SAMPLE).random(len(rows)), kind="stable")]
+    drawn = drawn[:size]
+    rest = np.setdiff1d(np.arange(len(train.labels)), drawn)
+    origin = f"{size} set apart from: {train.origin} (at random, seed {choices.seed})"
+    left = train.select(rest, f"{train.origin}, but for {size} set apart")
+    return train.select(drawn, origin), dataclasses.replace(source, train=left)
 
 
 def _test_split(source: Source, test_fraction: float | None) -> tuple[SourceSplit, SourceSplit]:

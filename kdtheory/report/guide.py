@@ -52,6 +52,15 @@ GUIDE: tuple[tuple[str, str], ...] = (
         " examples: 1 where both networks see the same examples as alike, smaller where not.",
     ),
     (
+        "Certificate",
+        "Where examples were set apart (--certify): an upper bound of how often a kernel predictor"
+        " errs on new examples, which holds with probability 0.95. Each example set apart is"
+        " predicted from those before it; the share of mistakes, plus what chance may hide, is the"
+        " certificate. It is about those predictors, with the student’s kernel, and not about the"
+        " trained network, which has a column of its own. The yardstick beside it keeps half of the"
+        " examples back instead.",
+    ),
+    (
         "Test accuracy",
         "Share of the test examples classified correctly after the last epoch. No epoch was chosen"
         " by looking at the test examples. The teacher’s own accuracy stands in the teacher’s row.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdtheory.errors import InputError
 from kdtheory.files import write_whole
+from kdtheory.report.certificate_table import certificate_table
 from kdtheory.report.figures import accuracy_figure, complexity_figure
 from kdtheory.report.guide import GUIDE
 from kdtheory.report.page import report_page
@@ -47,8 +48,9 @@ def run_results(rows: Sequence[Row], notes: Sequence[str] = ()) -> Results:
     Raises:
       InputError: there are no rows, or one arm has several alphas.
     """
+    certified = certificate_table(rows)
     return Results(
-        tables=[run_table(rows)],
+        tables=[run_table(rows), *([] if certified is None else [certified])],
         figures=[],
         findings=findings(rows),
         notes=notes,
@@ -68,7 +70,8 @@ def write_run(
     """Write tables, figures and the report into a folder; return the paths that were written.
 
     These are table.md, table.csv, table.tex, table.html, complexity.png and .svg, accuracy.png and
-    .svg, and report.html. A figure for which the rows hold nothing is not written, and an old one
+    .svg, and report.html; where something is certified, certificates.md, .csv, .tex and .html.
+    A figure for which the rows hold nothing is not written, and an old one
     of that name is removed, so that the folder never shows another run's figure; the report says
     why it is missing. The Markdown and the HTML show the findings under the table; the LaTeX needs
     the package `booktabs`.
@@ -93,6 +96,8 @@ def write_run(
         ]
     )
     written = write_table(results.tables[0], out, found=results.findings, data=summary_csv(rows))
+    for table in results.tables[1:]:
+        written += write_table(table, out)
     written += write_figures(results.figures, out)
     page = report_page(
         results, title=title, opening=[_OPENING], config=config, provenance=provenance, guide=GUIDE

@@ -186,6 +186,10 @@ class MeasuringConfig:
     """Whether the terms of the teacher-student bound are computed, of each supervision, with the
     kernel at initialisation (binary tasks); certificates with ntk_split test, and diagnostics on
     training examples, whose pixels normalise the images."""
+    certify: int = 0
+    """Training examples that are set apart, drawn at random and trained on by no network, on which
+    kernel fits to each supervision are certified; 0 for none. The kernels are those of the student
+    before and after its training on the rest; the test split only checks."""
     target_form: Form = "probabilities"
     """Teacher targets as probabilities or as logits / tau."""
     centre_targets: bool = False
@@ -205,8 +209,11 @@ class MeasuringConfig:
             },
         )
         check_minimum(
-            self, points=2, accuracy_points=0, ntk_size=2, ntk_batch_size=1, similarity_size=0
-        )
+            self, points=2, accuracy_points=0, ntk_size=2, ntk_batch_size=1, similarity_size=0,
+            certify=0,
+        )  # fmt: skip
+        if 0 < self.certify < 4:
+            raise InputError(f"certify must be 0 or at least 4, got {self.certify}")
         if not 0 <= self.ridge < float("inf"):
             raise InputError(f"ridge must be at least 0 and finite, got {self.ridge}")
         if self.ridge_absolute is not None and self.ridge != DEFAULT_RIDGE:
@@ -214,7 +221,7 @@ class MeasuringConfig:
         if self.kernel != "none":
             self.kernel_spec()
         if self.kernel == "none":
-            for name in ("similarity_size", "bounds"):
+            for name in ("similarity_size", "bounds", "certify"):
                 if getattr(self, name):
                     raise InputError(f"{name} needs a kernel; choose --kernel full or trace")
 
@@ -290,10 +297,11 @@ class RunConfig(Groups):
                 "--teacher-logits are of the images as they are; leave --augment, --cutout and "
                 "--mixup out, or give the teacher as a network"
             )
-        if self.distillation.assistant is not None or self.measuring.similarity_size:
+        measuring = self.measuring
+        if self.distillation.assistant or measuring.similarity_size or measuring.certify:
             raise InputError(
-                "--assistant and --similarity-size need the teacher's network; leave them or "
-                "--teacher-logits out"
+                "--assistant, --similarity-size and --certify need the teacher's network; leave "
+                "them or --teacher-logits out"
             )
 
     @property

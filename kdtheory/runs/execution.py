@@ -11,6 +11,7 @@ from kdtheory.errors import Terminated
 from kdtheory.report import write_run
 from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow, arm_of
 from kdtheory.runs.bounds_at_init import bound_rows
+from kdtheory.runs.certificates import certificates_at_init
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.events import Events
 from kdtheory.runs.loading import load_dataset, load_teacher_file
@@ -105,6 +106,8 @@ class Runner:
             units.append((store.unit(seed, "bounds"), [0]))
         if seed == TUNING_SEED:
             units += self.tuning.units(trained_arms(self.config), store)
+        if self.config.measuring.certify:
+            units.append((store.unit(seed, "certificates"), [0]))
         steps, _ = student_points(self.trainers["student"], self.config)
         return units + [
             (self.tuning.unit(seed, arm, store), steps) for arm in self.config.arm_list()
@@ -166,6 +169,11 @@ class Runner:
             if bounds.rows(0) is None:
                 bounds.write_rows(0, bound_rows(seed))
             rows += bounds.rows(0) or ()
+        if config.measuring.certify:
+            certified = store.unit(number, "certificates")
+            if certified.rows(0) is None:
+                certified.write_rows(0, certificates_at_init(seed, self.events))
+            rows += certified.rows(0) or ()
         return seed, rows
 
     def run_seeds(self, numbers: Sequence[int], store: RunStore) -> dict[int, list[Row]]:

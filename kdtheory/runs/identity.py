@@ -59,6 +59,7 @@ BEFORE: Mapping[str, Any] = {
     "ntk_dtype": "float64",
     "similarity_size": 0,
     "bounds": False,
+    "certify": 0,
     "target_form": "probabilities",
     "centre_targets": False,
     "residual_targets": False,

@@ -7,6 +7,7 @@ from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.methods.registry import check_suitable
 from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR
+from kdtheory.runs.certificates import certificate_bytes
 from kdtheory.runs.config import MeasuringConfig, RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.teacher_file import TeacherFile, read_teacher_file
@@ -18,7 +19,9 @@ def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDatase
     Raises:
       InputError: the data is missing or damaged, or a size is above what there is.
     """
-    dataset = config.data.load(None if events is None else events.reading)
+    dataset = config.data.load(
+        None if events is None else events.reading, certify_size=config.measuring.certify
+    )
     if not len(dataset.test):
         raise InputError(f"{config.data.dataset} has no test examples; a run needs them")
     measured, which = (
@@ -47,6 +50,13 @@ def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDatase
     )
     if config.measuring.kernel != "none":
         check_kernel(config.measuring, dataset.num_outputs)
+    if config.measuring.certify:
+        check_fits(
+            f"a kernel of {config.measuring.certify:,} examples set apart and its factors",
+            certificate_bytes(config.measuring.certify),
+            "lower --certify",
+            budget=config.measuring.memory_budget,
+        )
     return dataset
 
 

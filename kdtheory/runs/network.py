@@ -140,8 +140,10 @@ def evenly_spaced_epochs(epochs: int, count: int) -> list[int]:
 
 
 def splits_of(dataset: ImageDataset) -> dict[str, Split]:
-    """Return the splits that are not empty, by name."""
+    """Return the splits that are not empty, by name; "sample" is what was set apart."""
     named = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    if dataset.sample is not None:
+        named["sample"] = dataset.sample
     return {name: split for name, split in named.items() if len(split)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from kdtheory.datasets import ImageDataset, Split, normalize
 from kdtheory.measure import SupervisionComplexity, measured_kernel
@@ -179,15 +179,20 @@ class Seed:
         return tabulate(logits, teacher.steps)
 
     def targets_of(
-        self, logits: Float[np.ndarray, "n d"], temperature: float, alpha: float | None = None
+        self,
+        logits: Float[np.ndarray, "n d"],
+        temperature: float,
+        alpha: float | None = None,
+        labels: Int[np.ndarray, " n"] | None = None,
     ) -> Float[np.ndarray, "n d"]:
         """Return the targets that a teacher with these logits gives for the measuring examples.
 
-        They have the configuration's form, and its share of labels where alpha is left out.
+        They have the configuration's form, and its share of labels where alpha is left out. Of
+        other examples give the labels too.
         """
         targets = _mixture_targets(
             logits,
-            self.ntk_examples.labels,
+            self.ntk_examples.labels if labels is None else labels,
             temperature=temperature,
             alpha=self.config.distillation.alpha if alpha is None else alpha,
             form=self.config.measuring.target_form,

@@ -68,7 +68,11 @@ class RunStore:
 WRITTEN = (
     "seeds", "together", "config.json", "data.json", "provenance.json", "rows.jsonl",
     "rows.jsonl.sha256", "report.html", "tensorboard",
-    *(f"table.{ending}" for ending in ("md", "csv", "tex", "html")),
+    *(
+        f"{name}.{ending}"
+        for name in ("table", "certificates")
+        for ending in ("md", "csv", "tex", "html")
+    ),
     *(f"{name}.{ending}" for name in ("complexity", "accuracy") for ending in ("png", "svg")),
 )  # fmt: skip
 

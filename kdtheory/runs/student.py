@@ -10,6 +10,7 @@ from kdtheory.analysis import fidelity, margins, ntk_similarity
 from kdtheory.errors import KernelError
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import LABELS, Row, Supervision, checked_row
+from kdtheory.runs.certificates import certificate_rows
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import (
@@ -166,7 +167,10 @@ def measure(
         student_row["schedule"] = list(online_steps(arm, seed))
     if final and config.measuring.similarity_size:
         student_row |= _test_similarities(variables, seed, events)
-    return [checked_row(student_row), *complexities]
+    rows = [checked_row(student_row), *complexities]
+    if final and config.measuring.certify:
+        rows += certificate_rows(seed, variables, common, events, arm=arm, logits=logits["sample"])
+    return rows
 
 
 def student_label(arm: Supervision, seed: Seed) -> str:
