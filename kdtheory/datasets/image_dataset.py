@@ -94,7 +94,6 @@ class ImageDataset:
     - `name`, `task`: the data set's and the task's names.
     - `train`, `validation`, `test`: the splits. `validation` is for every choice that is made by
       looking at data (it may be empty, see `load`); `test` is for reporting alone.
-    - `sample`: what was set apart for certificates, in the order drawn; None where nothing was.
     - `mean`, `std`: float32 of shape (c,), of the training split's pixels divided by 255 (of
       floating images too, whatever their units).
 
@@ -121,6 +120,7 @@ class ImageDataset:
     """Source, version, seed, sizes, label noise and the SHA-256 fingerprint of all arrays; only
     JSON's types."""
     sample: Split | None = None
+    """What was set apart for certificates, in the order drawn; None where nothing was."""
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test", "sample"):
