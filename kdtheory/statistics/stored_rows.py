@@ -22,7 +22,8 @@ _DIGEST = ".sha256"
 # What tells one training from another, and one measurement in it from another.
 _TRAINING_KEY = (*GROUP_FIELDS, "kind", "seed", "arm", "temperature")
 _POINT_KEY = (
-    "step", "alpha", "supervision", "supervision_temperature", "checkpoint_step", "learning_rate", "n",
+    "step", "alpha", "supervision", "supervision_temperature", "checkpoint_step", "learning_rate",
+    "n",
 )  # fmt: skip
 
 

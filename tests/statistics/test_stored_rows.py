@@ -87,9 +87,26 @@ def bound_row(row):
     }  # fmt: skip
 
 
+def certificate_row(row):
+    """A row of what is certified, of the same run group as another row."""
+    return {
+        **bound_row(row), "kind": "certificate", "arm": "labels", "temperature": None,
+        "certificate": 0.2, "prequential_error": 0.1, "held_out_half": 0.19, "margin_bound": 1.5,
+        "test_error": 0.08, "certified_test_error": 0.12, "num_test": 100, "premises": "all hold",
+    }  # fmt: skip
+
+
+def tuning_row(row):
+    """A row of a learning rate that was tried, of the same run group as another row."""
+    return {
+        **bound_row(row), "kind": "tuning", "arm": "labels", "temperature": None,
+        "learning_rate": 0.1, "validation_accuracy": 0.9, "chosen": True,
+    }  # fmt: skip
+
+
 def test_every_field_is_required_and_an_arm_must_be_known(make_rows):
     rows = make_rows(seeds=(0,), points=1)
-    rows.append(bound_row(rows[0]))
+    rows += [make(rows[0]) for make in (bound_row, certificate_row, tuning_row)]
     for kind, fields in FIELDS.items():
         row = next(row for row in rows if row["kind"] == kind)
         checked_row({**row, "extra": "left alone"})
