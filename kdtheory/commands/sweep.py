@@ -52,9 +52,7 @@ def sweep(options: Sweep) -> None:
     found = [options.out / outcome.name for outcome in outcomes]
     measured = [folder for folder in found if (folder / "rows.jsonl").exists()]
     if measured:
-        _report(
-            options, measured, [failure_note(outcome, options.out) for outcome in failed(outcomes)]
-        )
+        _report(options, [failure_note(outcome, options.out) for outcome in failed(outcomes)])
     for outcome in failed(outcomes):
         where = "" if outcome.log is None else f" (log: {outcome.log})"
         print(f"error: {outcome.name}: {outcome.error}{where}", file=sys.stderr)
@@ -66,30 +64,31 @@ def sweep(options: Sweep) -> None:
 def failure_note(outcome: "Outcome", out: Path) -> str:
     """Return the sentence about a run that failed, for the page: what is there of it."""
     done = (out / outcome.name / "rows.jsonl").exists()
-    what = "its finished seeds are in the table" if done else "nothing of it is in the table"
+    what = "its finished seeds are in the table" if done else "it has measured nothing"
     return f"FAILED: {outcome.name} ({what}): {outcome.error}"
 
 
-def _report(options: Sweep, folders: list[Path], notes: list[str]) -> None:
-    """Write and print the table of what the runs have measured, the failed ones marked."""
+def _report(options: Sweep, notes: list[str]) -> None:
+    """Write and print the table of the folder's runs side by side, the failed ones marked."""
     from kdtheory.report import (
         print_results,
         run_results,
         stdout_console,
         write_run,
     )
-    from kdtheory.runs.own_rows import own_rows
+    from kdtheory.runs.side_by_side import side_by_side
 
-    rows = own_rows(*folders).rows
+    read = side_by_side([options.out])
     write_run(
-        rows,
+        read.rows,
         options.out,
-        config={"sweep": str(options.file), "runs": [str(folder) for folder in folders]},
+        config={"sweep": str(options.file), "runs": [run.name for run in read.comparison.runs]},
         provenance={},
         title=f"kdtheory sweep: {options.file.name}",
-        notes=notes,
+        notes=[*read.notes, *notes],
+        comparison=read.comparison,
     )
-    print_results(run_results(rows), stdout_console())
+    print_results(run_results(read.rows, comparison=read.comparison), stdout_console())
     for note in notes:
         print(note)
     print(f"report: {options.out}/report.html    table: {options.out}/table.md")

@@ -136,6 +136,10 @@ SETTINGS_CAPTION = (
 )
 
 
+#: What the caption adds where runs stand side by side.
+SIDE_BY_SIDE_CAPTION = " The first columns are the settings in which the runs differ."
+
+
 def format_column(column: Column, values: Sequence[MeanSd]) -> list[Cell]:
     """Format one column's values with the same number of decimals.
 

@@ -12,6 +12,7 @@ from kdtheory.palette import LIGHT_GREY
 from kdtheory.report.drawing import draw_band, height
 from kdtheory.report.styles import TEACHER_COLOR, line_style, plain_ticks
 from kdtheory.rows import Row, Supervision
+from kdtheory.statistics.comparison import UNKNOWN, Comparison
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
 from kdtheory.statistics.seeds import (
     FAILED,
@@ -35,7 +36,9 @@ _LOG_RATIO = 20.0
 _WIDTH, _ROW_HEIGHT = 11.0, 4.2  # inches
 
 
-def complexity_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
+def complexity_figure(
+    rows: Sequence[Row], comparison: Comparison = UNKNOWN
+) -> "matplotlib.figure.Figure":
     """Draw adjusted supervision complexity against the training epoch: one line of panels a group.
 
     Left: every supervision measured on one and the same student, the one trained on labels (or the
@@ -51,7 +54,7 @@ def complexity_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
 
     groups = {
         group: members
-        for group, members in group_rows(rows).items()
+        for group, members in group_rows(rows, comparison).items()
         if reference_student(members, arms_in(members)) is not None
     }
     if not groups:
@@ -64,7 +67,9 @@ def complexity_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
     return figure
 
 
-def accuracy_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
+def accuracy_figure(
+    rows: Sequence[Row], comparison: Comparison = UNKNOWN
+) -> "matplotlib.figure.Figure":
     """Draw last-epoch test accuracy of each arm, and beside it against the arm's own complexity.
 
     Left: small marks are seeds, large ones means, bars one sample standard deviation to each side;
@@ -78,7 +83,7 @@ def accuracy_figure(rows: Sequence[Row]) -> "matplotlib.figure.Figure":
     from matplotlib.figure import Figure
 
     groups = {}
-    for group, members in group_rows(rows).items():
+    for group, members in group_rows(rows, comparison).items():
         arms = [arm for arm in arms_in(members) if final_values(members, arm, "test_accuracy")]
         if arms:
             groups[group] = (members, arms)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kdtheory.errors import InputError
 from kdtheory.files import write_whole
 from kdtheory.plain_text import in_spreadsheet
 from kdtheory.report.figures import render
@@ -14,6 +15,12 @@ from kdtheory.report.results import CaptionedFigure
 from kdtheory.report.table import Table
 from kdtheory.statistics.findings import Finding
 from kdtheory.statistics.seeds import MeanSd
+
+if TYPE_CHECKING:
+    import polars
+
+#: Endings of the files that one table can be written to.
+TABLE_FORMS = (".md", ".csv", ".parquet", ".tex", ".html")
 
 
 def csv(table: Table) -> str:
@@ -56,6 +63,37 @@ def write_table(
         write_whole(out / f"{table.name}.tex", latex(table)),
         write_whole(out / f"{table.name}.html", page),
     ]
+
+
+def write_one_table(
+    table: Table, path: Path, *, frame: "polars.DataFrame", csv_text: str | None = None
+) -> Path:
+    """Write a table in the form that a file's ending names; return the path.
+
+    Args:
+      table: what is written.
+      path: ends in one of `TABLE_FORMS`.
+      frame: the table's numbers, unrounded, for Parquet.
+      csv_text: what the CSV holds (default: the table's own cells).
+
+    Raises:
+      InputError: another ending.
+      RunError: the file cannot be written.
+    """
+    if path.suffix == ".parquet":
+        return write_whole(path, frame.write_parquet)
+    text = {
+        ".md": lambda: markdown(table),
+        ".csv": lambda: csv(table) if csv_text is None else csv_text,
+        ".tex": lambda: latex(table),
+        ".html": lambda: great(table).as_raw_html(make_page=True),
+    }.get(path.suffix)
+    if text is None:
+        raise InputError(
+            f"a table is written to {', '.join(TABLE_FORMS)}, got {path.name}; a name without "
+            "ending is a folder"
+        )
+    return write_whole(path, text())
 
 
 def write_figures(figures: Sequence[CaptionedFigure], out: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from kdtheory.report.result_files import write_figures, write_table
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.run_table import run_table, summary_csv
 from kdtheory.rows import Row
+from kdtheory.statistics.comparison import UNKNOWN, Comparison
 from kdtheory.statistics.hypotheses import findings
 from kdtheory.statistics.seeds import failure_line
 
@@ -42,7 +43,9 @@ _ACCURACY_CAPTION = (
 )
 
 
-def run_results(rows: Sequence[Row], notes: Sequence[str] = ()) -> Results:
+def run_results(
+    rows: Sequence[Row], notes: Sequence[str] = (), comparison: Comparison = UNKNOWN
+) -> Results:
     """Return what the rows of one or several runs give; figures are drawn by `write_run`.
 
     Raises:
@@ -50,9 +53,9 @@ def run_results(rows: Sequence[Row], notes: Sequence[str] = ()) -> Results:
     """
     certified = certificate_table(rows)
     return Results(
-        tables=[run_table(rows), *([] if certified is None else [certified])],
+        tables=[run_table(rows, comparison), *([] if certified is None else [certified])],
         figures=[],
-        findings=findings(rows),
+        findings=findings(rows, comparison),
         notes=notes,
         caution=" ".join(failure_line(rows)),
     )
@@ -66,6 +69,7 @@ def write_run(
     provenance: Mapping[str, Any],
     title: str,
     notes: Sequence[str] = (),
+    comparison: Comparison = UNKNOWN,
 ) -> list[Path]:
     """Write tables, figures and the report into a folder; return the paths that were written.
 
@@ -83,19 +87,21 @@ def write_run(
       provenance: versions, machine, times: whatever the run recorded.
       title: the report's heading.
       notes: lines for the reader, such as how the difficulty was chosen or what was left out.
+      comparison: what is known of several runs besides their rows.
 
     Raises:
       InputError: there are no rows, or one arm has several alphas.
       RunError: a file cannot be written.
     """
     out = Path(out_dir)
-    results = run_results(rows, notes)._replace(
+    results = run_results(rows, notes, comparison)._replace(
         figures=[
-            _figure(rows, "complexity", complexity_figure, _COMPLEXITY_CAPTION),
-            _figure(rows, "accuracy", accuracy_figure, _ACCURACY_CAPTION),
+            _figure(rows, comparison, "complexity", complexity_figure, _COMPLEXITY_CAPTION),
+            _figure(rows, comparison, "accuracy", accuracy_figure, _ACCURACY_CAPTION),
         ]
     )
-    written = write_table(results.tables[0], out, found=results.findings, data=summary_csv(rows))
+    data = summary_csv(rows, comparison)
+    written = write_table(results.tables[0], out, found=results.findings, data=data)
     for table in results.tables[1:]:
         written += write_table(table, out)
     written += write_figures(results.figures, out)
@@ -107,11 +113,12 @@ def write_run(
 
 def _figure(
     rows: Sequence[Row],
+    comparison: Comparison,
     name: str,
-    draw: Callable[[Sequence[Row]], "matplotlib.figure.Figure"],
+    draw: Callable[[Sequence[Row], Comparison], "matplotlib.figure.Figure"],
     caption: str,
 ) -> CaptionedFigure:
     try:
-        return CaptionedFigure(name, caption, draw(rows))
+        return CaptionedFigure(name, caption, draw(rows, comparison))
     except InputError as error:
         return CaptionedFigure(name, caption, str(error))

@@ -1,49 +1,31 @@
 """The table: complexity of the supervision beside what the student then does, one row an arm."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from kdtheory.errors import InputError
 from kdtheory.plain_text import in_spreadsheet
 from kdtheory.report.columns import (
     COLUMNS,
-    CSV_ONLY,
     FAILED_CAPTION,
     GENERAL_CAPTION,
     SETTINGS_CAPTION,
+    SIDE_BY_SIDE_CAPTION,
     SOURCES,
     format_column,
 )
-from kdtheory.report.table import Cell, Table
-from kdtheory.rows import GROUP_FIELDS, Row, Supervision
-from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
-from kdtheory.statistics.seeds import (
-    FAILED,
-    MeanSd,
-    failure_notes,
-    failures,
-    final_values,
-    finished_seeds,
-    mean_sd,
-    own_complexity,
-    unfinished_notes,
-)
+from kdtheory.report.lines import VALUES, Line, find_column, lines_of, record_of
+from kdtheory.report.table import MISSING, Cell, Table
+from kdtheory.rows import GROUP_FIELDS, Row
+from kdtheory.statistics.comparison import IN_TITLES, UNKNOWN, Comparison, Value, in_words
+from kdtheory.statistics.groups import arms_in, group_rows
+from kdtheory.statistics.seeds import FAILED, failure_notes, unfinished_notes
 from kdtheory.statistics.tuning import tuning_notes
 
 if TYPE_CHECKING:
     import polars
 
 
-class _Line(NamedTuple):
-    """One arm's (or the teacher's) line: `arm` None is the teacher; `values` are by field."""
-
-    arm: Supervision | None
-    seeds: int
-    failed: int
-    values: dict[str, MeanSd]
-
-
-def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
+def summarize(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> "polars.DataFrame":
     """Return means and sample standard deviations over seeds: one row an arm, and the teacher's.
 
     Columns: `dataset`, `task`, `teacher`, `student`, `settings`; `arm` ("teacher" for the teacher's
@@ -53,7 +35,8 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     student, averaged over the measuring points of a seed), train_loss, train_fidelity,
     test_fidelity, ntk_similarity, test_accuracy and ntk_similarity_centred (last epoch; accuracies
     and fidelities as fractions). A value that was not measured is null, and so is the deviation of
-    a single seed. Students whose training did not end are left out.
+    a single seed. Students whose training did not end are left out. With a comparison there is also
+    a column for each setting in which the runs differ, and `state`; a run without rows has a row.
 
     Raises:
       InputError: there are no rows, or one arm has several alphas.
@@ -67,27 +50,30 @@ def summarize(rows: Sequence[Row]) -> "polars.DataFrame":
     """
     import polars
 
-    records: list[dict[str, Any]] = []
-    for group, lines in _lines(rows).items():
-        for line in lines:
-            record: dict[str, Any] = {name: getattr(group, name) for name in GROUP_FIELDS}
-            record["arm"] = "teacher" if line.arm is None else line.arm.name
-            record["temperature"] = None if line.arm is None else line.arm.temperature
-            record["seeds"] = line.seeds
-            record["failed"] = line.failed
-            for name, value in line.values.items():
-                record[f"{name}_mean"] = value.mean
-                record[f"{name}_sd"] = value.sd
-            records.append(record)
-    schema: dict[str, Any] = dict.fromkeys(GROUP_FIELDS, polars.String)
+    records = [record_of(line, comparison) for line in lines_of(rows, comparison)]
+    names = list(records[0])
+    own = names[len(GROUP_FIELDS) : names.index("arm")]
+    for name in own:
+        _as_one_kind(records, name)
+    schema: dict[str, Any] = dict.fromkeys(GROUP_FIELDS, polars.String) | dict.fromkeys(own)
     schema |= {"arm": polars.String, "temperature": polars.Float64, "seeds": polars.Int64}
     schema |= {"failed": polars.Int64}
-    for name in (*(column.name for column in COLUMNS), *CSV_ONLY):
+    if comparison.runs:
+        schema |= {"state": polars.String}
+    for name in VALUES:
         schema |= {f"{name}_mean": polars.Float64, f"{name}_sd": polars.Float64}
-    return polars.DataFrame(records, schema=schema)
+    return polars.DataFrame(records, schema=schema, infer_schema_length=None)
 
 
-def summary_csv(rows: Sequence[Row]) -> str:
+def _as_one_kind(records: Sequence[dict[str, Any]], name: str) -> None:
+    """Make a column texts where it holds several kinds of values."""
+    kinds = {type(record[name]) for record in records} - {type(None)}
+    if len(kinds) > 1 and not kinds <= {int, float}:
+        for record in records:
+            record[name] = None if record[name] is None else in_words(record[name])
+
+
+def summary_csv(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> str:
     """Return `summarize` as CSV, with names that no spreadsheet takes for formulas.
 
     Raises:
@@ -96,38 +82,36 @@ def summary_csv(rows: Sequence[Row]) -> str:
     import polars
 
     names = polars.col(polars.String).map_elements(in_spreadsheet, polars.String)
-    return summarize(rows).with_columns(names).write_csv()
+    return summarize(rows, comparison).with_columns(names).write_csv()
 
 
-def run_table(rows: Sequence[Row]) -> Table:
-    """Return the table of runs: a section a run group, a line an arm.
+def run_table(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> Table:
+    """Return the table of runs: a line an arm.
+
+    A section a run group; where runs stand side by side, what they differ in are the first columns,
+    and the sections are those that the comparison asks for.
 
     Raises:
-      InputError: there are no rows, or one arm has several alphas.
+      InputError: there are no rows, or one arm has several alphas; an unknown column.
     """
-    lines_of = _lines(rows)
-    lines = [line for lines in lines_of.values() for line in lines]
-    notes: list[str] = []
-    for group, members in group_rows(rows).items():
-        told = failure_notes(members, [line.arm for line in lines_of[group]])
-        told += unfinished_notes(members, arms_in(members)) + tuning_notes(members)
-        told += [
-            f"{'teacher' if line.arm is None else line.arm.label}:"
-            f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"
-            for line in lines_of[group]
-            for column in COLUMNS
-            if 0 < line.values[column.name].seeds < line.seeds
-        ]
-        notes += [f"{group.title}: {note}" for note in told]
-    columns: dict[str, list[Cell]] = {
-        "arm": [_name(group, line) for group, members in lines_of.items() for line in members],
-        "seeds": [line.seeds for line in lines],
-    }
+    lines = lines_of(rows, comparison)
+    columns: dict[str, list[Cell]] = {}
+    if comparison.side_by_side:
+        sections, columns = _side_by_side(lines, comparison)
+    else:
+        sections = [line.title for line in lines]
+    columns["arm"] = [_name(line) for line in lines]
+    columns["seeds"] = [line.seeds for line in lines]
+    if any(line.run is not None and line.state != "complete" for line in lines):
+        columns["state"] = [line.state for line in lines]
     for column in COLUMNS:
         # All groups together, so that a column has the same decimals throughout.
         columns[column.header] = format_column(column, [line.values[column.name] for line in lines])
+    groups = dict.fromkeys(line.group for line in lines if line.group is not None)
     caption = GENERAL_CAPTION
-    if any(group.title.endswith(f"(settings {group.settings})") for group in lines_of):
+    if comparison.side_by_side:
+        caption += SIDE_BY_SIDE_CAPTION
+    if any(group.title.endswith(f"(settings {group.settings})") for group in groups):
         caption += SETTINGS_CAPTION
     if any(line.failed for line in lines):
         caption += FAILED_CAPTION
@@ -135,9 +119,9 @@ def run_table(rows: Sequence[Row]) -> Table:
         name="table",
         caption=caption,
         columns=columns,
-        sections=[group.title for group, members in lines_of.items() for _ in members],
+        sections=sections,
         meanings={column.header: column.meaning for column in COLUMNS},
-        notes=notes,
+        notes=_notes(rows, lines, comparison),
         spanners={
             words: [column.header for column in COLUMNS if column.source == source]
             for source, words in SOURCES.items()
@@ -145,36 +129,76 @@ def run_table(rows: Sequence[Row]) -> Table:
     )
 
 
-def _lines(rows: Sequence[Row]) -> dict[RunGroup, list[_Line]]:
-    """Compute the lines of each run group: the teacher's first, then the arms in reading order."""
-    if not rows:
-        raise InputError("no rows to report; a run writes rows.jsonl")
-    lines_of: dict[RunGroup, list[_Line]] = {}
-    for group, members in group_rows(rows).items():
-        lines = []
-        teachers = {row["seed"] for row in members if row["kind"] == "teacher" and row["final"]}
-        if teachers:
-            values = {name: mean_sd([]) for name in (*(c.name for c in COLUMNS), *CSV_ONLY)}
-            for name in ("train_loss", "test_accuracy"):
-                values[name] = mean_sd(final_values(members, None, name).values())
-            lines.append(_Line(None, len(teachers), len(failures(members, None)), values))
-        for arm in arms_in(members):
-            values = {}
-            for column in COLUMNS:
-                by_seed = (
-                    own_complexity(members, arm, column.name)
-                    if column.source == "supervision"
-                    else final_values(members, arm, column.name)
-                )
-                values[column.name] = mean_sd(by_seed.values())
-            for name in CSV_ONLY:
-                values[name] = mean_sd(final_values(members, arm, name).values())
-            failed = len(failures(members, arm))
-            lines.append(_Line(arm, len(finished_seeds(members, arm)), failed, values))
-        lines_of[group] = lines
-    return lines_of
+def _side_by_side(
+    lines: Sequence[Line], comparison: Comparison
+) -> tuple[list[str], dict[str, list[Cell]]]:
+    """Return the sections, and the columns of what the runs differ in."""
+    values = [_values(line, comparison) for line in lines]
+    taken = [find_column(name, comparison.columns, comparison) for name in comparison.sections]
+    common = _common(lines)
+    sections = [
+        ", ".join(f"{comparison.header(c)} {_shown(each.get(c))}" for c in taken) or common
+        for each in values
+    ]
+    columns: dict[str, list[Cell]] = {
+        comparison.header(column): [_shown(each.get(column)) for each in values]
+        for column in comparison.columns
+        if column not in taken
+    }
+    if any(line.run is None for line in lines):
+        columns["settings"] = [line.group.settings if line.group else MISSING for line in lines]
+    return sections, columns
 
 
-def _name(group: RunGroup, line: _Line) -> str:
-    name = f"teacher ({group.teacher})" if line.arm is None else line.arm.label
+def _values(line: Line, comparison: Comparison) -> Mapping[str, Value]:
+    if line.run is not None:
+        return comparison.values(line.run.key)
+    assert line.group is not None  # a run of which nothing is known but rows
+    return {name: getattr(line.group, name) for name in IN_TITLES}
+
+
+def _shown(value: Value) -> str:
+    return MISSING if value is None else in_words(value)
+
+
+def _common(lines: Sequence[Line]) -> str:
+    """Return what all lines have of a run group's title, in words."""
+    held: dict[str, set[str]] = {name: set() for name in IN_TITLES}
+    for line in lines:
+        run = {} if line.run is None else line.run.settings
+        for name, values in held.items():
+            values.add(str(getattr(line.group, name) if line.group else run.get(name)))
+    dataset, task, teacher, student = (
+        next(iter(held[name])) if len(held[name]) == 1 else "" for name in IN_TITLES
+    )
+    data = ", ".join(filter(None, (dataset, task)))
+    if teacher and student:
+        networks = f"{teacher} → {student}"
+    else:
+        networks = f"teacher {teacher}" * bool(teacher) + f"student {student}" * bool(student)
+    return ": ".join(filter(None, (data, networks)))
+
+
+def _notes(rows: Sequence[Row], lines: Sequence[Line], comparison: Comparison) -> list[str]:
+    """Return what a reader must know of networks that failed, and of seeds that are not there."""
+    notes: list[str] = []
+    for group, members in group_rows(rows, comparison).items():
+        own = [line for line in lines if line.group == group]
+        told = failure_notes(members, [line.arm for line in own])
+        told += unfinished_notes(members, arms_in(members)) + tuning_notes(members)
+        told += [
+            f"{'teacher' if line.arm is None else line.arm.label}:"
+            f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"
+            for line in own
+            for column in COLUMNS
+            if 0 < line.values[column.name].seeds < line.seeds
+        ]
+        notes += [f"{group.title}: {note}" for note in told]
+    return notes
+
+
+def _name(line: Line) -> str:
+    if line.group is None:
+        return MISSING
+    name = f"teacher ({line.group.teacher})" if line.arm is None else line.arm.label
     return f"{name} {FAILED}" if line.failed else name

@@ -46,7 +46,7 @@ def find_runs(folders: Sequence[Path]) -> list[RunSummary]:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder; name one that holds runs")
-        for run in _run_folders(folder, _DEPTH):
+        for run in run_folders(folder):
             found[run.resolve()] = summarise(run)
     return sorted(found.values(), key=lambda summary: summary.changed, reverse=True)
 
@@ -87,11 +87,12 @@ def summarise(folder: Path) -> RunSummary:
     )
 
 
-def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+def run_folders(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Return a folder if it is a run's, else those in it that are, some levels down."""
     if (folder / "config.json").exists() and (folder / "data.json").exists():
         yield folder
         return
     if depth:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from _run_folders(Path(entry.path), depth - 1)
+                yield from run_folders(Path(entry.path), depth - 1)

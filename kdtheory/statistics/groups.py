@@ -1,12 +1,13 @@
 """What the rows are about: run groups, the arms inside them, and how each is named."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kdtheory.errors import InputError
 from kdtheory.plain_text import plain
 from kdtheory.rows import Row, Supervision, arm_of
+from kdtheory.statistics.comparison import UNKNOWN, Comparison
 
 
 class RunGroup(NamedTuple):
@@ -19,12 +20,16 @@ class RunGroup(NamedTuple):
     settings: str
     """The run's short hash of everything a measurement depends on except seed and arm."""
     title: str
-    """The group in words, for headings; it names the settings only where another group of the same
-    rows would have the same title."""
+    """The group in words, for headings; it names what differs in the settings, or else their hash,
+    only where another group of the same rows would have the same title."""
 
 
-def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
+def group_rows(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> dict[RunGroup, list[Row]]:
     """Return the rows of each run group, in the order in which the groups first appear.
+
+    Args:
+      rows: of one or several runs.
+      comparison: what is known of the runs besides.
 
     >>> ids = dict(dataset="digits", task="ten", teacher="resnet8", student="lenet5x1")
     >>> [g.title for g in group_rows([dict(**ids, settings="3f2a90bc")])]
@@ -40,12 +45,22 @@ def group_rows(rows: Sequence[Row]) -> dict[RunGroup, list[Row]]:
             row["dataset"], row["task"], row["teacher"], row["student"], row["settings"], title
         )
         groups.setdefault(group, []).append(row)
-    shared = Counter(group.title for group in groups)
+    titles = _told_apart(
+        {group: group.title for group in groups},
+        {group: plain(comparison.words(group.settings)) for group in groups},
+    )
+    titles = _told_apart(titles, {group: f"settings {group.settings}" for group in groups})
+    return {group._replace(title=titles[group]): members for group, members in groups.items()}
+
+
+def _told_apart(
+    titles: Mapping[RunGroup, str], words: Mapping[RunGroup, str]
+) -> dict[RunGroup, str]:
+    """Return titles with words after those that several have."""
+    shared = Counter(titles.values())
     return {
-        group
-        if shared[group.title] == 1
-        else group._replace(title=f"{group.title} (settings {group.settings})"): members
-        for group, members in groups.items()
+        group: f"{title} ({words[group]})" if shared[title] > 1 and words[group] else title
+        for group, title in titles.items()
     }
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
+from kdtheory.statistics.comparison import UNKNOWN, Comparison
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, judge
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
@@ -22,7 +23,7 @@ from kdtheory.statistics.seeds import (
 )
 
 
-def findings(rows: Sequence[Row]) -> list[Finding]:
+def findings(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> list[Finding]:
     """Hold the theory's hypotheses against the rows, for each run group.
 
     On adjusted complexity, on one student: random labels > labels > offline >= online, and lower at
@@ -42,7 +43,7 @@ def findings(rows: Sequence[Row]) -> list[Finding]:
     [('random labels are more complex than labels', 'undecided', 1.0)]
     """
     found: list[Finding] = []
-    for group, members in group_rows(rows).items():
+    for group, members in group_rows(rows, comparison).items():
         arms = arms_in(members)
         reference = reference_student(members, arms)
         if reference is not None:
