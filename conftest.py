@@ -13,6 +13,8 @@ import tempfile
 # Set before JAX starts its backend: several virtual devices are asked for by the tests that want
 # them, in processes of their own.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Tests run in as many processes as there are cores: more threads in each only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # TensorFlow (only for tfrecord folders) would otherwise write to stderr at import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
