@@ -32,7 +32,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
 
 faults: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "" tests/faults

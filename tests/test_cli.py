@@ -54,6 +54,7 @@ def test_run_table_and_config(tmp_path, capsys):
     assert (tmp_path / "table" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys):
     out = tmp_path / "demo"
     main(["demo", "--smoke", "--seeds", "1", "--out", str(out)])

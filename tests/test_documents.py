@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +39,13 @@ def commands(path):
     ]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def every(*, slow: Collection[str]) -> list[Any]:
+    """Return the documents as parameters, those that take long marked so."""
+    marks = dict.fromkeys(slow, pytest.mark.slow)
+    return [pytest.param(path, marks=marks.get(path.name, ()), id=path.name) for path in DOCUMENTS]
+
+
+@pytest.mark.parametrize("path", every(slow=["cli.md"]))
 def test_commands(path, tmp_path, monkeypatch):
     """In the order in which they stand, in one folder, with the files that the page shows."""
     monkeypatch.chdir(tmp_path)
@@ -48,7 +56,7 @@ def test_commands(path, tmp_path, monkeypatch):
         main([*words, *SMALL.get(words[0], [])])
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", every(slow=["approximations.md", "reading_the_table.md"]))
 def test_python(path, tmp_path, monkeypatch):
     """The blocks of a page are one program."""
     monkeypatch.chdir(tmp_path)

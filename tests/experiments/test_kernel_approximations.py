@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "experiments/kernel_approximations.py"
 
 
+@pytest.mark.slow
 def test_smoke(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("kernel_approximations", SCRIPT)
     script = importlib.util.module_from_spec(spec)

@@ -189,7 +189,14 @@ def test_there_are_notebooks() -> None:
     assert {path.stem for path in NOTEBOOKS} >= set(CHECKS)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    # The others train networks, for a minute and more.
+    [
+        pytest.param(path, marks=() if path.stem == "02_bounds" else pytest.mark.slow, id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
 def test_runs_at_small_size(path: Path, tmp_path: Path) -> None:
     """Cell by cell in IPython itself, which runs .ipynb files and stops at the first error.
 

@@ -250,6 +250,7 @@ _MEASURE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures by /proc")
 def test_peak_memory_keeps_the_budget():
     budget = 64 * 2**20

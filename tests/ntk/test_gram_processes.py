@@ -108,7 +108,7 @@ def alone(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("count", "stored"),
-    [(2, False), (4, True), pytest.param(4, False, marks=pytest.mark.slow)],
+    [(2, True), *(pytest.param(4, stored, marks=pytest.mark.slow) for stored in (True, False))],
 )
 def test_processes_make_the_matrix_of_one(alone, tmp_path, count, stored):
     (tmp_path / "out").mkdir()
@@ -125,6 +125,7 @@ def test_processes_make_the_matrix_of_one(alone, tmp_path, count, stored):
             assert np.array_equal(kernel, expected)
 
 
+@pytest.mark.slow
 def test_a_dead_process_is_an_error_and_its_tiles_are_computed_on_the_next_call(alone, tmp_path):
     (tmp_path / "out").mkdir()
     processes = start(2, tmp_path / "store", tmp_path / "out", "dying")
@@ -163,7 +164,8 @@ def test_processes_with_differing_inputs_are_an_error(tmp_path, stored):
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("how", [pytest.param("by hand", marks=pytest.mark.slow), "under Slurm"])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["by hand", "under Slurm"])
 def test_the_command_line_shares_a_kernel_between_two_processes(tmp_path, how):
     flags = [
         "gram", "--dataset", "synthetic", "--model", "mlp8x1", "--ntk-size", "12",

@@ -229,6 +229,7 @@ _WORK = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_identical_matrix(tmp_path):
     def start(*arguments, seed):
         return subprocess.Popen(

@@ -62,6 +62,7 @@ def test_routes_say_their_schedule(rows):
             assert schedule[-1] == 16
 
 
+@pytest.mark.slow
 def test_a_method_added_to_a_run_leaves_its_arms_and_resumes_to_the_same(rows, tiny):
     few = tiny.replace(arms=("offline",), temperatures=(4.0,), points=2)
     before = execute(few, quiet=True)

@@ -145,6 +145,7 @@ def test_without_the_extra_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_with_cutout_and_mixup_writes_event_files(tiny):
     config = tiny.replace(
         arms=("online",), temperatures=(4.0,), cutout=2, mixup=0.4, tensorboard=True

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_binary_cifar100(tiny):
     config = tiny.replace(
         dataset="cifar100", task="first_half", data_dir=None, augment=True, train_size=128,

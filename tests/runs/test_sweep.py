@@ -156,6 +156,7 @@ def untold(outcome, done, total):
     pass
 
 
+@pytest.mark.slow
 def test_jobs_of_this_machine_and_a_second_sweep_of_the_same_folder(tiny, tmp_path):
     submitit = pytest.importorskip("submitit")
     assert submitit

@@ -79,6 +79,7 @@ def trained(monkeypatch):
 # --- shared teachers
 
 
+@pytest.mark.slow
 def test_the_whole_line_with_shared_teachers_and_an_assistant(
     quick, tmp_path, trained, monkeypatch
 ):

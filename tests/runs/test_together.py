@@ -37,7 +37,8 @@ def two_seeds(tiny):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("together", [pytest.param("seeds", marks=pytest.mark.slow), "arms"])
+@pytest.mark.slow
+@pytest.mark.parametrize("together", ["seeds", "arms"])
 def test_stacked_students_are_those_alone(two_seeds, together, tmp_path):
     alone = execute(two_seeds, quiet=True)
     config = two_seeds.replace(together=together, out=str(tmp_path / together))
@@ -61,7 +62,8 @@ class StoppedError(Exception):
     """What ends a run in these tests."""
 
 
-@pytest.mark.parametrize("at", [1, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [1, 6])
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(two_seeds, tmp_path, monkeypatch, at):
     config = two_seeds.replace(
         together="seeds",

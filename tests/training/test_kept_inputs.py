@@ -30,7 +30,7 @@ def _arguments(model: Any, dtype: Any = jnp.float32) -> tuple[Any, ...]:
     return params, variables, images, jnp.int32(0)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "lenet5x1"])
+@pytest.mark.parametrize("name", [pytest.param("resnet8", marks=pytest.mark.slow), "lenet5x1"])
 def test_gradients_are_the_same(name: str) -> None:
     model = models.create(name, 3)
     arguments = _arguments(model)

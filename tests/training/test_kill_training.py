@@ -76,7 +76,8 @@ def last_state(folder):
     return max((path.name for path in folder.glob("resume/step-????????")), default="")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [20])
 def test_sigkill_at_random_steps(tmp_path, unbroken, cache, kills):
     folder, rng = tmp_path / "student", random.Random(kills)
     reached = set()

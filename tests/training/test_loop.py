@@ -76,7 +76,7 @@ def test_learns(dataset, data):
     assert accuracy[1] > max(accuracy[0], 0.6)
 
 
-@pytest.mark.parametrize("name", ["mlp16x1", "resnet8"])
+@pytest.mark.parametrize("name", ["mlp16x1", pytest.param("resnet8", marks=pytest.mark.slow)])
 def test_resumes_bit_for_bit(dataset, data, name):
     """Through checkpoints on disk, with augmentation and batch statistics."""
     _, chunk, state = make(dataset, name=name, augmentation=AugmentConfig())

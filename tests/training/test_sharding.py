@@ -80,7 +80,9 @@ def alone():
     return train()[0]
 
 
-@pytest.mark.parametrize(("processes", "devices"), [(1, 4), (2, 1)])
+@pytest.mark.parametrize(
+    ("processes", "devices"), [(1, 4), pytest.param(2, 1, marks=pytest.mark.slow)]
+)
 def test_the_numbers_of_one_device(alone, processes, devices):
     for result in train(processes, devices):
         assert result["devices"] == processes * devices
