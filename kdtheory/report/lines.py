@@ -75,27 +75,39 @@ def lines_of(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> list[Line
 
 
 def record_of(line: Line, comparison: Comparison) -> dict[str, Any]:
-    """Return a line as {name: value}, as it stands in CSV and Parquet: unrounded."""
+    """Return a line as {name: value}, as it stands in CSV and Parquet: unrounded.
+
+    Raises:
+      InputError: a label is the name of another column.
+    """
     run = line.run
     if line.group is not None:
         record: dict[str, Any] = {name: getattr(line.group, name) for name in GROUP_FIELDS}
     else:
         assert run is not None
         record = {**{name: run.settings.get(name) for name in IN_TITLES}, "settings": None}
+    measured: dict[str, Any] = {
+        "arm": _arm_name(line),
+        "temperature": None if line.arm is None else line.arm.temperature,
+        "seeds": line.seeds,
+        "failed": line.failed,
+    }
+    if comparison.runs:
+        measured["state"] = line.state
+    for name, value in line.values.items():
+        measured[f"{name}_mean"] = value.mean
+        measured[f"{name}_sd"] = value.sd
     own = comparison.values(run.key) if run is not None else {}
     for column, setting in comparison.columns.items():
         if setting not in IN_TITLES or column in comparison.headers:
-            record[comparison.headers.get(column, column)] = own.get(column)
-    record["arm"] = _arm_name(line)
-    record["temperature"] = None if line.arm is None else line.arm.temperature
-    record["seeds"] = line.seeds
-    record["failed"] = line.failed
-    if comparison.runs:
-        record["state"] = line.state
-    for name, value in line.values.items():
-        record[f"{name}_mean"] = value.mean
-        record[f"{name}_sd"] = value.sd
-    return record
+            name = comparison.headers.get(column, column)
+            if column in comparison.headers and name in {*record, *measured}:
+                raise InputError(
+                    f"the label {name!r} of {column} is the name of another column; "
+                    f"choose one that is not among {', '.join([*record, *measured])}"
+                )
+            record[name] = own.get(column)
+    return record | measured
 
 
 def find_column(name: str, known: Collection[str], comparison: Comparison) -> str:

@@ -129,6 +129,12 @@ def test_a_labelled_run_has_its_name_in_a_column(sweep):
         side_by_side([sweep], {"nobody": "x"})
 
 
+def test_a_label_never_takes_another_columns_place(sweep, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["table", str(sweep), "--out", str(tmp_path / "t.csv"), "--label", "batch_size=arm"])
+    assert "'arm' of batch_size is the name of another column" in capsys.readouterr().err
+
+
 def test_a_damaged_run_in_a_folder_is_a_note_and_named_an_error(sweep, tmp_path):
     out = tmp_path / "two"
     shutil.copytree(sweep / "rate=0.1", out / "good")
