@@ -179,7 +179,7 @@ def test_test_logits_give_test_accuracy_and_fidelity(config, tmp_path):
     ("changes", "message"),
     [
         ({"cutout": 2}, "leave --augment, --cutout and --mixup out"),
-        ({"assistant": "mlp8x1"}, "--assistant and --similarity-size need the teacher's network"),
+        ({"assistant": "mlp8x1"}, "--similarity-size and --certify need the teacher's network"),
         ({"teacher_stop": 0.5}, "--teacher-stop is for a teacher that is trained"),
         ({"teachers": "t"}, "--teachers is for a teacher that is trained"),
     ],
