@@ -7,10 +7,12 @@ numbers of parameters; to reach: each within 5 % of linen.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import statistics
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -60,11 +62,11 @@ def main(config: Config) -> None:
     square, multiply = jnp.ones((_SIDE, _SIDE)), jax.jit(lambda a: a @ a)
     apply_fn, variables = networks["linen"]
     forward, on_device = jax.jit(apply_fn), jax.device_put(x)
-    runs = {
+    runs: dict[str, Callable[[], Any]] = {
         "product": lambda: multiply(square),
         "forward": lambda: forward(variables, on_device),
         **{
-            name: lambda network=network: gram(*network, x, method="layerwise")
+            name: functools.partial(gram, *network, x, method="layerwise")
             for name, network in networks.items()
         },
     }
