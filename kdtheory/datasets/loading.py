@@ -52,7 +52,8 @@ def load(
       label_noise: the fraction of training labels that is replaced by another class, after the
         task's mapping. Validation and test labels stay clean.
       noise_kind: "symmetric" (a uniformly random other class) or "pair" (the next class).
-      seed: chooses training and held-out examples and the noise. Test examples do not depend on it.
+      seed: chooses training and held-out examples and the noise. Test examples do not depend on it,
+        but where `test_fraction` holds them out of what `certify_size` leaves.
       certify_size: number of training examples that are set apart before any other choice, as
         `sample`: drawn at random by `seed` whatever their class, and left in the order drawn, as a
         certificate needs them. All else is chosen from what is left.
