@@ -8,7 +8,6 @@ numbers of parameters; to reach: each within 5 % of linen.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import statistics
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import tyro
 
 from benchmarks.framework_models import twins
 from benchmarks.gram import machine
-from benchmarks.many_outputs import seconds
+from benchmarks.many_outputs import add_rows, seconds
 from kdtheory.ntk import gram
 
 _SIDE = 2048
@@ -99,9 +98,7 @@ def main(config: Config) -> None:
             f"{row['seconds']:.3g} s, {row['over_linen']:.2f} x linen, "
             f"{row['over_limit']:.2f} x T_limit, load {row['machine']['load']:.1f}"
         )
-    if config.out is not None:
-        before = json.loads(config.out.read_text()) if config.out.exists() else []
-        config.out.write_text(json.dumps([*before, *found], indent=1) + "\n")
+    add_rows(config.out, found)
 
 
 if __name__ == "__main__":

@@ -115,9 +115,14 @@ def main(config: Config) -> None:
         f"{row['over_limit']:.2f} x T_limit ({row['limit_seconds']:.3g} s), peak "
         f"{row['peak_bytes'] / 2**30:.2f} GiB, load {row['machine']['load']:.1f}"
     )
-    if config.out is not None:
-        rows = json.loads(config.out.read_text()) if config.out.exists() else []
-        config.out.write_text(json.dumps([*rows, row], indent=1) + "\n")
+    add_rows(config.out, [row])
+
+
+def add_rows(path: pathlib.Path | None, rows: list[dict[str, Any]]) -> None:
+    """Add rows to a JSON file, which is made if it is missing; None is no file."""
+    if path is not None:
+        before = json.loads(path.read_text()) if path.exists() else []
+        path.write_text(json.dumps([*before, *rows], indent=1) + "\n")
 
 
 if __name__ == "__main__":
