@@ -1,6 +1,7 @@
 # make demo   install everything into .venv and make the first complexity-versus-accuracy table
 # make test   install everything and run the test suite (make slow: the long tests)
 # make check  formatter, linter and types
+# make package build wheel and sdist into dist/, and install the wheel into an empty environment
 # make faults kill, damage and feed it by the hundred, and count what it answers (half an hour)
 # make audit  known vulnerabilities of what is installed (needs a network)
 PYTHON ?= python3
@@ -15,7 +16,7 @@ BUILD_PINS := PIP_CONSTRAINT=$(CURDIR)/constraints/build.txt PIP_BUILD_CONSTRAIN
 # Named after the Python: another PYTHON makes the environment anew.
 INSTALLED := $(VENV)/.installed-py$(VERSION)
 
-.PHONY: install demo test slow faults audit check format clean
+.PHONY: install demo test slow package faults audit check format clean
 
 install: $(INSTALLED)
 
@@ -33,6 +34,14 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
+
+package: $(INSTALLED)
+	rm -rf dist $(VENV)-package
+	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv $(VENV)-package
+	$(BUILD_PINS) $(VENV)-package/bin/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) dist/*.whl
+	cd dist && JAX_PLATFORMS=cpu $(abspath $(VENV))-package/bin/kdtheory --version
+	cd dist && JAX_PLATFORMS=cpu $(abspath $(VENV))-package/bin/kdtheory data show digits
 
 faults: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "" tests/faults
@@ -52,4 +61,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-package dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

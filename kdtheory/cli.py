@@ -14,10 +14,11 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import tyro
 
+from kdtheory.commands.completion import Completion, completion_script
 from kdtheory.commands.complexity import ComplexityOf, complexity
 from kdtheory.commands.data import (
     DataExport,
@@ -71,7 +72,13 @@ COMMANDS: dict[str, Command] = {
     "data list": Command(DataList, data_list),
     "data show": Command(DataShow, data_show),
     "data export": Command(DataExport, data_export),
+    "completion": Command(Completion, lambda asked_for: print(completion_of(asked_for.shell))),
 }
+
+
+def completion_of(shell: Literal["bash", "zsh"]) -> str:
+    """Return a shell's completion of the commands."""
+    return completion_script(shell, {name: command.options for name, command in COMMANDS.items()})
 
 
 def _usage() -> str:
