@@ -7,6 +7,8 @@ error and exit code 2.
 
 import argparse
 import contextlib
+import dataclasses
+import inspect
 import io
 import os
 import signal
@@ -14,7 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import tyro
 
@@ -44,9 +46,47 @@ from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
 from kdtheory.plain_text import plain
 from kdtheory.runs.config_file import read_config, recipe
+from kdtheory.runs.own_code import import_code, place_in_own_code
 from kdtheory.training.orbax_messages import leave_out_orbax_messages
 
 Options = TypeVar("Options")
+
+
+def with_imports(options: type[Options]) -> Any:
+    """Return a command's flags and, after them, the one that all commands have: --import.
+
+    What it names is imported before flags are read, as values may be names that it registers.
+    """
+    imports = tyro.conf.arg(
+        name="import",
+        metavar="FILE.py|MODULE",
+        help="Python of your own, not from strangers: what it registers (models, data sets, tasks, "
+        "methods, claims, studies) is known by name. May be given several times.",
+    )
+    made = dataclasses.make_dataclass(
+        "WithImports",
+        [
+            ("options", Annotated[options, tyro.conf.arg(name="")]),
+            ("imports", Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], imports], ()),
+        ],
+        frozen=True,
+        kw_only=True,
+    )
+    made.__doc__ = inspect.getdoc(options)
+    return made
+
+
+def named_imports(arguments: Sequence[str]) -> list[str]:
+    """Return the values of --import among a command's arguments.
+
+    >>> named_imports(["--seeds", "3", "--import", "a.py", "--import=b"])
+    ['a.py', 'b']
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--import", action="append", default=[], dest="imports")
+    with contextlib.suppress(argparse.ArgumentError):
+        return list(early.parse_known_args(list(arguments))[0].imports)
+    return []
 
 
 class Command(NamedTuple):
@@ -78,7 +118,7 @@ COMMANDS: dict[str, Command] = {
 
 def completion_of(shell: Literal["bash", "zsh"]) -> str:
     """Return a shell's completion of the commands."""
-    return completion_script(shell, {name: command.options for name, command in COMMANDS.items()})
+    return completion_script(shell, {name: with_imports(c.options) for name, c in COMMANDS.items()})
 
 
 def _usage() -> str:
@@ -135,17 +175,19 @@ def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Option
                     # called when it began.
                     config = config.replace(out=str(path.parent))
                 default = Run(run=config)
+    both = with_imports(options)
     settings: dict[str, Any] = {"prog": f"kdtheory {name}"}
     if default is not None:
-        settings["default"] = default
+        settings["default"] = both(options=default)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options, args=arguments, **settings)
+            parsed: Options = tyro.cli(both, args=arguments, **settings).options
+            return parsed
     except SystemExit as end:
         if not end.code:
             raise
-        known = options_of(options)
+        known = options_of(both)
         written = spelt_out(arguments, known)
         if written != list(arguments):
             return parse(name, options, written)
@@ -202,6 +244,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "(see kdtheory --help)"
             )
         command = COMMANDS[name]
+        for code in named_imports(rest):
+            import_code(code)
         command.function(parse(name, command.options, rest))
     except Terminated as order:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -218,10 +262,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)
         raise SystemExit(130) from None
     except (RuntimeError, AssertionError) as error:
-        missing = missing_device()
+        missing = missing_device() or place_in_own_code(error)
         if missing is None:
             raise
-        print(f"error: {missing}", file=sys.stderr)
+        print(f"error: {plain(missing)}", file=sys.stderr)
         raise SystemExit(2) from error
     except MemoryError:
         print("error: there is not enough memory for these sizes", file=sys.stderr)
@@ -235,3 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = "" if error.filename is None else f"{error.filename}: "
         print(f"error: {plain(f'{where}{error.strerror}')}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Exception as error:
+        place = place_in_own_code(error)
+        if place is None:
+            raise
+        print(f"error: {plain(place)}", file=sys.stderr)
+        raise SystemExit(2) from error

@@ -58,8 +58,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> list[str]:
     return [other for score, other in scored if score >= max(0.7, scored[0][0] - 0.1)][:3]
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name that is not registered: what it may be meant to be, and all.
+#: How a name that a file of the user's registers becomes known.
+OWN_CODE = "your own: --import FILE.py"
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, registered: bool = False
+) -> InputError:
+    """Return the error for a name that is not known: what it may be meant to be, and all.
+
+    Args:
+      kind: of what, in words.
+      name: the unknown one.
+      known: all others.
+      registered: whether users register names of this kind: then the error says how.
 
     >>> str(unknown_name("model", "lennet5x1", ["mlp", "lenet5x1"]))
     "unknown model 'lennet5x1'; did you mean 'lenet5x1'? known: lenet5x1, mlp"
@@ -67,7 +79,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     "unknown model 'other'; known: lenet5x1, mlp"
     """
     known = sorted(known)
-    return InputError(f"unknown {kind} {name!r}; {asked(name, known)}known: {', '.join(known)}")
+    own = f"; {OWN_CODE}" if registered else ""
+    listed = ", ".join(known)
+    return InputError(f"unknown {kind} {name!r}; {asked(name, known)}known: {listed}{own}")
 
 
 def asked(name: str, known: Iterable[str]) -> str:

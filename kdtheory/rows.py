@@ -5,6 +5,7 @@ several runs, without the runs' checkpoints.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import (
     Annotated,
@@ -20,19 +21,40 @@ from typing import (
     get_type_hints,
 )
 
-from kdtheory.errors import InputError, unknown_name
+from kdtheory.errors import OWN_CODE, InputError, unknown_name
 from kdtheory.files import json_text
 
-ArmName = Literal[
+#: Name of a kind of supervision that a student is trained on: one of `ARMS`.
+ArmName: TypeAlias = str
+#: Name of a kind of supervision whose complexity is measured: an arm's, or "random_labels".
+SupervisionName: TypeAlias = str
+
+#: Kinds of supervision that a student is trained on, in reading order; `register_arm` adds one.
+ARMS: list[ArmName] = [
     "labels", "offline", "online", "matched", "self",
     "dkd", "dist", "lskd", "rco", "one_checkpoint", "two_checkpoints",
 ]  # fmt: skip
-SupervisionName = Literal["random_labels", ArmName]
+_CONTROL = "random_labels"
 
-#: Kinds of supervision that a student is trained on.
-ARMS: tuple[ArmName, ...] = get_args(ArmName)
-#: Kinds of supervision whose complexity is measured, in reading order.
-SUPERVISIONS: tuple[SupervisionName, ...] = get_args(SupervisionName)
+
+def register_arm(name: ArmName) -> None:
+    """Make a kind of supervision known, after all others.
+
+    Raises:
+      InputError: a name that is taken, or that cannot stand in paths and tables.
+
+    >>> register_arm("labels")
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: an arm named 'labels' exists already
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise InputError(
+            "an arm is named by lower-case letters, digits and _, a letter first and at most 40, "
+            f"got {name!r:.80}"
+        )
+    if name in (*ARMS, _CONTROL):
+        raise InputError(f"an arm named {name!r} exists already")
+    ARMS.append(name)
 
 
 class Supervision(NamedTuple):
@@ -68,13 +90,12 @@ class Supervision(NamedTuple):
 
     @property
     def order(self) -> tuple[int, float]:
-        """Sort key: the order of `SUPERVISIONS`; each kind by rising temperature."""
-        return SUPERVISIONS.index(self.name), -1.0 if self.temperature is None else float(
-            self.temperature
-        )
+        """Sort key: the control, then the order of `ARMS`; each kind by rising temperature."""
+        rank = -1 if self.name == _CONTROL else ARMS.index(self.name)
+        return rank, -1.0 if self.temperature is None else float(self.temperature)
 
 
-LABELS, RANDOM_LABELS = Supervision("labels", None), Supervision("random_labels", None)
+LABELS, RANDOM_LABELS = Supervision("labels", None), Supervision(_CONTROL, None)
 
 
 class Allowed(NamedTuple):
@@ -118,9 +139,11 @@ Steps = Annotated[
     list[int],
     Allowed("a list of integers", lambda v: isinstance(v, list) and all(map(_is_number, v))),
 ]
-Arm = Annotated[SupervisionName, Allowed("one of " + ", ".join(ARMS), lambda v: v in ARMS)]
+_LISTED = ", ".join(ARMS) + f"; {OWN_CODE}"
+Arm = Annotated[ArmName, Allowed(f"one of {_LISTED}", lambda v: v in ARMS)]
 Supervisor = Annotated[
-    SupervisionName, Allowed("one of " + ", ".join(SUPERVISIONS), lambda v: v in SUPERVISIONS)
+    SupervisionName,
+    Allowed(f"one of {_CONTROL}, {_LISTED}", lambda v: v == _CONTROL or v in ARMS),
 ]
 
 

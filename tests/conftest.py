@@ -1,6 +1,7 @@
 """Rows such as a run writes, made from a seeded generator instead of training."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,36 @@ def make_rows(
                         }
                     )
     return rows
+
+
+@pytest.fixture
+def forget() -> Iterator[Callable[[], None]]:
+    """What makes this process one in which nothing of a user's is registered; it ends so too."""
+    from kdtheory import claims, rows, studies
+    from kdtheory.datasets import sources, tasks
+    from kdtheory.methods import registry as methods
+    from kdtheory.models import registry as models
+    from kdtheory.runs import own_code
+
+    registries = (
+        models._FAMILIES, sources.SOURCES, tasks.TASKS, rows.ARMS, methods.METHODS,
+        claims.CLAIMS, studies.STUDIES, own_code._IMPORTED,
+    )  # fmt: skip
+    before = [registry.copy() for registry in registries]
+    path, loaded = list(sys.path), set(sys.modules)
+
+    def back() -> None:
+        for registry, kept in zip(registries, before, strict=True):
+            registry.clear()
+            registry.update(kept) if isinstance(registry, dict) else registry.extend(kept)
+        sys.path[:] = path
+        for name in set(sys.modules) - loaded:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if name.startswith("kdtheory_import_") or "pytest-of-" in file:
+                del sys.modules[name]
+
+    yield back
+    back()
 
 
 @pytest.fixture(name="make_rows")

@@ -57,6 +57,7 @@ def test_commands(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", every(slow=["approximations.md", "reading_the_table.md"]))
+@pytest.mark.usefixtures("forget")
 def test_python(path, tmp_path, monkeypatch):
     """The blocks of a page are one program."""
     monkeypatch.chdir(tmp_path)

@@ -30,9 +30,10 @@ from kdtheory.claims import (
 from kdtheory.claims.claim import Claim, Outcome
 from kdtheory.claims.page import write_page
 from kdtheory.claims.validate import Validation, run_claims, select_claims
+from kdtheory.errors import InputError
 
-#: Every claim, in the order in which they are run.
-CLAIMS: tuple[Claim, ...] = (
+#: Every claim, in the order in which they are run; `register_claim` adds one.
+CLAIMS: list[Claim] = [
     norm_identity.CLAIM,
     margin_bounds.CLAIM,
     random_labels.CLAIM,
@@ -58,6 +59,32 @@ CLAIMS: tuple[Claim, ...] = (
     top_directions.CLAIM,
     weak_to_strong.CLAIM,
     early_stopped_student.CLAIM,
-)
+]
 
-__all__ = ["CLAIMS", "Claim", "Outcome", "Validation", "run_claims", "select_claims", "write_page"]
+
+def register_claim(claim: Claim) -> Claim:
+    """Make a claim of your own one that `kdtheory validate` runs; return it.
+
+    Raises:
+      InputError: the name is taken.
+
+    >>> register_claim(CLAIMS[0])
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: a claim named 'norm_identity' exists already
+    """
+    if claim.name in [known.name for known in CLAIMS]:
+        raise InputError(f"a claim named {claim.name!r} exists already")
+    CLAIMS.append(claim)
+    return claim
+
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Outcome",
+    "Validation",
+    "register_claim",
+    "run_claims",
+    "select_claims",
+    "write_page",
+]

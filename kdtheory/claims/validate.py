@@ -44,7 +44,7 @@ def select_claims(known: Sequence[Claim], names: Sequence[str] = ()) -> list[Cla
     allowed = [claim.name for claim in known]
     for name in names:
         if name not in allowed:
-            raise unknown_name("claim", name, allowed)
+            raise unknown_name("claim", name, allowed, registered=True)
     return [claim for claim in known if not names or claim.name in names]
 
 

@@ -68,7 +68,9 @@ def check_task(name: str) -> None:
     if not isinstance(name, str):
         raise InputError(f"a task is named by text, such as 'full', got {name!r}")
     if name not in TASKS and not name.startswith(SUBSET_PREFIX):
-        raise InputError(f"{unknown_name('task', name, TASKS)}; or {SUBSET_PREFIX}A,B,...")
+        raise InputError(
+            f"{unknown_name('task', name, TASKS, registered=True)}; or {SUBSET_PREFIX}A,B,..."
+        )
 
 
 def make_task(name: str, class_names: tuple[str, ...]) -> Task:

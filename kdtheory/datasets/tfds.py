@@ -12,7 +12,7 @@ from kdtheory.datasets.features import check_features
 from kdtheory.datasets.prepared import find_prepared, resolve_data_dir
 from kdtheory.datasets.records import PIL_MODES, READERS, Records, damaged, decode_images
 from kdtheory.datasets.source import Advance, Source, SourceSplit
-from kdtheory.errors import InputError, asked
+from kdtheory.errors import OWN_CODE, InputError, asked
 
 #: Sets whose TFDS builders are kdtheory's own: (module, class).
 OWN_BUILDERS = {"tiny_imagenet": ("kdtheory.datasets.tiny_imagenet", "TinyImagenet")}
@@ -102,7 +102,7 @@ def require_known(name: str, others: Iterable[str]) -> None:
     listed = ", ".join(sorted(others))
     raise InputError(
         f"unknown data set {base!r}; {asked(base, [*others, *theirs])}known: {listed}, image "
-        "folders as folder:ROOT, and the image classification sets of TFDS"
+        f"folders as folder:ROOT, and the image classification sets of TFDS; {OWN_CODE}"
     )
 
 

@@ -8,9 +8,13 @@ targets, so that their complexity is measured as everywhere, and trains by a los
 from kdtheory.methods.dist import dist
 from kdtheory.methods.dkd import dkd
 from kdtheory.methods.logit_standardisation import logit_standardisation
+from kdtheory.methods.registry import METHODS, Method, register_method
 
 __all__ = [
+    "METHODS",
+    "Method",
     "dist",
     "dkd",
     "logit_standardisation",
+    "register_method",
 ]

@@ -1,6 +1,6 @@
 """The methods by name: what each shows the student, what it needs, where it is published."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kdtheory.errors import InputError
@@ -11,6 +11,7 @@ from kdtheory.methods.one_checkpoint import one_checkpoint_steps
 from kdtheory.methods.rco import rco_steps
 from kdtheory.methods.taught import Taught
 from kdtheory.methods.two_checkpoints import two_checkpoints_steps
+from kdtheory.rows import register_arm
 from kdtheory.targets.providers import TeacherLogits
 from kdtheory.typing import ArrayLike
 
@@ -51,8 +52,8 @@ def _dkd(teacher: TeacherLogits, total_steps: int) -> Taught:
     return dkd(teacher, warmup_steps=max(total_steps // 12, 1))
 
 
-#: By the name of the arm.
-METHODS: Mapping[str, Method] = {
+#: By the name of the arm; `register_method` adds one.
+METHODS: dict[str, Method] = {
     "dkd": Method(
         title="decoupled distillation: the right class and the others apart",
         source="Zhao et al., CVPR 2022",
@@ -104,6 +105,28 @@ METHODS: Mapping[str, Method] = {
         min_checkpoints=2,
     ),
 }
+
+
+def register_method(name: str, method: Method) -> Method:
+    """Make a method of your own an arm of this name; return it.
+
+    Raises:
+      InputError: a name that is taken or cannot be an arm's, or a method that has not exactly one
+        of a loss, with a temperature, and a route.
+
+    >>> register_method("dkd", METHODS["dkd"])
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: an arm named 'dkd' exists already
+    """
+    if (method.loss is None) == (method.route is None):
+        raise InputError(f"method {name!r} needs a loss or a route, and not both")
+    if (method.loss is None) != (method.temperature is None):
+        raise InputError(
+            f"method {name!r}: a loss stands at a temperature of its own, a route at those of a run"
+        )
+    register_arm(name)
+    METHODS[name] = method
+    return method
 
 
 def check_suitable(names: Sequence[str], *, num_outputs: int, checkpoints: int) -> None:

@@ -94,7 +94,7 @@ def family_of(name: str) -> Family:
     for family in reversed(_FAMILIES):  # so that a later registration wins
         if family.pattern.fullmatch(name):
             return family
-    raise unknown_name("model", name, known_models())
+    raise unknown_name("model", name, known_models(), registered=True)
 
 
 def create(name: str, num_outputs: int) -> nn.Module:

@@ -8,6 +8,7 @@ from kdtheory.palette import (
     BLUE,
     DARK_GREY,
     GREEN,
+    GREY,
     INDIGO,
     MAGENTA,
     OLIVE,
@@ -50,6 +51,8 @@ _MARKERS = {
     "one_checkpoint": ">",
     "two_checkpoints": "*",
 }
+#: Of methods that users registered, by their rank among those of a figure.
+_OWN_COLORS, _OWN_MARKERS = (DARK_GREY, GREY, BLACK), ("d", "H", "8")
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FILLS = ("full", "none", "left", "bottom", "top")
 
@@ -89,11 +92,13 @@ def line_style(supervision: Supervision, among: Sequence[Supervision]) -> dict[s
     """
     same = sorted({s.order for s in among if s.name == supervision.name})
     rank = same.index(supervision.order)
-    color = _COLORS[supervision.name]
+    own = sorted({s.name for s in among} - set(_COLORS))
+    number = own.index(supervision.name) if supervision.name in own else 0
+    color = _COLORS.get(supervision.name, _OWN_COLORS[number % len(_OWN_COLORS)])
     return {
         "color": color,
         "linestyle": _LINES[rank % len(_LINES)],
-        "marker": _MARKERS[supervision.name],
+        "marker": _MARKERS.get(supervision.name, _OWN_MARKERS[number % len(_OWN_MARKERS)]),
         "fillstyle": _FILLS[rank % len(_FILLS)],
         "markerfacecolor": color,
         "markerfacecoloralt": "white",

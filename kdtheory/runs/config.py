@@ -13,7 +13,7 @@ from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
 from kdtheory.methods.registry import METHODS
-from kdtheory.rows import LABELS, ArmName, Supervision
+from kdtheory.rows import ARMS, LABELS, ArmName, Supervision
 from kdtheory.runs.teaching_config import TeachingConfig
 from kdtheory.settings import (
     Groups,
@@ -45,9 +45,10 @@ class DistillationConfig:
     student: str = "lenet5x1"
     """Name of the student's model."""
     arms: tuple[ArmName, ...] = ("labels", "offline", "online", "self")
-    """How students are supervised; matched is online distillation whose teacher changes in step
-    with the complexity that a student on labels has taken on, instead of by time. From dkd on they
-    are methods of the literature: see kdtheory methods."""
+    """How students are supervised: labels, offline, online, matched (online distillation whose
+    teacher changes in step with the complexity that a student on labels has taken on, instead of by
+    time), self, or methods of the literature: dkd, dist, lskd, rco, one_checkpoint,
+    two_checkpoints (see kdtheory methods) and those of --import."""
     temperatures: tuple[float, ...] = (1.0, 4.0)
     """tau of the offline and online arms, and of the supervisions measured."""
     alpha: float = 1.0
@@ -64,10 +65,10 @@ class DistillationConfig:
     def check(self) -> None:
         """Raise InputError if a setting is out of range or does not fit another."""
         for arm in self.arms:
-            if arm not in get_args(ArmName):
-                raise unknown_name("arm", arm, get_args(ArmName))
+            if arm not in ARMS:
+                raise unknown_name("arm", arm, ARMS, registered=True)
         if not self.arms:
-            raise InputError(f"at least one arm is needed; known: {', '.join(get_args(ArmName))}")
+            raise InputError(f"at least one arm is needed; known: {', '.join(ARMS)}")
         for temperature in self.temperatures:
             check_temperature(temperature)
         for name in ("arms", "temperatures"):
@@ -323,7 +324,7 @@ class RunConfig(Groups):
         ['labels', 'offline-tau1', 'online-tau1', 'self-tau1']
         """
         arms: list[Supervision] = []
-        for name in get_args(ArmName):
+        for name in ARMS:
             if name in self.distillation.arms:
                 if name == "labels":
                     arms.append(LABELS)
@@ -350,7 +351,7 @@ def extended(stored: RunConfig, config: RunConfig) -> RunConfig:
     """
     there, asked = stored.distillation, config.distillation
     wanted = {*there.arms, *asked.arms}
-    arms = tuple(name for name in get_args(ArmName) if name in wanted)
+    arms = tuple(name for name in ARMS if name in wanted)
     return config.replace(arms=arms, seeds=max(there.seeds, asked.seeds))
 
 

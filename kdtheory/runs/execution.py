@@ -289,8 +289,9 @@ def session_notes(out: Path) -> list[str]:
     sessions = read_provenance(out)["sessions"]
     differing = [
         name
-        for name in ("versions", "git", "machine", "devices")
-        if any(session.get(name) != sessions[0].get(name) for session in sessions)
+        for name in ("versions", "git", "imports", "machine", "devices")
+        # Sessions of earlier versions had no imports, and did not say so.
+        if any((session.get(name) or []) != (sessions[0].get(name) or []) for session in sessions)
     ]
     if not differing:
         return []

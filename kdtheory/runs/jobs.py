@@ -17,6 +17,7 @@ from kdtheory.files import FolderBusyError
 from kdtheory.runs.config import RunConfig, from_json, to_json
 from kdtheory.runs.execution import execute
 from kdtheory.runs.launcher import Launcher
+from kdtheory.runs.own_code import import_code, imported, place_in_own_code
 from kdtheory.runs.sweep import Case, Outcome, write_failures
 
 #: Seconds between two looks at the jobs, or at a folder that another process works in.
@@ -28,18 +29,25 @@ class RunCase:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = json.dumps(to_json(config))
+        self._imports = tuple(code.name for code in imported())
 
     def __call__(self) -> str | None:
         """Carry out the run; return one line if it fails."""
-        config = from_json(json.loads(self._config))
         while True:
             try:
-                execute(config, quiet=True)
+                for name in self._imports:
+                    import_code(name)
+                execute(from_json(json.loads(self._config)), quiet=True)
             except FolderBusyError:
                 # Another sweep is at this very run: once it ends, its rows are ours too.
                 time.sleep(_POLL)
             except KdtheoryError as error:
                 return " ".join(str(error).split())
+            except Exception as error:
+                place = place_in_own_code(error)
+                if place is None:
+                    raise
+                return place
             else:
                 return None
 

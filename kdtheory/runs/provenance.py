@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 import kdtheory
+from kdtheory.runs.own_code import imported
 from kdtheory.runs.prng import prng
 
 _PACKAGES = (
@@ -56,13 +57,13 @@ def _commit() -> dict[str, Any]:
 
 
 def provenance() -> dict[str, Any]:
-    """Describe this process: time, command, versions, git commit, machine, devices, generator.
+    """Describe this process: time, command, versions, commit, imports, machine, devices, generator.
 
     Returns:
       JSON's types only.
 
     >>> sorted(provenance())
-    ['command', 'devices', 'digests', 'git', 'machine', 'prng', 'time', 'versions']
+    ['command', 'devices', 'digests', 'git', 'imports', 'machine', 'prng', 'time', 'versions']
     """
     versions = {"python": platform.python_version(), "kdtheory": kdtheory.__version__}
     for package in _PACKAGES:
@@ -72,6 +73,7 @@ def provenance() -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": versions,
         "git": _commit(),
+        "imports": [code.provenance() for code in imported()],
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),

@@ -26,8 +26,10 @@ from kdtheory.files import (
     remove_temporaries,
     write_json,
 )
+from kdtheory.models.registry import family_of
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.identity import BEFORE, first_settings
+from kdtheory.runs.own_code import imported
 from kdtheory.runs.prng import USUAL, prng
 from kdtheory.runs.provenance import is_sealed, provenance
 from kdtheory.runs.teacher_checkpoints import teacher_points
@@ -60,6 +62,8 @@ def training_settings(
     """
     corrupted = config.teaching.teacher_data not in ("train", "validation")
     augmentation = trainer.augmentation
+    is_own = not family_of(model).build.__module__.startswith("kdtheory.")
+    digests = [code.sha256 for code in imported()]
     return {
         "dataset": config.data.dataset,
         "task": config.data.task,
@@ -79,6 +83,8 @@ def training_settings(
         "data_seed": config.data.data_seed if corrupted else None,
         # Another generator's teacher is another one; folders of the usual one keep their names.
         **({} if prng() == USUAL else {"prng": prng()}),
+        # A model of the user's own is what its file says, whatever its name.
+        **({"imports": digests} if is_own and digests else {}),
     }
 
 

@@ -34,6 +34,7 @@ from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, extended, to_json
 from kdtheory.runs.config_file import read_config
 from kdtheory.runs.identity import settings_hash
+from kdtheory.runs.own_code import warn_of_changed_code
 from kdtheory.runs.prng import check_prng
 from kdtheory.runs.provenance import is_sealed, provenance
 from kdtheory.runs.unit import Unit
@@ -122,6 +123,9 @@ def open_store(
       InputError: the folder holds a run of another configuration or of other data, or files that
         are no run's.
       RunError: another process works there, or the folder cannot be written.
+
+    Warns:
+      UserWarning: code that was imported for the run has changed, or is not imported now.
     """
     out = Path(config.output.out)
     config_path, data_path = out / "config.json", out / "data.json"
@@ -136,7 +140,9 @@ def open_store(
             delete_run(out)
         elif stored is not None:
             check_same(stored.identity(), config.identity(), out)
-            check_prng(read_provenance(out)["sessions"], out)
+            sessions = read_provenance(out)["sessions"]
+            check_prng(sessions, out)
+            warn_of_changed_code(sessions)
             config = extended(stored, config)
         fingerprint = {"data": _fingerprint(data)}
         if data_path.exists():

@@ -1,6 +1,6 @@
 """The studies by name: each a question, its runs, and what is made of them; one file a study."""
 
-from kdtheory.errors import unknown_name
+from kdtheory.errors import InputError, unknown_name
 from kdtheory.studies.accuracy import ACCURACY
 from kdtheory.studies.bounds_on_images import BOUNDS_ON_IMAGES
 from kdtheory.studies.capacity_gap import CAPACITY_GAP
@@ -28,6 +28,22 @@ STUDIES: dict[str, Study] = {
 }
 
 
+def register_study(study: Study) -> Study:
+    """Make a study of your own known by its name; return it.
+
+    Raises:
+      InputError: the name is taken.
+
+    >>> register_study(STUDIES["accuracy"])
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: a study named 'accuracy' exists already
+    """
+    if study.name in STUDIES:
+        raise InputError(f"a study named {study.name!r} exists already")
+    STUDIES[study.name] = study
+    return study
+
+
 def find_study(name: str) -> Study:
     """Return a study by name.
 
@@ -38,8 +54,8 @@ def find_study(name: str) -> Study:
     'accuracy'
     """
     if name not in STUDIES:
-        raise unknown_name("study", name, STUDIES)
+        raise unknown_name("study", name, STUDIES, registered=True)
     return STUDIES[name]
 
 
-__all__ = ["STUDIES", "Study", "find_study"]
+__all__ = ["STUDIES", "Study", "find_study", "register_study"]
