@@ -1,6 +1,7 @@
 # make demo   install everything into .venv and make the first complexity-versus-accuracy table
 # make test   install everything and run the test suite (make slow: the long tests)
 # make check  formatter, linter and types
+# make docs   build the site into build/site, its notebooks executed (NOTEBOOKS=off: in seconds, without figures)
 # make package build wheel and sdist into dist/, and install the wheel into an empty environment
 # make faults kill, damage and feed it by the hundred, and count what it answers (half an hour)
 # make audit  known vulnerabilities of what is installed (needs a network)
@@ -16,7 +17,7 @@ BUILD_PINS := PIP_CONSTRAINT=$(CURDIR)/constraints/build.txt PIP_BUILD_CONSTRAIN
 # Named after the Python: another PYTHON makes the environment anew.
 INSTALLED := $(VENV)/.installed-py$(VERSION)
 
-.PHONY: install demo test slow package faults audit check format clean
+.PHONY: install demo test slow docs package faults audit check format clean
 
 install: $(INSTALLED)
 
@@ -34,6 +35,10 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
+
+docs: $(INSTALLED)
+	KDTHEORY_DOCS_NOTEBOOKS=$(NOTEBOOKS) $(BIN)/python -m sphinx -W --keep-going -q -c docs/site -d build/doctrees . build/site
+	@echo build/site/index.html
 
 package: $(INSTALLED)
 	rm -rf dist $(VENV)-package
@@ -61,4 +66,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(VENV)-package dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-package build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

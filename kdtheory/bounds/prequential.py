@@ -115,7 +115,7 @@ def prequential_bound(
     errs) given the past; (2) prod_i exp(-l_i X_i) / (1 - p_i w_i) is a supermartingale of mean at
     most 1, so Markov bounds it; (3) -ln(1 - x) is convex: Jensen.
 
-    From complexity alone: where f_{i-1} errs, |y_i - f_{i-1}(x_i)| is at least the target's own
+    From complexity alone: where f_{i-1} errs, `|y_i - f_{i-1}(x_i)|` is at least the target's own
     margin m_i, so z_i^2 >= m_i^2 / L_ii^2 and the errors number at most C max L_ii^2 / m_i^2 <=
     (1 + ridge) C for labels +-1 and k(x, x) <= 1. With d outputs the squared distance is at least
     half of the squared margin.

@@ -23,16 +23,17 @@ def teacher_split(
 ) -> Split:
     """Return the split that a teacher is trained on.
 
-    - `kind`:
-      - "train": the student's training split; nothing is corrupted.
-      - "validation": the wrong split: the teacher sees no example of the student's.
-      - "symmetric_noise", "pair_noise": the training split, with a further `fraction` of its labels
-        changed as `add_label_noise` does; the student's labels stay.
-      - "random_labels": every training label drawn uniformly from all classes: a teacher that knows
-        nothing but its examples.
-      - "permuted_classes": every class renamed to another, by one cyclic shift of a random order: a
-        teacher that is consistent, and always wrong.
     Args:
+      kind: what the teacher sees:
+
+        - "train": the student's training split; nothing is corrupted.
+        - "validation": the wrong split: the teacher sees no example of the student's.
+        - "symmetric_noise", "pair_noise": the training split, with a further `fraction` of its
+          labels changed as `add_label_noise` does; the student's labels stay.
+        - "random_labels": every training label drawn uniformly from all classes: a teacher that
+          knows nothing but its examples.
+        - "permuted_classes": every class renamed to another, by one cyclic shift of a random order:
+          a teacher that is consistent, and always wrong.
       fraction: of the two noises, in (0, 1]; None for every other kind.
       seed: of the noise.
 

@@ -46,7 +46,8 @@ def train_view(
     Args:
       key: a JAX PRNG key for this step, such as `jax.random.fold_in(run_key, step)`.
       images: uint8 or floating, of shape (n, h, w, c).
-    - `mean`, `std`: shape (c,), in units of pixel / 255.
+      mean: shape (c,), in units of pixel / 255.
+      std: likewise.
       config: static in compiled code.
       dtype: of the images. Arithmetic is in float32 (float64 if `dtype` is); the mixture is rounded
         to `dtype` once.

@@ -195,9 +195,9 @@ def sketch(
     r"""Return an unbiased estimate of the kernel K = J J^T with a standard error of each entry.
 
     `sketch_features` followed by its `gram`. An entry's standard error is about
-    |x| |y| / sqrt(m), with |x| and |y| the norms of the two rows of J: the square root of the
+    `|x| |y| / sqrt(m)`, with `|x|` and `|y|` the norms of the two rows of J: the square root of the
     sum over layers of the variances in `kdtheory.ntk.projection`, estimated without bias or from
-    above. Rounding (1e-6 of |x| |y| in float32) is not in it.
+    above. Rounding (1e-6 of `|x| |y|` in float32) is not in it.
 
     Both need the same backward passes. What is saved is the product: n^2 d^2 P FLOP become
     2 n^2 d^2 m and 2 to 3 ns for each of the n d P entries (measured on CPU). With ResNet-8, n d =
