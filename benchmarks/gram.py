@@ -31,7 +31,7 @@ import rich.console
 import rich.table
 import tyro
 
-from benchmarks import torch_models
+from benchmarks import torch_kernels
 from kdtheory import models
 from kdtheory.files import write_whole
 from kdtheory.ntk import gram, neural_tangents
@@ -61,7 +61,8 @@ class Config:
       n: numbers of examples (32x32x3).
       d: numbers of outputs; the kernel is "full".
       methods: "layerwise", "neural_tangents" (untiled), "nt_batch" (nt.batch, batch_size 64),
-        "torch" (torch.func's Jacobian contraction, where PyTorch and a counterpart are there).
+        "torch" (torch.func's Jacobian contraction) and "nngeometry" (its GramMatrix, batches of 64),
+        where they and a counterpart of the model are there.
       precision: of products on accelerators, as in `kdtheory.ntk.gram`; one of a process.
       repeats: timed runs after the warm-up; the median is reported.
       error_n: examples that errors are computed on; 0 for none.
@@ -73,7 +74,7 @@ class Config:
     models: tuple[str, ...] = ("resnet20", "lenet5x8", "mlp", "depthwise")
     n: tuple[int, ...] = (128, 1024, 4096)
     d: tuple[int, ...] = (1, 10)
-    methods: tuple[str, ...] = ("layerwise", "neural_tangents", "nt_batch", "torch")
+    methods: tuple[str, ...] = ("layerwise", "neural_tangents", "nt_batch", "torch", "nngeometry")
     precision: Literal["highest", "tensorfloat32", "bfloat16"] = "highest"
     repeats: int = 3
     error_n: int = 32
@@ -184,29 +185,6 @@ def nt_batch(model: nn.Module, variables: Any) -> Callable[[Any], Any]:
     return lambda x: kernel_fn(x, None, variables["params"])
 
 
-def torch_jacobians(name: str, d: int, x: np.ndarray) -> Callable[[], Any] | None:
-    """Return torch.func's Jacobian contraction for a network of the same shape, if there is one."""
-    import torch
-    from torch.func import functional_call, jacrev, vmap
-
-    net = torch_models.build(name, d)
-    if net is None:
-        return None
-    net.eval()  # BatchNorm in inference mode
-    images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
-    params = {name: value.detach() for name, value in net.named_parameters()}
-
-    def run() -> Any:
-        def one(params: Any, image: Any) -> Any:
-            return functional_call(net, params, (image[None],))[0]
-
-        jacobian = vmap(jacrev(one), (None, 0))(params, images)
-        flat = [j.flatten(2) for j in jacobian.values()]
-        return sum(torch.einsum("iap,jbp->iajb", j, j) for j in flat).numpy()
-
-    return run
-
-
 def measure(config: Config, name: str, n: int, d: int, rate: float) -> list[dict[str, Any]]:
     """Return one row for each method that can run."""
     model = DepthwiseNet(d) if name == "depthwise" else models.create(name, d)
@@ -239,11 +217,12 @@ def measure(config: Config, name: str, n: int, d: int, rate: float) -> list[dict
         runs["nt_batch"] = lambda: batched(x)
         # Its tiles have one size, so two of them compile all that it needs.
         warm_ups["nt_batch"] = lambda: batched(x[:128])
-    torch_fits = "torch" in config.methods and jacobian_bytes <= config.max_jacobian
-    if torch_fits and importlib.util.find_spec("torch"):
-        contraction = torch_jacobians(name, d, x)
-        if contraction is not None:
-            runs["torch"] = contraction
+    if jacobian_bytes <= config.max_jacobian:
+        for method, (package, kernel_of) in torch_kernels.KERNELS.items():
+            if method in config.methods and importlib.util.find_spec(package):
+                kernel = kernel_of(name, d, x)
+                if kernel is not None:
+                    runs[method] = kernel
 
     rows = []
     for method in config.methods:

@@ -20,6 +20,9 @@ from kdtheory.errors import InputError
 #: Where the machine does not tell, plan for this much, in bytes.
 FALLBACK = 4 * 2**30
 
+#: Blocks of a kernel are chosen for this much working memory, in bytes, where no budget is given.
+WORKING_MEMORY = 2 * 2**30
+
 #: A teacher's logits on the training split are looked up on the device up to this size.
 TABLE_BYTES = 2**30
 

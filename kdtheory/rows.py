@@ -4,9 +4,8 @@ Whatever is reported is made from rows alone, so that a table can be made again,
 several runs, without the runs' checkpoints.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import (
     Annotated,
     Any,
@@ -23,6 +22,18 @@ from typing import (
 
 from kdtheory.errors import OWN_CODE, InputError, unknown_name
 from kdtheory.files import json_text
+from kdtheory.row_values import (
+    Allowed,
+    AnyNumber,
+    Count,
+    Finite,
+    Flag,
+    Number,
+    Position,
+    Rate,
+    Steps,
+    Text,
+)
 
 #: Name of a kind of supervision that a student is trained on: one of `ARMS`.
 ArmName: TypeAlias = str
@@ -98,47 +109,6 @@ class Supervision(NamedTuple):
 LABELS, RANDOM_LABELS = Supervision("labels", None), Supervision(_CONTROL, None)
 
 
-class Allowed(NamedTuple):
-    """What a field of a row may hold, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_finite(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value)
-
-
-Text = Annotated[str, Allowed("a text", lambda v: isinstance(v, str) and bool(v))]
-Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool))]
-Count = Annotated[
-    int,
-    Allowed(
-        "an integer of at least 0",
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0,
-    ),
-]
-Position = Annotated[float, Allowed("a number of at least 0", lambda v: _is_finite(v) and v >= 0)]
-Finite = Annotated[float, Allowed("a finite number", _is_finite)]
-Number = Annotated[
-    float | None, Allowed("a finite number or null", lambda v: v is None or _is_finite(v))
-]
-#: A singular kernel has an infinite condition number, and rows keep it.
-AnyNumber = Annotated[
-    float | None, Allowed("a number or null", lambda v: v is None or _is_number(v))
-]
-Rate = Annotated[
-    float | None,
-    Allowed("a number from 0 to 1 or null", lambda v: v is None or (_is_finite(v) and 0 <= v <= 1)),
-]
-Steps = Annotated[
-    list[int],
-    Allowed("a list of integers", lambda v: isinstance(v, list) and all(map(_is_number, v))),
-]
 _LISTED = ", ".join(ARMS) + f"; {OWN_CODE}"
 Arm = Annotated[ArmName, Allowed(f"one of {_LISTED}", lambda v: v in ARMS)]
 Supervisor = Annotated[

@@ -21,6 +21,7 @@ ORDER = (
         "archives",
         "plain_text",
         "rows",
+        "row_values",
         "thread_settings",
         "memory",
         "settings",

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from kdtheory.errors import InputError
-from kdtheory.memory import format_bytes
+from kdtheory.memory import WORKING_MEMORY, format_bytes
 from kdtheory.ntk import neural_tangents
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.tiling import padded
@@ -19,9 +19,6 @@ from kdtheory.typing import ApplyFn, Variables
 
 #: What is kept of the outputs; see `kdtheory.ntk.gram`.
 OUTPUTS = ("full", "trace", "diagonal", "sum")
-
-#: Working memory that block sizes are chosen for, in bytes.
-WORKING_MEMORY = 2 * 2**30
 
 
 def kernel_shape(outputs: str, n1: int, n2: int, d: int) -> tuple[int, ...]:

@@ -13,10 +13,9 @@ import jax
 import numpy as np
 
 from kdtheory.errors import InputError
-from kdtheory.memory import aligned_empty, available, total
+from kdtheory.memory import WORKING_MEMORY, aligned_empty, available, total
 from kdtheory.ntk.contractions import Share
 from kdtheory.ntk.engines import (
-    WORKING_MEMORY,
     Plan,
     TileEngine,
     abstract,

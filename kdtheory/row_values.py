@@ -1,0 +1,48 @@
+"""What a field of a row may hold: types, each with its words and its test."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+
+class Allowed(NamedTuple):
+    """What a field of a row may hold, in words and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
+Text = Annotated[str, Allowed("a text", lambda v: isinstance(v, str) and bool(v))]
+Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool))]
+Count = Annotated[
+    int,
+    Allowed(
+        "an integer of at least 0",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0,
+    ),
+]
+Position = Annotated[float, Allowed("a number of at least 0", lambda v: _is_finite(v) and v >= 0)]
+Finite = Annotated[float, Allowed("a finite number", _is_finite)]
+Number = Annotated[
+    float | None, Allowed("a finite number or null", lambda v: v is None or _is_finite(v))
+]
+#: A singular kernel has an infinite condition number, and rows keep it.
+AnyNumber = Annotated[
+    float | None, Allowed("a number or null", lambda v: v is None or _is_number(v))
+]
+Rate = Annotated[
+    float | None,
+    Allowed("a number from 0 to 1 or null", lambda v: v is None or (_is_finite(v) and 0 <= v <= 1)),
+]
+Steps = Annotated[
+    list[int],
+    Allowed("a list of integers", lambda v: isinstance(v, list) and all(map(_is_number, v))),
+]
