@@ -61,7 +61,7 @@ class Config:
       n: numbers of examples (32x32x3).
       d: numbers of outputs; the kernel is "full".
       methods: "layerwise", "neural_tangents" (untiled), "nt_batch" (nt.batch, batch_size 64),
-        "torch" (torch.func's Jacobian contraction) and "nngeometry" (its GramMatrix, batches of 64),
+        "torch" (torch.func's Jacobian contraction), "nngeometry" (its GramMatrix, batches of 64),
         where they and a counterpart of the model are there.
       precision: of products on accelerators, as in `kdtheory.ntk.gram`; one of a process.
       repeats: timed runs after the warm-up; the median is reported.
