@@ -40,13 +40,16 @@ DEFAULT_BUDGET = 4 * 2**30
 #: Kernels whose outputs meet no others: they may be taken in groups, one after another.
 _BY_GROUPS = ("trace", "diagonal")
 
-#: Outputs in a group at most: the forward pass is then a thirtieth of the work, and more outputs
-#: only need more memory.
-_LARGEST_GROUP = 16
+#: Outputs in a group at most, if they are not all in one: the forward pass is then a ninth of the
+#: work. More of them leave the caches (ResNet-20, 16 outputs: a pass takes half as long again).
+_LARGEST_GROUP = 4
 
-#: Where outputs are taken in groups, products are long, and small blocks fast: so many examples in
-#: one at least, and so many blocks, of whose products all but the symmetric half is saved.
-_GROUP_ROWS, _GROUP_BLOCKS = 16, 8
+#: So many outputs may be one group.
+_ONE_GROUP = 16
+
+#: Where outputs are taken in groups, products are long: so many examples in a block, with which
+#: they run at full speed (two cores of an EPYC: of 16 rows at a tenth of it, of 64 at a half).
+_GROUP_ROWS = 128
 
 #: Fewer examples in a pass than this and the cost of dispatching shows.
 _SMALLEST_CHUNK = 8
@@ -179,15 +182,14 @@ class LayerwiseEngine(TileEngine):
         sizes = {
             min(1 << power, self.d, _LARGEST_GROUP) for power in range(self.d.bit_length() + 1)
         }
+        if self.d <= _ONE_GROUP:
+            sizes.add(self.d)
         return min(sizes, key=lambda m: (passes(m), m))
 
     def _planned(self, variables: Variables, n1: int, n2: int, batch_size: int | None) -> Plan:
         largest = max(1, self._block_rows // self._rows)
         if self._groups > 1:
-            even = max(_GROUP_ROWS, -(-max(n1, n2) // _GROUP_BLOCKS))
-            largest = min(largest, 1 << even.bit_length() - 1)
-            # One pass a block: its gradients are then used where they come to be.
-            self._chunk = largest
+            largest = min(largest, _GROUP_ROWS)
             each = self._dtype.itemsize * (self.d if self.outputs == "diagonal" else 1)
             self._collected = n1 * n2 * each
         if self.budget is None:

@@ -149,10 +149,11 @@ def test_an_aligned_trajectory_holds_one_checkpoint_over_a_chunk():
     assert line.aligned(3).over(1, 3).variables["params"].shape[0] == 3
 
 
-def test_half_precision_rounds_the_products_and_nothing_else(dataset, data):
+@pytest.mark.parametrize("name", ["lenet5x1", pytest.param("resnet8", marks=pytest.mark.slow)])
+def test_half_precision_rounds_the_products_and_nothing_else(dataset, data, name):
     ends = {}
     for dtype in ("float32", "bfloat16"):
-        chunk, states, keys = student("resnet8", dataset, length=1, compute_dtype=dtype)
+        chunk, states, keys = student(name, dataset, length=1, compute_dtype=dtype)
         (ends[dtype],) = run(chunk, states[0], Labels(10), data, keys[0], stops=[4])
     assert {leaf.dtype for leaf in jax.tree.leaves(ends["bfloat16"])} == {
         leaf.dtype for leaf in jax.tree.leaves(ends["float32"])
@@ -161,7 +162,7 @@ def test_half_precision_rounds_the_products_and_nothing_else(dataset, data):
 
 
 def test_half_precision_teachers_give_float32_logits(dataset):
-    model, variables = variables_of("resnet8", dataset, 0)
+    model, variables = variables_of("lenet5x1", dataset, 0)
     images = jax.random.normal(jax.random.key(1), (4, *dataset.image_shape))
     half = in_precision(model.apply, "bfloat16")
     logits, exact = half(variables, images), model.apply(variables, images)
