@@ -6,16 +6,22 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from kdtheory.digests import Owner, Unsound, checked, seal
+from kdtheory.errors import InputError
 from kdtheory.files import open_regular, write_whole
+from kdtheory.memory import check_fits
 
 #: Member of an archive that seals the others.
 _SEAL = "seal"
+
+#: Members of so many bytes fit into every memory.
+_SMALL = 2**24
 
 #: What reading damaged archives raises, besides errors of the system.
 DAMAGE = (
@@ -44,11 +50,40 @@ def write_archive(path: Path, arrays: Mapping[str, np.ndarray], owner: Owner) ->
     return write_whole(path, lambda file: np.savez(file, **members))  # type: ignore[arg-type]
 
 
+def load_arrays(file: BufferedIOBase, path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an archive that somebody else made, without a seal.
+
+    Raises:
+      InputError: its arrays are larger than the memory: an archive of a megabyte may hold a
+        thousand times as many zeros.
+      One of `DAMAGE`: it is no whole archive of arrays.
+    """
+    with zipfile.ZipFile(file) as archive:
+        _check_sizes(archive, path)
+        return {name.removesuffix(".npy"): _member(archive, name) for name in archive.namelist()}
+
+
+def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
+    # No member gives more bytes than the archive's directory says.
+    size = sum(member.file_size for member in archive.infolist())
+    if size > _SMALL:
+        # Once more for the array that is made of a member's bytes.
+        check_fits(f"what {path} holds", 2 * size, "it cannot be read here")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    # Read to the end, which is where the checksum is compared.
+    content = io.BytesIO(archive.read(name))
+    array: np.ndarray = np.lib.format.read_array(content, allow_pickle=False)
+    return array
+
+
 def read_archive(path: Path, owner: Owner) -> Archive:
     """Return the arrays of an archive, each as it was stored for its owner, and what is wrong.
 
     Raises:
       OSError: there is no such file, or it cannot be opened.
+      InputError: its arrays are larger than the memory.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -63,14 +98,14 @@ def read_archive(path: Path, owner: Owner) -> Archive:
     with open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
+                _check_sizes(archive, path)
                 for member in archive.namelist():
                     try:
-                        # Read to the end, which is where the checksum is compared.
-                        content = io.BytesIO(archive.read(member))
-                        array = np.lib.format.read_array(content, allow_pickle=False)
-                        arrays[member.removesuffix(".npy")] = array
+                        arrays[member.removesuffix(".npy")] = _member(archive, member)
                     except (*DAMAGE, OSError) as error:
                         wrong = Unsound(str(error) or type(error).__name__)
+        except InputError:
+            raise
         except (*DAMAGE, OSError) as error:
             wrong = Unsound(str(error) or type(error).__name__)
     sealed = arrays.pop(_SEAL, None)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kdtheory.files import parse_json
+
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
@@ -78,9 +80,9 @@ def checked(content: Mapping[str, np.ndarray], sealed: str | bytes | None, owner
             return Checked((), Unsound("it has no digest", unsealed=True))
         return Checked(tuple(content), None)
     try:
-        read = json.loads(sealed)
+        read = parse_json(sealed)
         names, digests = dict(read["of"]), dict(read["sha256"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return Checked((), Unsound("its digest cannot be read"))
     sound = tuple(k for k, array in content.items() if digests.get(k) == _digest(k, array, names))
     differing = sorted(digests.keys() ^ content.keys())

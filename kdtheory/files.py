@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import math
 import os
@@ -19,6 +20,12 @@ from kdtheory.errors import InputError, RunError
 
 #: What a file is to hold: text (written as UTF-8), bytes, or a function that writes it.
 Content: TypeAlias = str | bytes | Callable[[IO[bytes]], object]
+
+#: No text that is read whole (settings, rows) has more bytes.
+MOST_TEXT = 2**30
+
+#: Of an integer in JSON: those of 2**64.
+_MOST_DIGITS = 20
 
 #: Names of what is being written, or was when a process was killed: `write_whole`'s, and orbax's.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|step-\d+\.orbax-checkpoint-tmp.*")
@@ -117,7 +124,7 @@ def write_json(path: Path, value: Any) -> Path:
     return write_whole(path, json_text(value, indent=2) + "\n")
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading; what is no regular file (a pipe, a device) is not waited for.
 
     Raises:
@@ -134,22 +141,39 @@ def open_regular(path: Path) -> IO[bytes]:
     return file
 
 
+def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+      OSError: no such file, no regular one, or one of more bytes than `most`.
+    """
+    with open_regular(path) as file:
+        # A file with holes takes no space on the disk, and all of it in memory.
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+        return file.read()
+
+
 def read_text(path: Path) -> str:
     """Return the text of a regular UTF-8 file; a byte order mark is left out.
 
     Raises:
-      OSError: no such file, or no regular one.
+      OSError: no such file, no regular one, or one of more than `MOST_TEXT` bytes.
       ValueError: it is not UTF-8.
     """
-    with open_regular(path) as file:
-        return file.read().decode("utf-8-sig")
+    return read_bytes(path).decode("utf-8-sig")
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str | bytes, *, infinite: bool = False) -> Any:
     """Return the value of a JSON text.
 
+    Args:
+      text: the text.
+      infinite: take NaN and infinities too, which Python writes.
+
     Raises:
-      ValueError: it is not JSON: NaN and Infinity are none, nor is what is nested beyond all use.
+      ValueError: it is not JSON: NaN and Infinity are none, nor is what is nested beyond all use,
+        nor an integer that nothing here counts to.
 
     >>> parse_json("[" * 100_000)
     Traceback (most recent call last):
@@ -160,9 +184,16 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=None if infinite else refuse, parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> int:
+    # Beyond this Python's integers become no floats, and NumPy's none at all.
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def read_json(path: Path) -> Any:
@@ -236,6 +267,19 @@ def remove_temporaries(folder: Path) -> None:
         for name in list(filter(is_temporary, folders)):
             shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
             folders.remove(name)
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise InputError if a folder is a symbolic link, or one in it is, at any depth.
+
+    What is written there would lie elsewhere.
+
+    >>> refuse_links(Path("/nonexistent"))
+    """
+    inner = (Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)
+    for path in (folder, *inner):
+        if path.is_symlink():
+            raise InputError(f"{path} is a symbolic link to another folder, which is not followed")
 
 
 def is_temporary(name: str) -> bool:

@@ -1,8 +1,13 @@
 """What a field of a row may hold: types, each with its words and its test."""
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
+
+
+#: No measurement is as large; squares and sums of what is smaller are finite.
+_LARGEST = 1e150
+#: No training has as many steps or epochs; floats count up to it without a gap.
+_MOST = 2**53
 
 
 class Allowed(NamedTuple):
@@ -17,7 +22,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value)
+    # Compared, because an integer may be too large to become a float.
+    return _is_number(value) and -_LARGEST <= value <= _LARGEST
 
 
 Text = Annotated[str, Allowed("a text", lambda v: isinstance(v, str) and bool(v))]
@@ -25,14 +31,17 @@ Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool))]
 Count = Annotated[
     int,
     Allowed(
-        "an integer of at least 0",
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0,
+        "an integer from 0 to 2^53",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _MOST,
     ),
 ]
-Position = Annotated[float, Allowed("a number of at least 0", lambda v: _is_finite(v) and v >= 0)]
-Finite = Annotated[float, Allowed("a finite number", _is_finite)]
+Position = Annotated[
+    float, Allowed("a number from 0 to 2^53", lambda v: _is_number(v) and 0 <= v <= _MOST)
+]
+Finite = Annotated[float, Allowed("a finite number, at most 1e150", _is_finite)]
 Number = Annotated[
-    float | None, Allowed("a finite number or null", lambda v: v is None or _is_finite(v))
+    float | None,
+    Allowed("a finite number or null, at most 1e150", lambda v: v is None or _is_finite(v)),
 ]
 #: A singular kernel has an infinite condition number, and rows keep it.
 AnyNumber = Annotated[

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from kdtheory.archives import read_archive, write_archive
+from kdtheory.archives import load_arrays, read_archive, write_archive
 from kdtheory.digests import Owner, checked, seal
+from kdtheory.errors import InputError
 
 OWNER = Owner(names={"run": "s1", "seed": 0, "network": "labels", "step": 4})
 
@@ -111,3 +112,15 @@ def test_a_changed_owner_in_the_seal_is_damage(arrays):
     wrong = checked(arrays, text, OWNER.at(seed=1)).wrong
     assert wrong is not None
     assert "changed" in wrong.reason
+
+
+def test_an_archive_larger_than_the_memory_is_not_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, train=np.zeros(2**25, np.uint8))
+    assert path.stat().st_size < 2**16
+    monkeypatch.setattr("kdtheory.memory.available", lambda: 2**25)
+    monkeypatch.setattr("zipfile.ZipFile.read", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(InputError, match=r"bomb\.npz holds needs 64\.1MiB, 32MiB are free"):
+        read_archive(path, OWNER)
+    with path.open("rb") as file, pytest.raises(InputError, match=r"bomb\.npz holds needs"):
+        load_arrays(file, path)

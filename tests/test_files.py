@@ -11,7 +11,9 @@ from kdtheory.files import (
     is_locked,
     locked_folder,
     open_regular,
+    parse_json,
     read_json,
+    refuse_links,
     remove_temporaries,
     write_whole,
 )
@@ -72,3 +74,28 @@ def test_space_is_checked_before_anything_is_computed(tmp_path):
     check_space(tmp_path / "K.npy", 10)
     with pytest.raises(InputError, match=r"K\.npy takes .* are free in"):
         check_space(tmp_path / "K.npy", 10**18)
+
+
+def test_a_file_with_holes_is_not_read_into_memory(tmp_path):
+    (tmp_path / "config.json").touch()
+    os.truncate(tmp_path / "config.json", 2**40)
+    with pytest.raises(OSError, match="more than 1,073,741,824 bytes"):
+        read_json(tmp_path / "config.json")
+
+
+def test_integers_that_no_number_here_holds_are_no_json():
+    assert parse_json(str(-(2**63))) == -(2**63)
+    for digits in (21, 400, 5000):
+        with pytest.raises(ValueError, match=f"an integer of {digits} digits"):
+            parse_json("[" + "9" * digits + "]")
+
+
+def test_a_link_in_the_place_of_a_folder_is_not_written_through(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "run" / "seeds").mkdir(parents=True)
+    refuse_links(tmp_path / "run")
+    for link in (tmp_path / "run" / "seeds" / "0", tmp_path / "linked"):
+        link.symlink_to(elsewhere)
+        with pytest.raises(InputError, match=f"{link} is a symbolic link to another folder"):
+            refuse_links(tmp_path / link.relative_to(tmp_path).parts[0])

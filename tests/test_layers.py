@@ -18,6 +18,7 @@ ORDER = (
         "arguments",
         "files",
         "digests",
+        "file_digests",
         "archives",
         "plain_text",
         "rows",

@@ -127,7 +127,8 @@ def save_gram(
 ) -> tuple[tuple[int, ...], float]:
     """Compute the NTK Gram matrix of a model at initialisation, and save it.
 
-    Beside it goes a .json file with the settings, the number of outputs d, and where they ran.
+    Beside it goes a .json file with the settings, the number of outputs d, and where they ran, and
+    the digests of both.
     Sizes, paths and memory are checked before anything is computed. Of several processes the first
     one saves.
 
@@ -144,16 +145,14 @@ def save_gram(
 
     from kdtheory.datasets import encode_labels
     from kdtheory.errors import InputError, RunError
-    from kdtheory.files import check_space, write_json, write_whole
+    from kdtheory.file_digests import write_with_digest
+    from kdtheory.files import check_space, json_text
     from kdtheory.measure.examples import load_examples, named_network
     from kdtheory.measure.spec import device_mesh
     from kdtheory.memory import check_fits, making_bytes
     from kdtheory.ntk import gram
     from kdtheory.ntk.engines import kernel_shape
     from kdtheory.runs.provenance import provenance
-
-    def save(path: Path, array: np.ndarray) -> None:
-        write_whole(path, lambda file: np.save(file, array, allow_pickle=False))
 
     if options.out is None:
         raise InputError("--out is missing: the file to write, such as K.npy")
@@ -189,15 +188,9 @@ def save_gram(
     seconds = time.perf_counter() - began
     if distributed and jax.process_index() > 0:
         return kernel.shape, seconds
-    settings_path = options.out.with_suffix(".json")
-    try:
-        # The old one would describe the new kernel, if we were killed before it is replaced.
-        settings_path.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot replace {settings_path}: {error.strerror}") from error
-    save(options.out, kernel)
     if options.targets is not None:
-        save(options.targets, np.asarray(encode_labels(examples.labels, num_outputs)))
+        labels = np.asarray(encode_labels(examples.labels, num_outputs))
+        write_with_digest(options.targets, lambda file: np.save(file, labels))
     own = ("model", "ntk_size", "outputs", "method", "batch_size", "dtype", "precision", "seed")
     settings = {
         **{name: getattr(options, name) for name in (*own, "memory_budget")},
@@ -210,7 +203,17 @@ def save_gram(
         "data": dict(examples.dataset.provenance),
         "provenance": provenance(),
     }
-    write_json(settings_path, settings)
+    settings_path = options.out.with_suffix(".json")
+    try:
+        # The old one would describe the new kernel, if we were killed before it is replaced.
+        settings_path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot replace {settings_path}: {error.strerror}") from error
+    write_with_digest(
+        options.out,
+        lambda file: np.save(file, kernel),
+        also={settings_path: json_text(settings, indent=2) + "\n"},
+    )
     return kernel.shape, seconds
 
 

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
-from kdtheory.archives import DAMAGE
+from kdtheory.archives import DAMAGE, load_arrays
 from kdtheory.datasets.array_source import array_source
 from kdtheory.datasets.source import Source
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, KdtheoryError
+from kdtheory.file_digests import check_digest
 from kdtheory.files import open_regular
 
 #: Begins the name of such a file: "npz:FILE".
@@ -41,13 +43,13 @@ def npz_source(path: str | os.PathLike[str]) -> Source:
     file = Path(path).expanduser()
     try:
         with open_regular(file) as content:
-            archive = np.load(content, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
+            check_digest(file, content)
+            if content.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
                 raise InputError(f"{file} is one array; wanted: an .npz file of named arrays")
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = load_arrays(content, file)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from error
-    except InputError:
+    except KdtheoryError:
         raise
     except DAMAGE as error:
         raise InputError(f"{file} cannot be read as .npz: {error}") from error

@@ -1,5 +1,6 @@
 """A data set as arrays in files: the images that a run would use, for other frameworks."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from kdtheory.files import write_json, write_whole
 
 #: The file that says what the arrays are.
 DESCRIPTION = "dataset.json"
+#: The digests of all of them.
+SUMS = "SHA256SUMS"
 
 
 def export(dataset: ImageDataset, out: Path) -> list[Path]:
@@ -20,6 +23,7 @@ def export(dataset: ImageDataset, out: Path) -> list[Path]:
         out/train/ids.npy        (n,) int64, each image's place in the stored split it is from
         out/validation/..., out/test/...
         out/dataset.json         names of the classes, mean and deviation, sizes, SHA-256
+        out/SHA256SUMS           of all of these, which `sha256sum -c` compares
 
     A split without examples is left out. The images are in the order in which a run looks a
     teacher's logits up: a teacher's logits of train/images.npy, in that order, are what
@@ -44,7 +48,15 @@ def export(dataset: ImageDataset, out: Path) -> list[Path]:
                 paths.append(_write_array(out / name / f"{kind}.npy", array))
     # Last: where it stands, the arrays do.
     paths.append(write_json(out / DESCRIPTION, _described(dataset)))
+    write_whole(
+        out / SUMS, "".join(f"{_sha256(path)}  {path.relative_to(out)}\n" for path in paths)
+    )
     return paths
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_array(path: Path, array: np.ndarray) -> Path:

@@ -10,7 +10,7 @@ from jaxtyping import Int, Int32, UInt8
 from kdtheory.datasets.records import PILLOW_ERRORS, decode_images, open_image
 from kdtheory.datasets.source import Advance, Source, SourceSplit
 from kdtheory.errors import InputError
-from kdtheory.files import open_regular
+from kdtheory.files import open_regular, read_bytes
 
 #: Begins the name of an image folder: "folder:ROOT".
 FOLDER_PREFIX = "folder:"
@@ -19,6 +19,8 @@ FOLDER_PREFIX = "folder:"
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
 _VALIDATION = ("validation", "val")
+# Of a file: of as many pixels as are decoded, without compression.
+_MOST_BYTES = 2**28
 # Files to read at once.
 _CHUNK = 256
 # Pillow's modes of 8 bits a channel, which conversion does not clip.
@@ -46,8 +48,7 @@ class FolderRecords:
 
 
 def _content(file: Path) -> bytes:
-    with open_regular(file) as opened:
-        return opened.read()
+    return read_bytes(file, _MOST_BYTES)
 
 
 def folder_source(

@@ -13,6 +13,8 @@ from kdtheory.datasets.array_source import array_source
 from kdtheory.datasets.records import decode_images
 from kdtheory.datasets.source import Advance, Source, SourceSplit
 from kdtheory.errors import InputError
+from kdtheory.files import open_regular
+from kdtheory.memory import check_fits
 
 if TYPE_CHECKING:
     import polars
@@ -124,6 +126,8 @@ def _image_split(
         raise InputError(
             f"{place}: column {column!r} has {series.null_count():,} rows without an image's bytes"
         )
+    size = int(series.bin.size().sum())
+    check_fits(f"{place}: the images of {role}", size, "it cannot be read here")
     records = _Encoded(series.to_list(), labels)
 
     def read_images(rows: Int[np.ndarray, " m"], advance: Advance) -> UInt8[np.ndarray, "m h w c"]:
@@ -169,10 +173,26 @@ def _read(files: Sequence[Path], kind: str) -> "polars.DataFrame":
 
     read = polars.read_parquet if kind == PARQUET_PREFIX else polars.read_csv
     try:
+        for file in files:
+            _check_size(file, kind)
         return polars.concat([read(file) for file in files])
     except (OSError, polars.exceptions.PolarsError) as error:
         line = " ".join(str(error).split())[:200]
         raise InputError(f"{files[0]} cannot be read as {kind[:-1]}: {line}") from error
+
+
+def _check_size(file: Path, kind: str) -> None:
+    """Raise OSError for what is no regular file, InputError for what is larger than the memory."""
+    import polars
+
+    with open_regular(file) as opened:
+        size = os.fstat(opened.fileno()).st_size
+    if kind == PARQUET_PREFIX:
+        # Its rows may repeat one value, which the file then holds once.
+        lazy = polars.scan_parquet(file)
+        rows = int(lazy.select(polars.len()).collect().item())
+        size = max(size, 8 * rows * len(lazy.collect_schema()))
+    check_fits(f"what {file} holds", size, "it cannot be read here")
 
 
 def _label_column(frame: "polars.DataFrame", place: Path) -> str:

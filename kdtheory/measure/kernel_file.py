@@ -1,17 +1,21 @@
 """A kernel that lies in a file, with what the .json beside it says of it."""
 
-import tokenize
+import io
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kdtheory.archives import DAMAGE
 from kdtheory.complexity.stacks import stack_targets
-from kdtheory.errors import InputError, KernelError
-from kdtheory.files import open_regular, read_json
+from kdtheory.errors import InputError, KdtheoryError, KernelError
+from kdtheory.file_digests import check_digest
+from kdtheory.files import open_regular, parse_json, read_bytes
 from kdtheory.measure.described import KernelValues, described
 from kdtheory.measure.exact_kernel import ExactKernel, factorize_with
 from kdtheory.measure.spec import KernelSpec
+from kdtheory.memory import check_fits
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -22,6 +26,9 @@ def load_array(path: Path) -> np.ndarray:
     """
     try:
         with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            check_fits(f"what {path} holds", size, "it cannot be read here")
+            check_digest(path, file)
             if file.read(2) == b"PK":
                 raise InputError(
                     f"{path} is an archive (.npz); save the one array in it with np.save as .npy"
@@ -30,13 +37,9 @@ def load_array(path: Path) -> np.ndarray:
             array = np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except InputError:
+    except KdtheoryError:
         raise
-    # What NumPy lets through for damaged headers, besides its own ValueError.
-    except (
-        ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, MemoryError,
-        OverflowError, RecursionError,
-    ) as error:  # fmt: skip
+    except (*DAMAGE, RecursionError) as error:
         raise InputError(f"{path} is not a whole .npy file of numbers: {error}") from error
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path} must hold real numbers, its dtype is {array.dtype}")
@@ -82,7 +85,7 @@ def _outputs_a_row(
         or the targets are not for what was kept of the outputs.
     """
     settings_path = gram_path.with_suffix(".json")
-    stored = _read_settings(settings_path)
+    stored = _read_settings(settings_path, gram_path)
     if "shape" in stored and list(kernel.shape) != stored["shape"]:
         raise InputError(
             f"{settings_path} describes a kernel of shape {stored['shape']}, {gram_path} has "
@@ -128,20 +131,23 @@ def _one_row_an_example(kernel: np.ndarray, targets: np.ndarray, num_outputs: in
     )
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path, kernel: Path) -> dict[str, Any]:
     """Return what a kernel's .json says of it; empty without one, or where it is another's.
 
     Raises:
       InputError: it is damaged.
+      RunError: it is not what was written beside the kernel.
     """
     try:
-        read = read_json(path)
+        content = read_bytes(path)
+        check_digest(path, io.BytesIO(content), beside=kernel)
+        read = parse_json(content)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path}, beside the kernel, is damaged ({error}); remove it") from error
-    if not isinstance(read, dict) or not isinstance(read.get("num_outputs"), int):
+    if not isinstance(read, dict) or type(read.get("num_outputs")) is not int:
         return {}
     return read

@@ -32,6 +32,9 @@ Kernel = Literal["full", "trace", "none"]
 NtkSplit = Literal["train", "test"]
 Together = Literal["none", "seeds", "arms"]
 
+#: Whoever reads a folder counts its seeds, and 10^12 are written as quickly as 3.
+MOST_SEEDS = 100_000
+
 #: Self-distillation has one arm, at this temperature.
 SELF_TEMPERATURE = 1.0
 
@@ -86,6 +89,8 @@ class DistillationConfig:
             raise InputError("an assistant needs at least one temperature above 0")
         check_alpha(self.alpha)
         check_minimum(self, seeds=1)
+        if self.seeds > MOST_SEEDS:
+            raise InputError(f"seeds must be at most {MOST_SEEDS:,}, got {self.seeds}")
 
 
 @settings_group

@@ -54,7 +54,7 @@ def find_runs(folders: Sequence[Path]) -> list[RunSummary]:
 def summarise(folder: Path) -> RunSummary:
     """Return a run's summary, from its configuration, its lock and its rows."""
     changed = datetime.datetime.fromtimestamp(
-        max(path.stat().st_mtime for path in [folder, *folder.glob("*.json*")])
+        max(path.lstat().st_mtime for path in [folder, *folder.glob("*.json*")])
     )
     try:
         config = read_config(folder / "config.json")

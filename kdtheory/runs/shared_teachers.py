@@ -23,6 +23,7 @@ from kdtheory.files import (
     FolderBusyError,
     locked_folder,
     read_json,
+    refuse_links,
     remove_temporaries,
     write_json,
 )
@@ -119,12 +120,13 @@ def shared_unit(
       on_wait: called once if the folder is taken.
 
     Raises:
-      InputError: the folder is a file.
+      InputError: the folder is a file, or has links in it.
       RunError: it cannot be written, or holds other settings under the same hash.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; --teachers must name a folder")
     home = folder / folder_name(settings)
+    refuse_links(home)
     folder_of_unit = home / str(seed) / name
     with contextlib.ExitStack() as stack:
         waiting = False

@@ -27,6 +27,7 @@ from kdtheory.files import (
     is_temporary,
     locked_folder,
     read_json,
+    refuse_links,
     remove_temporaries,
     write_json,
 )
@@ -65,10 +66,13 @@ class RunStore:
         write_rows_file(self.out / ROWS_FILE, rows)
 
 
+#: The folders that a run makes in its own.
+FOLDERS = ("seeds", "together", "tensorboard")
+
 #: What a run writes into its folder: all that `fresh` ever deletes.
 WRITTEN = (
-    "seeds", "together", "config.json", "data.json", "provenance.json", "rows.jsonl",
-    "rows.jsonl.sha256", "report.html", "tensorboard",
+    *FOLDERS, "config.json", "data.json", "provenance.json", "rows.jsonl", "rows.jsonl.sha256",
+    "report.html",
     *(
         f"{name}.{ending}"
         for name in ("table", "certificates")
@@ -120,8 +124,8 @@ def open_store(
       fresh: delete what an earlier run left there.
 
     Raises:
-      InputError: the folder holds a run of another configuration or of other data, or files that
-        are no run's.
+      InputError: the folder holds a run of another configuration or of other data, files that are
+        no run's, or links in the place of a run's folders.
       RunError: another process works there, or the folder cannot be written.
 
     Warns:
@@ -136,6 +140,8 @@ def open_store(
     with locked_folder(out):
         stored = _stored_run(out, config_path)
         remove_temporaries(out)
+        for name in FOLDERS:
+            refuse_links(out / name)
         if fresh:
             delete_run(out)
         elif stored is not None:
@@ -202,7 +208,9 @@ def read_provenance(out: Path, settings: str | None = None) -> dict[str, Any]:
         return {"sessions": []}
     try:
         read = read_json(path)
-        sessions, sealed = list(read["sessions"]), read.get("sha256")
+        sessions, sealed = [dict(session) for session in read["sessions"]], read.get("sha256")
+        for session in sessions:  # one without a digest may say anything
+            dict(session.get("prng", {}))
         if sealed is not None and sealed != _sessions_digest(read["run"], sessions):
             raise ValueError("it has changed since it was written")
         if settings is not None and read.get("run", settings) != settings:

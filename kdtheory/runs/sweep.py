@@ -162,12 +162,15 @@ def write_sweep(cases: Sequence[Case], out: Path) -> None:
       RunError: it cannot be written.
       InputError: the folder holds a run of that name with other settings.
     """
+    for case in cases:
+        if (out / case.name).is_symlink():
+            raise InputError(f"{out / case.name} is a symbolic link, which is not followed")
     path = out / SWEEP_FILE
     known: dict[str, Any] = {}
     if path.exists():
         try:
-            known = read_json(path)
-        except (OSError, ValueError) as error:
+            known = dict(read_json(path))
+        except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{path} is damaged ({error}); remove it") from error
     known.update({case.name: to_json(case.config) for case in cases})
     write_json(path, known)

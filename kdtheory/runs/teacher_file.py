@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-import zipfile
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.archives import DAMAGE, load_arrays
 from kdtheory.datasets import ImageDataset, Split
 from kdtheory.errors import InputError
+from kdtheory.file_digests import check_digest
+from kdtheory.files import open_regular
+from kdtheory.memory import check_fits
 from kdtheory.runs.network import SplitLogits, splits_of
 from kdtheory.targets.decisions import accuracy
 from kdtheory.targets.tabulated import chance_of
@@ -112,17 +116,23 @@ def _arrays(path: Path) -> tuple[Mapping[str, np.ndarray], bytes]:
             f"{path} must be a .npy, .npz or .safetensors file of a teacher's logits{convert}"
         )
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            # A file with holes takes no space on the disk. Once more for its arrays.
+            check_fits(f"what {path} holds", 2 * size, "it cannot be read here")
+            content = file.read()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
+    check_digest(path, io.BytesIO(content))
     try:
         if path.suffix == ".npy":
-            return {"train": np.load(io.BytesIO(content), allow_pickle=False)}, content
+            return {"train": np.lib.format.read_array(io.BytesIO(content))}, content
         if path.suffix == ".npz":
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}, content
+            return load_arrays(io.BytesIO(content), path), content
         return _safetensors(content, path), content
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except (*DAMAGE, OSError) as error:
         raise InputError(f"{path} cannot be read as {path.suffix}: {error}") from error
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from kdtheory.digests import Owner, checked, seal
 from kdtheory.errors import InputError, RunError
-from kdtheory.files import open_regular, parse_json, write_whole
+from kdtheory.files import parse_json, read_bytes, write_whole
 from kdtheory.rows import Row, checked_row, json_lines
 
 
@@ -45,8 +45,7 @@ class Unit:
         """
         path = self._rows_path(step)
         try:
-            with open_regular(path) as file:
-                content = file.read()
+            content = read_bytes(path)
         except FileNotFoundError:
             return None
         except OSError as error:

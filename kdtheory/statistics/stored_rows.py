@@ -4,20 +4,18 @@ Everything in `kdtheory.report` is made from these rows alone, so that a table c
 made out of several runs, without the runs' checkpoints.
 """
 
-import hashlib
-import json
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from kdtheory.errors import InputError, RunError
-from kdtheory.files import open_regular, write_whole
+from kdtheory.file_digests import check_digest, write_with_digest
+from kdtheory.files import parse_json, read_bytes
 from kdtheory.rows import GROUP_FIELDS, Row, checked_row, json_lines
 
 #: Name of the rows' file in a run folder.
 ROWS_FILE = "rows.jsonl"
-#: Ends the name of the file with a rows file's digest, in the form of `sha256sum`.
-_DIGEST = ".sha256"
 
 # What tells one training from another, and one measurement in it from another.
 _TRAINING_KEY = (*GROUP_FIELDS, "kind", "seed", "arm", "temperature")
@@ -106,19 +104,18 @@ def _trainings(
 def _read_file(path: Path, notes: list[str]) -> Sequence[Row]:
     """Return the rows of one file; add a note when its last line is cut off."""
     try:
-        with open_regular(path) as file:
-            content = file.read()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    _check_digest(path, content)
+    check_digest(path, io.BytesIO(content))
     lines = content.split(b"\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line, infinite=True)
+        except ValueError:
             # Every finished row ends in a line end: only a row that was being written lacks it.
             if number == len(lines):
                 notes.append(f"{path}: the last line ({number}) was cut off and is left out")
@@ -140,29 +137,7 @@ def write_rows_file(path: Path, rows: Sequence[Row]) -> None:
     Raises:
       RunError: a file cannot be written.
     """
-    text = json_lines(rows)
-    digest = path.with_name(path.name + _DIGEST)
-    # Rows without a digest are read, those with another's are not: a kill may fall in between.
-    digest.unlink(missing_ok=True)
-    write_whole(path, text)
-    write_whole(digest, f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}\n")
-
-
-def _check_digest(path: Path, content: bytes) -> None:
-    """Raise RunError if a digest lies beside a file and is another's."""
-    digest = path.with_name(path.name + _DIGEST)
-    try:
-        with open_regular(digest) as file:
-            stored = file.read().split()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"cannot read {digest}: {error.strerror}") from None
-    if stored[:1] != [hashlib.sha256(content).hexdigest().encode()]:
-        raise RunError(
-            f"{path} has changed since it was written (see {digest.name}); the run's command makes"
-            " it again; whoever changed it on purpose removes the digest"
-        )
+    write_with_digest(path, json_lines(rows))
 
 
 def _describe(row: Row) -> str:

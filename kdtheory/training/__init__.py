@@ -1,7 +1,7 @@
 """One compiled training loop for teachers and students, its optimisers and its checkpoints."""
 
 from kdtheory.training.batches import steps_per_epoch
-from kdtheory.training.checkpoints import Checkpoints
+from kdtheory.training.checkpoints import Checkpoints, DamagedCheckpointError
 from kdtheory.training.chunk import default_steps_per_dispatch, make_train_chunk
 from kdtheory.training.evaluate import predict_logits
 from kdtheory.training.fitting import fit
@@ -17,6 +17,7 @@ from kdtheory.training.trainer import Trainer
 
 __all__ = [
     "Checkpoints",
+    "DamagedCheckpointError",
     "OptimizerConfig",
     "TrainState",
     "Trainer",

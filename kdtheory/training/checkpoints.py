@@ -58,7 +58,13 @@ def _unpack(packed: dict[str, np.ndarray], like: Tree) -> Tree:
 class DamagedCheckpointError(RunError):
     """A stored state that is not what was stored, or another's."""
 
+    @property
+    def of_another_form(self) -> bool:
+        """Whether it may be whole, but is not of the names, shapes and dtypes asked for."""
+        return self.why == _OTHER
+
     def __init__(self, path: Path, why: str) -> None:
+        self.why = why
         self.of_entry = f"checkpoint {path} cannot be read ({why})"
         super().__init__(
             f"{self.of_entry}; remove that folder to compute it again, or start over with --fresh"

@@ -1,6 +1,7 @@
 """`kdtheory complexity` on files, and on a model and data, dense and matrix-free."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -137,9 +138,17 @@ def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
     assert first["complexity"] != initial["complexity"]
     error = refused(capsys, *NETWORK, "--checkpoint", stored[-1], "--model", "mlp16x1")
     assert "is of another --model" in error
-    assert "must name a folder step-" in refused(
-        capsys, *NETWORK, "--checkpoint", tmp_path / "none"
-    )
+    for name in ("none", "step-x"):
+        (tmp_path / "step-x").mkdir(exist_ok=True)
+        named = tmp_path / name
+        assert "must name a folder step-" in refused(capsys, *NETWORK, "--checkpoint", named)
+    # Of the same form and step, and another network's.
+    seed = tmp_path / "run" / "seeds" / "0"
+    own = seed / "teacher" / stored[-1].name
+    shutil.rmtree(own)
+    shutil.copytree(seed / "labels" / own.name, own)
+    error = refused(capsys, *NETWORK, "--checkpoint", own)
+    assert "it is of network labels, not teacher" in error
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Exported data: what a run would use, and where each example is in the source."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -66,3 +67,9 @@ def test_export_says_what_it_wrote(tmp_path):
     paths = export(data, tmp_path)
     assert all(path.exists() for path in paths)
     assert len(paths) == 10
+    for line in (tmp_path / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        content = (tmp_path / name).read_bytes()
+        paths.remove(tmp_path / name)
+        assert hashlib.sha256(content).hexdigest() == digest
+    assert paths == []

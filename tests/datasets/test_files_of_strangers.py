@@ -115,3 +115,28 @@ def test_networks_beyond_the_memory_are_one_line(name):
 
     with pytest.raises(InputError, match=r"the device has|at most|digits"):
         init(create(name, 10), jax.random.key(0), (28, 28, 1))
+
+
+@pytest.mark.parametrize("name", ["parquet:t.parquet", "csv:t.csv", "npz:t.npz"])
+def test_a_table_that_is_a_pipe_or_full_of_holes_is_one_line(tmp_path, name):
+    kind, _, file = name.partition(":")
+    (tmp_path / file).touch()
+    os.truncate(tmp_path / file, 2**43)
+    with pytest.raises(InputError):
+        load(f"{kind}:{tmp_path / file}")
+    (tmp_path / file).unlink()
+    os.mkfifo(tmp_path / file)
+    with pytest.raises(InputError, match="it is no regular file"):
+        load(f"{kind}:{tmp_path / file}")
+
+
+def test_a_parquet_that_repeats_an_image_beyond_the_memory_is_one_line(tmp_path, monkeypatch):
+    import polars
+
+    image = bytes(2**16)
+    frame = polars.DataFrame({"image": [image] * 4096, "label": [0, 1] * 2048})
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 2**20
+    monkeypatch.setattr("kdtheory.memory.available", lambda: 2**27)
+    with pytest.raises(InputError, match=r"the images of train needs 256MiB, 128MiB are free"):
+        load(f"parquet:{tmp_path / 't.parquet'}", test_fraction=0.5)

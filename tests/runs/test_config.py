@@ -49,6 +49,7 @@ def test_whole_numbers_serve_as_real_ones():
         ({"alpha": 2.0}, r"alpha must lie in \[0, 1\]"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"seeds": 10**12}, "seeds must be at most 100,000"),
         ({"label_noise": 1.5}, "label_noise must lie in"),
         ({"ridge": -1.0}, "ridge must be at least 0"),
         ({"student_optimizer": {"learning_rate": -1.0}}, "learning rate must be a number above 0"),

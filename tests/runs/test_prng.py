@@ -6,7 +6,7 @@ import json
 import jax
 import pytest
 
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.runs.store import open_store
 
 DATA = {"sha256": "of some data"}
@@ -47,3 +47,18 @@ def test_a_run_that_says_nothing_has_the_usual_one(tiny):
     path.write_text(json.dumps({"sessions": sessions}))
     with pytest.raises(InputError, match="another random number generator of JAX"):
         opened(tiny, RBG)
+
+
+@pytest.mark.parametrize("sessions", ["ab", [1], [{"prng": 3}], [{"prng": "rbg"}], {"a": 1}, 3])
+def test_a_provenance_of_other_types_is_one_line(tiny, sessions):
+    out = opened(tiny, USUAL)
+    (out / "provenance.json").write_text(json.dumps({"sessions": sessions}))
+    with pytest.raises(KdtheoryError, match=r"provenance\.json is damaged"):
+        opened(tiny, USUAL)
+
+
+def test_links_in_a_runs_folder_are_not_written_through(tiny, tmp_path):
+    out = opened(tiny, USUAL)
+    (out / "seeds").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="seeds is a symbolic link"):
+        opened(tiny, USUAL)

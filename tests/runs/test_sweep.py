@@ -18,7 +18,7 @@ from kdtheory.runs.jobs import launch
 from kdtheory.runs.launcher import Launcher
 from kdtheory.runs.listing import find_runs
 from kdtheory.runs.store import open_store
-from kdtheory.runs.sweep import Case, expand, read_sweep
+from kdtheory.runs.sweep import Case, expand, read_sweep, write_sweep
 
 
 def base_of(config, **changes):
@@ -236,6 +236,7 @@ def test_runs_says_what_is_damaged(finished_once, tmp_path, capsys):
     run.mkdir(parents=True)
     (run / "config.json").write_text("{")
     (run / "data.json").write_text("{}")
+    (run / "more.json").symlink_to(tmp_path / "nowhere")
     (summary,) = find_runs([tmp_path])
     assert summary.state == "damaged"
     assert "is not JSON" in summary.what
@@ -244,6 +245,17 @@ def test_runs_says_what_is_damaged(finished_once, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     main(["runs", str(tmp_path / "empty")])
     assert "no runs in" in capsys.readouterr().out
+
+
+def test_what_lies_in_a_sweeps_folder_is_not_trusted(tmp_path):
+    cases = expand({"cases": [{"name": "a"}]}, tmp_path)
+    for content in ("[1]", '"x"', "3", "{"):
+        (tmp_path / "sweep.json").write_text(content)
+        with pytest.raises(InputError, match=r"sweep\.json is damaged"):
+            write_sweep(cases, tmp_path)
+    (tmp_path / "a").symlink_to(tmp_path.parent)
+    with pytest.raises(InputError, match="a is a symbolic link"):
+        write_sweep(cases, tmp_path)
 
 
 def test_bad_launchers_and_workers_are_one_line(capsys):

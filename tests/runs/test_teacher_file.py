@@ -1,5 +1,6 @@
 """A teacher whose logits come from a file: matched, checked, taught from, and told apart."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -38,6 +39,18 @@ def saved(tmp_path, name="teacher.npy", **arrays):
     else:
         safetensors.numpy.save_file(arrays, path)
     return path
+
+
+@pytest.mark.parametrize("name", ["t.npy", "t.npz", "t.safetensors"])
+def test_a_pipe_and_a_file_with_holes_are_not_read(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="it is no regular file"):
+        read_teacher_file(tmp_path / name, DATA)
+    (tmp_path / name).unlink()
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 2**43)
+    with pytest.raises(InputError, match="are free; it cannot be read here"):
+        read_teacher_file(tmp_path / name, DATA)
 
 
 @pytest.mark.parametrize("name", ["t.npy", "t.npz", "t.safetensors"])

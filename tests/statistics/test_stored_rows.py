@@ -56,11 +56,15 @@ def test_a_damaged_line_is_named(tmp_path, make_rows, last):
     ("change", "message"),
     [
         ({"kind": "pupil"}, "field 'kind' is 'pupil'; allowed: teacher, student, complexity"),
-        ({"seed": -1}, "field 'seed' is -1; allowed: an integer of at least 0"),
+        ({"seed": -1}, "field 'seed' is -1; allowed: an integer from 0 to 2^53"),
         ({"seed": True}, "field 'seed' is True"),
         ({"final": 1}, "field 'final' is 1; allowed: true or false"),
         ({"test_accuracy": 95.0}, "allowed: a number from 0 to 1 or null"),
         ({"train_loss": float("nan")}, "allowed: a finite number or null"),
+        # No sum or square of what is allowed overflows.
+        ({"train_loss": 1e308}, "field 'train_loss' is 1e+308; allowed: a finite number or null"),
+        ({"epoch": 1e308}, "allowed: a number from 0 to 2^53"),
+        ({"train_loss": 10**400}, "damaged, not a JSON object"),
         ({"dataset": ""}, "field 'dataset' is ''; allowed: a text"),
         ({"settings": None}, "field 'settings' is None; allowed: a text"),
     ],
