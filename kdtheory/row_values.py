@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-
 #: No measurement is as large; squares and sums of what is smaller are finite.
 _LARGEST = 1e150
 #: No training has as many steps or epochs; floats count up to it without a gap.
