@@ -154,6 +154,14 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
         return file.read()
 
 
+def check_regular(path: Path) -> None:
+    """Raise OSError unless a folder is made of files and folders alone: orbax waits for pipes."""
+    for inner in [path, *path.rglob("*")]:
+        mode = inner.lstat().st_mode
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            raise OSError(f"{inner.name} is neither a file nor a folder")
+
+
 def read_text(path: Path) -> str:
     """Return the text of a regular UTF-8 file; a byte order mark is left out.
 

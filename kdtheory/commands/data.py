@@ -8,6 +8,9 @@ import tyro
 
 from kdtheory.datasets.data_config import DataConfig
 
+#: So many training images are read for their range of values.
+_SHOWN = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataPrepare:
@@ -34,12 +37,14 @@ class DataShow:
     """Show a data set's classes, splits and image size, and whether it can be read."""
 
     name: tyro.conf.Positional[str]
-    """digits, synthetic, folder:ROOT (ROOT/train/CLASS/*.png), npz:FILE, parquet:FILE, csv:FILE, or
-    a prepared TFDS set."""
+    """digits, synthetic, folder:ROOT (ROOT/train/CLASS/*.png), npz:FILE, parquet:FILE, csv:FILE,
+    hf:FOLDER (Hugging Face datasets' save_to_disk), or a prepared TFDS set."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     image_size: tuple[int, int] | None = None
     """Height and width to resize to; needed where images differ in size."""
+    picture: Path | None = None
+    """Also draw some training images, a row a class, into this .png."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +100,7 @@ def data_show(options: DataShow) -> None:
 
     from kdtheory.datasets.images import checked_images
     from kdtheory.datasets.sources import open_source
+    from kdtheory.errors import InputError
 
     source = open_source(options.name, data_dir=options.data_dir, image_size=options.image_size)
     names = list(source.class_names)
@@ -111,10 +117,24 @@ def data_show(options: DataShow) -> None:
         counts = np.bincount(split.labels, minlength=len(names))
         each = f"{np.min(counts):,} to {np.max(counts):,} a class"
         print(f"{role:<11} {len(split.labels):,} examples, {each}, stored as: {split.origin}")
-    first = checked_images(source.train.read_images(np.arange(1), lambda count: None))
+    few = np.arange(min(_SHOWN, len(source.train.labels)))
+    first = checked_images(source.train.read_images(few, lambda count: None))
     height, width, channels = first.shape[1:]
-    size = len(source.train.labels) * first.nbytes
+    size = len(source.train.labels) * first[:1].nbytes
     print(
         f"images      {height} x {width} x {channels}, training split "
         f"{size / 2**20:,.1f} MiB as {first.dtype}"
     )
+    print(f"values      {first.min():g} to {first.max():g} in the first {len(few)}")
+    if options.picture is not None:
+        from kdtheory.datasets.sample_sheet import sample_sheet, sheet_rows
+        from kdtheory.files import write_whole
+
+        if options.picture.suffix != ".png":
+            raise InputError(f"--picture must name a .png file, got {options.picture}")
+        rows = [
+            checked_images(source.train.read_images(chosen, lambda count: None))
+            for chosen in sheet_rows(source.train.labels)
+        ]
+        write_whole(options.picture, sample_sheet(rows))
+        print(f"picture     {options.picture}")

@@ -16,7 +16,8 @@ class DataConfig:
 
     dataset: str = "digits"
     """digits, synthetic; your own: folder:ROOT (ROOT/train/CLASS/*.png), npz:FILE, parquet:FILE,
-    csv:FILE; or any TFDS image classification set (cifar10, cifar100, ...)."""
+    csv:FILE, hf:FOLDER (datasets' save_to_disk); or any TFDS image classification set (cifar10,
+    cifar100, ...)."""
     task: str = "full"
     """full (all classes), binary: first_half, odd_even, even_odd, or some of the classes, by index,
     range or name: classes:3,5,8-11."""

@@ -58,11 +58,11 @@ def folder_source(
 
     ROOT/train/CLASS/ and ROOT/test/CLASS/ hold the images (.png, .jpg, .jpeg, .bmp, .gif, .webp; at
     any depth below CLASS; hidden files are passed over), and optionally ROOT/validation/CLASS/ or
-    ROOT/val/CLASS/. The classes are the folders of "train" in alphabetical order. Without "test",
-    the validation folder is the test split, and without both `load` needs its `test_fraction`.
-    Images are grey (one channel) if all of them are, and RGB otherwise; transparency is dropped.
-    The head of every file is read here (a size, no pixels). Links that lead out of ROOT are not
-    followed.
+    ROOT/val/CLASS/; without any of these, ROOT/CLASS/ hold the training images. The classes are the
+    folders of "train" in alphabetical order. Without "test", the validation folder is the test
+    split, and without both `load` needs its `test_fraction`. Images are grey (one channel) if all
+    of them are, and RGB otherwise; transparency is dropped. The head of every file is read here (a
+    size, no pixels). Links that lead out of ROOT are not followed.
 
     Args:
       image_size: (height, width) to resize every image to (bilinear).
@@ -77,20 +77,23 @@ def folder_source(
     kdtheory.errors.InputError: image folder /nonexistent has no folder 'train' ...
     """
     folder = Path(root).expanduser()
-    if not (folder / "train").is_dir():
+    there = [name for name in ("train", "test", *_VALIDATION) if (folder / name).is_dir()]
+    flat = not there and folder.is_dir() and bool(_classes(folder))
+    if "train" not in there and not flat:
         raise InputError(
             f"image folder {folder} has no folder 'train' "
-            "(wanted: ROOT/train/CLASS/*.png and ROOT/test/CLASS/*.png)"
+            "(wanted: ROOT/train/CLASS/*.png and ROOT/test/CLASS/*.png, or ROOT/CLASS/*.png)"
         )
     _check_inside(folder)
-    class_names = tuple(path.name for path in _classes(folder / "train"))
-    names = ["train", *(name for name in ("test", *_VALIDATION) if (folder / name).is_dir())]
+    places = {"train": folder} if flat else {name: folder / name for name in there}
+    class_names = tuple(path.name for path in _classes(places["train"]))
+    names = list(places)
     if set(_VALIDATION) <= set(names):
         raise InputError(f"image folder {folder} has both 'validation' and 'val': keep one")
-    records = {name: _records(folder / name, class_names) for name in names}
+    records = {name: _records(place, class_names) for name, place in places.items()}
     channels = _channels(records, image_size)
     splits = {
-        name: _split(found, folder / name, channels, image_size) for name, found in records.items()
+        name: _split(found, places[name], channels, image_size) for name, found in records.items()
     }
     held_out = [splits[name] for name in names[1:]]
     return Source(

@@ -11,12 +11,18 @@ from kdtheory.datasets.image_folder import FOLDER_PREFIX, folder_source
 from kdtheory.datasets.prepared import list_prepared, resolve_data_dir
 from kdtheory.datasets.source import Source
 from kdtheory.datasets.synthetic import synthetic_source
-from kdtheory.datasets.table_file import CSV_PREFIX, PARQUET_PREFIX, table_source
+from kdtheory.datasets.table_file import (
+    CSV_PREFIX,
+    PARQUET_PREFIX,
+    SAVED_PREFIX,
+    table_source,
+)
 from kdtheory.datasets.tfds import base_name, require_known, tfds_source
 from kdtheory.errors import InputError
 
-#: The sources by name; `register_source` adds one. "folder:ROOT", "npz:FILE", "parquet:FILE" and
-#: "csv:FILE" are files of one's own, and every other name is looked up in TensorFlow Datasets.
+#: The sources by name; `register_source` adds one. "folder:ROOT", "npz:FILE", "parquet:FILE",
+#: "csv:FILE" and "hf:FOLDER" are files of one's own; other names are looked up in TensorFlow
+#: Datasets.
 SOURCES: dict[str, Callable[[], Source]] = {
     "digits": digits_source,
     "synthetic": synthetic_source,
@@ -86,7 +92,7 @@ def open_source(
         return SOURCES[name]()
     if name.startswith(FOLDER_PREFIX):
         return folder_source(name.removeprefix(FOLDER_PREFIX), image_size=image_size)
-    for kind in (PARQUET_PREFIX, CSV_PREFIX):
+    for kind in (PARQUET_PREFIX, CSV_PREFIX, SAVED_PREFIX):
         if name.startswith(kind):
             return table_source(kind, name.removeprefix(kind), image_size=image_size)
     if name.startswith(NPZ_PREFIX):

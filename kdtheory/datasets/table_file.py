@@ -1,4 +1,4 @@
-"""Tables in files: parquet:FILE or parquet:FOLDER, as data hubs ship them, and csv:FILE."""
+"""Tables in files: parquet:FILE or FOLDER, as data hubs ship them, csv:FILE, and hf:FOLDER."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from jaxtyping import Int, Int32, UInt8
 
 from kdtheory.datasets.array_source import array_source
 from kdtheory.datasets.records import decode_images
+from kdtheory.datasets.saved_dataset import saved_class_names, saved_files
 from kdtheory.datasets.source import Advance, Source, SourceSplit
 from kdtheory.errors import InputError
 from kdtheory.files import open_regular
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import polars
 
 #: Begin the names of such files.
-PARQUET_PREFIX, CSV_PREFIX = "parquet:", "csv:"
+PARQUET_PREFIX, CSV_PREFIX, SAVED_PREFIX = "parquet:", "csv:", "hf:"
 
 #: Names of the column with the labels, the first that there is.
 LABELS = ("label", "labels", "fine_label", "class", "target", "y")
@@ -44,7 +45,7 @@ def table_source(
     Without a test split `load` needs its `test_fraction`.
 
     Args:
-      kind: "parquet:" or "csv:".
+      kind: "parquet:", "csv:" or "hf:" (a folder of `save_to_disk`, with parquet's columns).
       path: of the file or folder.
       image_size: (height, width) to resize images to.
 
@@ -52,7 +53,9 @@ def table_source(
       InputError: no such file, or columns that are not these.
     """
     place = Path(path).expanduser()
-    if place.is_dir():
+    if kind == SAVED_PREFIX:
+        files = saved_files(place)
+    elif place.is_dir():
         files = _files_by_split(place, kind[:-1])
     elif place.exists():
         files = {"train": [place]}
@@ -67,7 +70,8 @@ def table_source(
         "version": ", ".join(f"{role}: {len(frame)} rows" for role, frame in frames.items()),
     }
     labels = {role: _column(frame, label, place) for role, frame in frames.items()}
-    class_names = _class_names(files["train"][0], label) if kind == PARQUET_PREFIX else None
+    told = {PARQUET_PREFIX: _class_names, SAVED_PREFIX: saved_class_names}.get(kind)
+    class_names = None if told is None else told(files["train"][0], label)
     if image is None:
         features = _feature_columns(frames["train"], label, place)
         tables = {
@@ -171,7 +175,11 @@ def _files_by_split(folder: Path, ending: str) -> dict[str, list[Path]]:
 def _read(files: Sequence[Path], kind: str) -> "polars.DataFrame":
     import polars
 
-    read = polars.read_parquet if kind == PARQUET_PREFIX else polars.read_csv
+    read: Any = {
+        PARQUET_PREFIX: polars.read_parquet,
+        CSV_PREFIX: polars.read_csv,
+        SAVED_PREFIX: polars.read_ipc_stream,
+    }[kind]
     try:
         for file in files:
             _check_size(file, kind)

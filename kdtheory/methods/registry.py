@@ -129,6 +129,25 @@ def register_method(name: str, method: Method) -> Method:
     return method
 
 
+def check_checkpoints(names: Sequence[str], checkpoints: int, source: str) -> None:
+    """Raise InputError for arms that need more checkpoints of a teacher than there are.
+
+    >>> check_checkpoints(["labels", "online"], 1, "teacher.npy")
+    Traceback (most recent call last):
+    kdtheory.errors.InputError: teacher.npy has one checkpoint, of which online would be the same...
+    """
+    same = {"online", "matched"} & set(names)
+    if checkpoints == 1 and same:
+        others = [name for name in names if name not in same] or ["offline"]
+        raise InputError(
+            f"{source} has one checkpoint, of which {' and '.join(sorted(same))} would be the same "
+            f"as offline: --arms {' '.join(others)}, or give several checkpoints"
+        )
+    for name in names:
+        if name in METHODS and checkpoints < METHODS[name].min_checkpoints:
+            raise InputError(f"arm {name} needs {METHODS[name].needs}; {source} has {checkpoints}")
+
+
 def check_suitable(names: Sequence[str], *, num_outputs: int, checkpoints: int) -> None:
     """Raise InputError if a method among these arms does not fit the task or the teacher.
 

@@ -12,7 +12,7 @@ from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
-from kdtheory.methods.registry import METHODS
+from kdtheory.methods.registry import METHODS, check_checkpoints
 from kdtheory.rows import ARMS, LABELS, ArmName, Supervision
 from kdtheory.runs.teaching_config import TeachingConfig
 from kdtheory.settings import (
@@ -103,6 +103,9 @@ class TrainingConfig:
     """Examples an update."""
     student_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The student's optimiser and learning-rate schedule."""
+    student_variables: str | None = None
+    """Pretrained parameters that every student starts from: an orbax folder, a .msgpack of Flax, a
+    .safetensors. Matched by name and shape; what does not match is told and initialised."""
     tune: tuple[float, ...] = ()
     """Peak learning rates, such as 0.01 0.03 0.1: at seed 0 each arm trains a student a rate for
     the whole schedule, and keeps for all seeds the rate of the best last-epoch validation accuracy.
@@ -270,7 +273,8 @@ class OutputConfig:
 #: data themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
-    "teachers", "teacher_logits", "memory_budget", "devices",
+    "teachers", "teacher_logits", "teacher_variables",
+    "student_variables", "memory_budget", "devices",
 )  # fmt: skip
 
 
@@ -294,6 +298,10 @@ class RunConfig(Groups):
             raise InputError("the matched arm needs a kernel; choose --kernel full or trace")
         if self.teaching.teacher_logits is not None:
             self._check_teacher_file()
+        if self.teaching.teacher_variables:
+            check_checkpoints(
+                self.distillation.arms, len(self.teaching.teacher_variables), "--teacher-variables"
+            )
 
     def _check_teacher_file(self) -> None:
         """Raise InputError for settings that a teacher in a file cannot have."""
@@ -301,7 +309,7 @@ class RunConfig(Groups):
         if training.augment or training.cutout or training.mixup:
             raise InputError(
                 "--teacher-logits are of the images as they are; leave --augment, --cutout and "
-                "--mixup out, or give the teacher as a network"
+                "--mixup out, or give the teacher as a network (--teacher-variables)"
             )
         measuring = self.measuring
         if self.distillation.assistant or measuring.similarity_size or measuring.certify:

@@ -14,6 +14,7 @@ from kdtheory.runs.bounds_at_init import bound_rows
 from kdtheory.runs.certificates import certificates_at_init
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.events import Events
+from kdtheory.runs.given_variables import given_teacher, student_start
 from kdtheory.runs.loading import load_dataset, load_teacher_file
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
@@ -58,6 +59,8 @@ def networks_of_seed(config: RunConfig, seed: int) -> int:
     teaching = 1 + (config.distillation.assistant is not None)
     if config.teaching.teacher_logits is not None:
         teaching = 0
+    elif config.teaching.teacher_variables:
+        teaching -= 1
     shared = config.distillation.one_teacher and seed > 0
     students = len(trained_arms(config))
     if seed == TUNING_SEED:
@@ -74,7 +77,10 @@ class Runner:
         self.taught_by: dict[int, tuple[TrainedNetwork, list[TeacherRow]]] = {}
         file = config.teaching.teacher_logits
         self.teacher_file = None if file is None else load_teacher_file(config, dataset)
-        self.tuning = Tuning(config, dataset)
+        self.given_teacher = given_teacher(config, dataset)
+        self.student_start = student_start(config, dataset)
+        start = self.student_start
+        self.tuning = Tuning(config, dataset, None if start is None else start.variables[0])
         self.trainers: Mapping[str, Trainer] = {
             **({} if file is not None else teacher_trainers(config, dataset)),
             "student": self.tuning.usual,
@@ -85,10 +91,15 @@ class Runner:
         return 0 if self.config.distillation.one_teacher else seed
 
     def data_provenance(self) -> dict[str, Any]:
-        """Return where the data came from, and the teacher's logits where they are data too."""
+        """Return where the data came from, and what else of files is data."""
         file = self.teacher_file
-        logits = {} if file is None else {"teacher_logits": file.provenance()}
-        return {**self.dataset.provenance, **logits}
+        given = {
+            "teacher_logits": file,
+            "teacher_variables": self.given_teacher,
+            "student_variables": self.student_start,
+        }
+        found = {name: one.provenance() for name, one in given.items() if one is not None}
+        return {**self.dataset.provenance, **found}
 
     def teaching_points(self) -> tuple[str, Sequence[int]]:
         """Return the name of the network that teaches the students, and its checkpoints' steps."""
@@ -155,6 +166,7 @@ class Runner:
             teacher, taught_rows = TeacherOfSeed(
             seed=teaching, config=config, dataset=self.dataset, data=data,
             trainers=self.trainers, store=store, events=self.events,
+            given=self.given_teacher,
         ).trained({**row, "seed": teaching})  # fmt: skip
         if networks.one_teacher:
             self.taught_by[teaching] = teacher, taught_rows
@@ -346,6 +358,9 @@ def execute(
             events.networks(total)
             if not quiet:
                 events.told(plan(config, total))
+                for given in (runner.given_teacher, runner.student_start):
+                    if given is not None:
+                        events.told(given.report)
             rows: list[Row] = []
             done = 0
 

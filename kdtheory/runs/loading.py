@@ -5,7 +5,7 @@ from pathlib import Path
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
-from kdtheory.methods.registry import check_suitable
+from kdtheory.methods.registry import check_checkpoints, check_suitable
 from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR
 from kdtheory.runs.certificates import certificate_bytes
 from kdtheory.runs.config import MeasuringConfig, RunConfig
@@ -96,13 +96,7 @@ def load_teacher_file(config: RunConfig, dataset: ImageDataset) -> TeacherFile:
     file, arms, measuring = (
         read_teacher_file(Path(path), dataset), config.distillation.arms, config.measuring
     )  # fmt: skip
-    same = {"online", "matched"} & set(arms)
-    if len(file.logits) == 1 and same:
-        others = [name for name in arms if name not in same] or ["offline"]
-        raise InputError(
-            f"{path} has one checkpoint, of which {' and '.join(sorted(same))} would be the same "
-            f"as offline: --arms {' '.join(others)}, or give logits of shape (checkpoints, n, d)"
-        )
+    check_checkpoints(arms, len(file.logits), path)
     measured = measuring.kernel != "none" and measuring.ntk_split == "test"
     if "test" not in file.logits[0] and (measured or measuring.bounds):
         raise InputError(

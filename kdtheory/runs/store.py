@@ -176,9 +176,13 @@ def _stored_run(out: Path, config_path: Path) -> RunConfig | None:
 
 
 def _fingerprint(data: Mapping[str, Any]) -> str:
-    """Return what two runs on the same data share: teacher's logits from a file are data too."""
-    logits = data.get("teacher_logits")
-    return str(data["sha256"]) + (f"+{logits['sha256']}" if logits else "")
+    """Return what two runs on the same data share: what comes from files is data too."""
+    parts = [str(data["sha256"])]
+    for name in ("teacher_logits", "teacher_variables", "student_variables"):
+        if given := data.get(name):
+            prefix = "" if name == "teacher_logits" else f"{name}:"
+            parts.append(prefix + str(given["sha256"]))
+    return "+".join(parts)
 
 
 def stored_fingerprint(path: Path) -> str:

@@ -19,6 +19,7 @@ from kdtheory.errors import InputError
 from kdtheory.rows import SeedFields, TeacherRow
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
+from kdtheory.runs.given_variables import GivenVariables
 from kdtheory.runs.network import (
     Network,
     SplitLogits,
@@ -28,7 +29,13 @@ from kdtheory.runs.network import (
 )
 from kdtheory.runs.shared_teachers import shared_unit, training_settings
 from kdtheory.runs.store import RunStore
-from kdtheory.runs.teacher_checkpoints import kept_points, perturbed, teacher_points, thinned
+from kdtheory.runs.teacher_checkpoints import (
+    given_points,
+    kept_points,
+    perturbed,
+    teacher_points,
+    thinned,
+)
 from kdtheory.runs.trainers import augmentation_of, trainer_of
 from kdtheory.runs.unit import Unit
 from kdtheory.targets import Labels, TargetProvider, cross_entropy, offline
@@ -91,7 +98,12 @@ def seen_points(config: RunConfig, trainers: Mapping[str, Trainer]) -> tuple[str
     """Return the name of the network that teaches the students, and its checkpoints' steps."""
     name = "teacher" if config.distillation.assistant is None else "assistant"
     points = teacher_points(trainers[name], config.teaching.teacher_checkpoints)
-    if name == "teacher":
+    given = config.teaching.teacher_variables
+    if name == "teacher" and given:
+        # A student of this run makes as many steps: --teacher-epochs is refused.
+        total = trainers[name].total_steps
+        points = list(given_points(len(given), total, "--teacher-variables"))
+    elif name == "teacher":
         points = kept_points(points, trainers[name].total_steps, config.teaching.teacher_stop)
     return name, points
 
@@ -110,6 +122,8 @@ class TeacherOfSeed:
     """ "teacher", and "assistant" where there is one."""
     store: RunStore
     events: Events
+    given: GivenVariables | None = None
+    """The parameters of a teacher that is not trained."""
 
     def trained(self, row: SeedFields) -> tuple[TrainedNetwork, list[TeacherRow]]:
         """Return the network that teaches the students, and its rows, one a checkpoint.
@@ -123,14 +137,18 @@ class TeacherOfSeed:
         trainer = self.trainers["teacher"]
         networks = self.config.distillation
         settings = training_settings(self.config, networks.teacher, trainer, self.dataset)
-        points = teacher_points(trainer, self.config.teaching.teacher_checkpoints)
-        kept = kept_points(points, trainer.total_steps, self.config.teaching.teacher_stop)
-        teacher = self._network(
-            "teacher", settings, Labels(self.dataset.num_outputs), self._teacher_data(),
-            fold=_TEACHER, kept=kept,
-            # Nobody else will want what comes after the stop of a run's own teacher.
-            points=points if self.config.teaching.teachers else kept,
-        )  # fmt: skip
+        if self.given is not None:
+            settings["variables"] = self.given.sha256
+            teacher = self._as_given(self.given)
+        else:
+            points = teacher_points(trainer, self.config.teaching.teacher_checkpoints)
+            kept = kept_points(points, trainer.total_steps, self.config.teaching.teacher_stop)
+            teacher = self._network(
+                "teacher", settings, Labels(self.dataset.num_outputs), self._teacher_data(),
+                fold=_TEACHER, kept=kept,
+                # Nobody else will want what comes after the stop of a run's own teacher.
+                points=points if self.config.teaching.teachers else kept,
+            )  # fmt: skip
         if networks.assistant is None:
             return teacher, self._rows("teacher", teacher, row)
         trainer = self.trainers["assistant"]
@@ -149,6 +167,19 @@ class TeacherOfSeed:
             "teacher_test_accuracy": of_teacher["test_accuracy"],
         }
         return assistant, self._rows("assistant", assistant, row)
+
+    def _as_given(self, given: GivenVariables) -> TrainedNetwork:
+        """Return the teacher whose checkpoints the run was given."""
+        trainer, unit = self.trainers["teacher"], self._unit("teacher")
+        steps = given_points(len(given.variables), trainer.total_steps, "--teacher-variables")
+        logits = [
+            stored_logits(
+                unit.folder / f"logits-{step:08d}.npz", trainer, variables, self.dataset,
+                label=f"teacher, {file}", owner=unit.owner.at(step=step),
+            )
+            for step, variables, file in zip(steps, given.variables, given.files, strict=True)
+        ]  # fmt: skip
+        return TrainedNetwork.of(trainer, steps, given.variables, logits)
 
     def _network(
         self,

@@ -26,6 +26,24 @@ def teacher_points(trainer: Trainer, checkpoints: int) -> list[int]:
     return [round(i * units / m) * unit for i in range(1, m + 1)]
 
 
+def given_points(checkpoints: int, total_steps: int, source: str) -> tuple[int, ...]:
+    """Return the steps of given checkpoints, evenly spread over a student's T steps.
+
+    Raises:
+      InputError: more checkpoints than steps to spread them over.
+
+    >>> given_points(2, 10, "teacher.npy")
+    (5, 10)
+    """
+    m = checkpoints
+    if m > total_steps:
+        raise InputError(
+            f"{source} has {m} checkpoints for a student of {total_steps} steps; give fewer, or "
+            "their steps"
+        )
+    return tuple(round(i * total_steps / m) for i in range(1, m + 1))
+
+
 def kept_points(points: Sequence[int], total_steps: int, stop: float) -> list[int]:
     """Return the checkpoints of a teacher that is stopped early: those up to `stop * total_steps`.
 

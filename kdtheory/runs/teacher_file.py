@@ -17,6 +17,7 @@ from kdtheory.file_digests import check_digest
 from kdtheory.files import open_regular
 from kdtheory.memory import check_fits
 from kdtheory.runs.network import SplitLogits, splits_of
+from kdtheory.runs.teacher_checkpoints import given_points
 from kdtheory.targets.decisions import accuracy
 from kdtheory.targets.tabulated import chance_of
 
@@ -47,13 +48,7 @@ class TeacherFile(NamedTuple):
         """
         if self.steps is not None:
             return self.steps
-        m = len(self.logits)
-        if m > total_steps:
-            raise InputError(
-                f"{self.name} has {m} checkpoints for a student of {total_steps} steps; give "
-                "fewer, or their steps"
-            )
-        return tuple(round(i * total_steps / m) for i in range(1, m + 1))
+        return given_points(len(self.logits), total_steps, self.name)
 
     def provenance(self) -> dict[str, Any]:
         """Return what a run says of it, in JSON's types."""

@@ -47,6 +47,10 @@ class TeachingConfig:
     """A trained teacher's logits instead of a teacher network: .npy (n, d), or (m, n, d) of m
     checkpoints, of kdtheory data export's train/images.npy; .npz or .safetensors with train, and if
     wanted test, validation, ids, steps."""
+    teacher_variables: tuple[str, ...] = ()
+    """A trained teacher's parameters instead of its training: an orbax folder, a .msgpack of Flax
+    or a .safetensors with all arrays of the model --teacher, by name and shape; several are its
+    checkpoints in time, for the online arms."""
     teachers: str | None = None
     """Folder of trained teachers that runs share: those of one data set and teacher setting are
     trained once (default: each run keeps its own). What is done to them afterwards (teacher_stop,
@@ -64,13 +68,14 @@ class TeachingConfig:
             raise InputError(
                 f"teacher_perturbation must be at least 0, got {self.teacher_perturbation}"
             )
-        if self.teacher_logits is None:
+        if self.teacher_logits is None and not self.teacher_variables:
             return
+        given = "--teacher-variables" if self.teacher_logits is None else "--teacher-logits"
+        if self.teacher_logits is not None and self.teacher_variables:
+            raise InputError("give --teacher-logits or --teacher-variables, not both")
         for name in (
             "teacher_epochs", "teacher_data", "teacher_stop", "teacher_perturbation", "teachers",
         ):  # fmt: skip
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 flag = "--" + name.replace("_", "-")
-                raise InputError(
-                    f"{flag} is for a teacher that is trained; that of --teacher-logits is not"
-                )
+                raise InputError(f"{flag} is for a teacher that is trained; that of {given} is not")

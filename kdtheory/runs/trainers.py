@@ -11,6 +11,7 @@ from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.runs.config import RunConfig
 from kdtheory.training import OptimizerConfig, Trainer, data_mesh
+from kdtheory.typing import Variables
 
 
 def augmentation_of(
@@ -68,6 +69,7 @@ def trainer_of(
     epochs: int,
     augmentation: AugmentConfig | None,
     examples: int | None = None,
+    variables: Variables | None = None,
 ) -> Trainer:
     """Return the trainer of a run's networks of one architecture.
 
@@ -79,6 +81,7 @@ def trainer_of(
       epochs: passes over their examples.
       augmentation: of their images, or None.
       examples: how many they are trained on (default: the training split).
+      variables: what they start from (default: initialised).
 
     Raises:
       InputError: settings that do not fit each other, the data or the machine.
@@ -95,5 +98,6 @@ def trainer_of(
         steps_per_dispatch=config.training.steps_per_dispatch,
         mesh=mesh_of(config),
         streamed=config.training.streamed,
+        variables=variables,
         save_seconds=config.output.save_seconds,
     )

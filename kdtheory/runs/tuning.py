@@ -28,6 +28,7 @@ from kdtheory.statistics.tuning import chosen_rates
 from kdtheory.targets.decisions import accuracy
 from kdtheory.training import Trainer, predict_logits
 from kdtheory.training.loop import NonFiniteLossError
+from kdtheory.typing import Variables
 
 #: The seed at which rates are chosen, for all.
 TUNING_SEED = 0
@@ -39,13 +40,16 @@ class Tuning:
     Args:
       config: the run.
       dataset: its data.
+      start: what every student starts from (default: initialised).
 
     Raises:
       InputError: there is a list, and nothing to choose by.
     """
 
-    def __init__(self, config: RunConfig, dataset: ImageDataset) -> None:
-        self._config, self._dataset = config, dataset
+    def __init__(
+        self, config: RunConfig, dataset: ImageDataset, start: Variables | None = None
+    ) -> None:
+        self._config, self._dataset, self._start = config, dataset, start
         #: The list, without an order; empty where nothing is tuned.
         self.rates = tuple(sorted(config.training.tune))
         if self.rates and not len(dataset.validation):
@@ -67,6 +71,7 @@ class Tuning:
             optimizer=self._config.training.student_optimizer,
             epochs=self._config.training.epochs,
             augmentation=augmentation_of(self._config, self._dataset),
+            variables=self._start,
         )  # fmt: skip
 
     @functools.cached_property

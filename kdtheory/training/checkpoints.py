@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import numpy as np
 
 from kdtheory.digests import Owner, checked, seal
 from kdtheory.errors import RunError
+from kdtheory.files import check_regular
 
 Tree = TypeVar("Tree")
 
@@ -143,7 +143,7 @@ class Checkpoints:
         abstract[_STRUCTURE] = jax.ShapeDtypeStruct(structure.shape, structure.dtype)
         path = self.path(step)
         try:
-            _check_regular(path)
+            check_regular(path)
             described = self._orbax.metadata(path).item_metadata.tree
             shapes = {name: tuple(entry.shape) for name, entry in described.items()}
             if shapes.get(_SEAL, (_SEAL_BYTES,))[0] < _SEAL_BYTES:
@@ -187,14 +187,6 @@ class Checkpoints:
             raise RunError(
                 f"cannot write a checkpoint in {self._folder}: {_first_line(error)}"
             ) from error
-
-
-def _check_regular(path: Path) -> None:
-    """Raise OSError unless an entry is made of files and folders alone: orbax waits for pipes."""
-    for inner in [path, *path.rglob("*")]:
-        mode = inner.lstat().st_mode
-        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-            raise OSError(f"{inner.name} is neither a file nor a folder")
 
 
 def _first_line(error: Exception) -> str:

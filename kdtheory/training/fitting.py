@@ -1,7 +1,9 @@
 """Train one model on a data set in one call."""
 
 import time
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -71,6 +73,17 @@ def _check_kinds(
             raise InputError(f"{name} must be {wanted}, got {type(value).__name__}")
 
 
+def _start(given: Variables | str | Path, abstract: Variables) -> Variables:
+    """Return the arrays that a training starts from; warn if they are not all of the model's."""
+    source = "variables"
+    if isinstance(given, str | Path):
+        source, given = str(given), models.read_variables(Path(given))
+    matched = models.match_variables(abstract, given, source)
+    if matched.unmatched:
+        warnings.warn(f"{source}: {matched.report}; the rest is initialised", stacklevel=3)
+    return given
+
+
 def fit(
     model: nn.Module | str,
     dataset: ImageDataset | StreamedDataset,
@@ -85,6 +98,7 @@ def fit(
     evaluate_every: int = 1,
     mesh: Mesh | None = None,
     streamed: bool | None = None,
+    variables: Variables | str | Path | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> FitResult:
     """Train a model and return its variables and history.
@@ -107,12 +121,18 @@ def fit(
       streamed: leave the training images on the host, and send each batch to the device
         (needs the extra `grain`; the batches are the same); default: for a `StreamedDataset`, which
         knows no other way.
+      variables: pretrained parameters to start from: a pytree of arrays, or a file or folder that
+        `models.read_variables` reads; default: initialised by `key`.
       on_epoch: called after each epoch.
 
     Raises:
       InputError: epochs that are no count, a batch larger than the training split, an unknown
         name, a model that is none of this task, a table of logits of other examples, no PRNG key.
       NonFiniteLossError: the training diverged.
+
+    Warns:
+      UserWarning: some of the model's arrays are not among `variables`, and are initialised; the
+        message names them.
 
     >>> from kdtheory.datasets import load
     >>> data = load("synthetic", train_size=32, validation_size=16, test_size=16)
@@ -130,6 +150,7 @@ def fit(
     streamed = isinstance(dataset, StreamedDataset) if streamed is None else streamed
     if not streamed and isinstance(dataset, StreamedDataset):
         raise InputError("the images of a StreamedDataset can only be streamed; leave streamed out")
+    start = None if variables is None else _start(variables, abstract)
     trainer = Trainer(
         module=module,
         image_shape=dataset.image_shape,
@@ -141,6 +162,7 @@ def fit(
         compute_dtype=compute_dtype,
         mesh=mesh,
         streamed=streamed,
+        variables=start,
     )
     init_key, train_key = jax.random.split(key)
     losses: list[float] = []

@@ -96,6 +96,9 @@ class Trainer:
     batches are those of a split on the device, and so are the numbers, to rounding."""
     together: Together | None = None
     """How `train_many` runs its networks (default: `default_together`)."""
+    variables: Variables | None = None
+    """Where networks start: what it has of the model's arrays (`models.match_variables`); the rest,
+    or all by default, is initialised by each network's key."""
     save_seconds: float = SAVE_SECONDS
     """Between two points, a state in a folder is saved as often."""
 
@@ -160,7 +163,10 @@ class Trainer:
 
     def initial_state(self, key: jax.Array) -> TrainState:
         """Return the state before the first update."""
-        return self._first_state(models.init(self.module, key, self.image_shape))
+        variables: Variables = models.init(self.module, key, self.image_shape)
+        if self.variables is not None:
+            variables = models.match_variables(variables, self.variables).variables
+        return self._first_state(variables)
 
     def place(
         self,

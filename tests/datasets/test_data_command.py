@@ -15,6 +15,18 @@ def test_show_describes_a_set(capsys):
     assert "train       1,297 examples, " in said
     assert "validation  none stored: held out from train" in said
     assert "images      8 x 8 x 1, training split 0.1 MiB" in said
+    assert "values      0 to 255 in the first 64" in said
+
+
+def test_show_draws_a_row_a_class(tmp_path, capsys):
+    picture = tmp_path / "samples.png"
+    main(["data", "show", "digits", "--picture", str(picture)])
+    with Image.open(picture) as image:
+        # Eight pixels six times as large, and two between images.
+        assert image.size == (10 * 50, 10 * 50)
+    with pytest.raises(SystemExit):
+        main(["data", "show", "digits", "--picture", str(tmp_path / "samples.gif")])
+    assert "--picture must name a .png file" in capsys.readouterr().err
 
 
 def test_show_checks_a_folder_and_takes_a_size(tmp_path, capsys):

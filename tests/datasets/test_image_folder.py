@@ -145,3 +145,15 @@ def test_what_programs_leave_behind_is_no_image(tmp_path):
     (one / "Thumbs.db").touch()
     found = load(f"folder:{tmp_path}", validation_size=0)
     assert found.provenance["sha256"] == expected.provenance["sha256"]
+
+
+def test_class_folders_alone_are_a_training_split(tmp_path):
+    for name in ("cat", "ant"):
+        write(tmp_path, ".", name, 10)
+    data = load(f"folder:{tmp_path}", test_fraction=0.2, validation_size=0)
+    assert data.class_names == ("ant", "cat")
+    assert (len(data.train), len(data.test)) == (16, 4)
+    assert sorted([*data.train.places, *data.test.places]) == list(range(20))
+    write(tmp_path, "test", "cat", 1)
+    with pytest.raises(InputError, match="no folder 'train'"):
+        load(f"folder:{tmp_path}", test_fraction=0.2)

@@ -170,3 +170,55 @@ def test_files_that_are_no_tables(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"has no train\*.parquet"):
         open_source(f"parquet:{tmp_path}/empty")
+
+
+def saved(folder, splits):
+    """Write what datasets.DatasetDict.save_to_disk does, by its documented layout."""
+    folder.mkdir()
+    (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
+    info = {"features": {"image": {"_type": "Image"},
+                         "label": {"names": ["ant", "bee"], "_type": "ClassLabel"}}}  # fmt: skip
+    for name, rows in splits.items():
+        inner = folder / name
+        inner.mkdir()
+        frame = pl.DataFrame(
+            {"image": [{"bytes": png(IMAGES[i]), "path": None} for i in rows],
+             "label": [int(Y[i]) for i in rows]}
+        )  # fmt: skip
+        frame.write_ipc_stream(inner / "data-00000-of-00001.arrow")
+        state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+        (inner / "state.json").write_text(json.dumps(state))
+        (inner / "dataset_info.json").write_text(json.dumps(info))
+    return folder
+
+
+def test_a_folder_of_save_to_disk(tmp_path):
+    folder = saved(tmp_path / "all", {"train": range(30), "test": range(30, 40)})
+    data = load(f"hf:{folder}", validation_size=0)
+    assert data.class_names == ("ant", "bee")
+    np.testing.assert_array_equal(data.train.images, IMAGES[data.train.places])
+    np.testing.assert_array_equal(data.test.labels, Y[30:][data.test.places])
+    assert len(load(f"hf:{folder / 'train'}", test_fraction=0.5).test) == 15
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train/state.json", {"_data_files": [{"filename": "../x"}]}, "is no file of its own"),
+        ("train/state.json", {"_indices_data_files": [1]}, "flatten_indices"),
+        ("train/state.json", {}, "names no arrow files"),
+        ("train/state.json", 3, "is damaged"),
+        ("train/data-00000-of-00001.arrow", 3, "cannot be read as hf"),
+        ("dataset_dict.json", {"splits": ["dev"]}, "no split named train; it has dev"),
+    ],
+)
+def test_a_damaged_or_hostile_folder_is_one_line(file, content, message, tmp_path):
+    folder = saved(tmp_path / "all", {"train": range(4)})
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        open_source(f"hf:{folder}")
+
+
+def test_another_folder_is_none_of_save_to_disk(tmp_path):
+    with pytest.raises(InputError, match="is no folder of datasets' save_to_disk"):
+        open_source(f"hf:{tmp_path}")

@@ -1,0 +1,60 @@
+"""A run from pretrained parameters: a teacher that is not trained, students that start there."""
+
+import json
+
+import jax
+import pytest
+from flax import serialization
+
+from kdtheory import models
+from kdtheory.errors import InputError
+from kdtheory.rows import students, teachers
+from kdtheory.runs import RunConfig, execute
+from kdtheory.runs.loading import load_dataset
+
+
+def test_teacher_and_student_are_what_was_given(tiny, tmp_path):
+    config = tiny.replace(
+        arms=("offline", "online"), temperatures=(2.0,), epochs=1, batch_size=32, points=2,
+        kernel="none",
+    )  # fmt: skip
+    data = load_dataset(config)
+    files = {}
+    for name, model, seed in (("a", "mlp16x1", 1), ("b", "mlp16x1", 2), ("s", "mlp8x1", 3)):
+        variables = models.init(
+            models.create(model, data.num_outputs), jax.random.key(seed), data.image_shape
+        )
+        files[name] = tmp_path / f"{name}.msgpack"
+        files[name].write_bytes(serialization.to_bytes(variables))
+    teacher = (str(files["a"]),)
+    with pytest.raises(InputError, match="one checkpoint, of which online would be the same"):
+        config.replace(teacher_variables=teacher)
+    config = config.replace(arms=("offline",))
+    plain = config.replace(teacher_variables=teacher)
+    rows = execute(plain, quiet=True)
+    assert len(teachers(rows)) == 1
+    given = execute(
+        plain.replace(student_variables=str(files["s"]), out=str(tmp_path / "s")), quiet=True
+    )
+    first = [students(one)[0] for one in (rows, given)]
+    assert first[0]["settings"] != first[1]["settings"]
+    assert first[0]["train_kl"] != first[1]["train_kl"]
+    stored = json.loads((tmp_path / "s" / "data.json").read_text())
+    assert "4 of the model's 4 arrays found" in stored["student_variables"]["report"]
+    with pytest.raises(InputError, match="holds a run of another configuration"):
+        execute(plain.replace(teacher_variables=(str(files["b"]),)), quiet=True)
+    with pytest.raises(InputError, match="not trained needs all of them"):
+        execute(plain.replace(teacher_variables=(str(files["s"]),)), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher_epochs": 3}, "that of --teacher-variables is not"),
+        ({"teacher_logits": "x.npy"}, "not both"),
+        ({"arms": ("rco",)}, "arm rco needs a teacher with at least 2 checkpoints"),
+    ],
+)
+def test_settings_that_do_not_fit(settings, message):
+    with pytest.raises(InputError, match=message):
+        RunConfig.of(**{"arms": ("offline",), "teacher_variables": ("a.msgpack",), **settings})
