@@ -16,7 +16,10 @@ from kdtheory.statistics.stored_rows import read_rows
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_students.py"
 
 
-@pytest.mark.parametrize("student", ["mine_nnx4", "mine_equinox4"])
+# An NNX student's run is in tests/runs/test_nnx_student.py too.
+@pytest.mark.parametrize(
+    "student", [pytest.param("mine_nnx4", marks=pytest.mark.slow), "mine_equinox4"]
+)
 @pytest.mark.usefixtures("forget")
 def test_a_student_of_another_library_is_trained_and_measured(student, tmp_path):
     out = tmp_path / "run"
