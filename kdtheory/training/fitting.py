@@ -173,7 +173,7 @@ def fit(
         del step
         losses.append(loss)
 
-    for step, variables in trainer.train(
+    for step, reached in trainer.train(
         Labels(dataset.num_outputs) if targets is None else targets,
         trainer.place(dataset.train, mean=dataset.mean, std=dataset.std),
         init_key=init_key,
@@ -184,9 +184,9 @@ def fit(
         epoch = step // trainer.epoch_steps
         validated = None
         if epoch % evaluate_every == 0 or epoch == epochs:
-            validated = _accuracy(trainer.apply_fn, variables, dataset.validation, dataset)
+            validated = _accuracy(trainer.apply_fn, reached, dataset.validation, dataset)
         record = EpochRecord(epoch, losses[-1], validated, time.monotonic() - began)
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
-    return FitResult(variables, tuple(history))
+    return FitResult(reached, tuple(history))
