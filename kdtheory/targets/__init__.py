@@ -1,6 +1,7 @@
 """Distillation: losses, target providers and a teacher's trajectory of checkpoints."""
 
 from kdtheory.targets.examples import Examples
+from kdtheory.targets.functions import offline_function
 from kdtheory.targets.losses import (
     cross_entropy,
     distillation_divergence,
@@ -34,6 +35,7 @@ __all__ = [
     "distillation_divergence",
     "distillation_loss",
     "offline",
+    "offline_function",
     "online",
     "residual",
     "self_distillation",
