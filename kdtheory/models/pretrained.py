@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,6 +129,9 @@ def read_variables(path: Path) -> Mapping[str, Any]:
         )
     try:
         with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            # A file with holes takes no space on the disk. Once more for its arrays.
+            check_fits(f"what {path} holds", 2 * size, "it cannot be read here")
             content = file.read()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
