@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import tyro
 
+from kdtheory.commands.advise import Advise, advise
 from kdtheory.commands.completion import Completion, completion_script
 from kdtheory.commands.complexity import ComplexityOf, complexity
 from kdtheory.commands.data import (
@@ -103,6 +104,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": Command(Sweep, sweep),
     "runs": Command(Runs, runs),
     "table": Command(Table, table),
+    "advise": Command(Advise, advise),
     "gram": Command(Gram, gram),
     "complexity": Command(ComplexityOf, complexity),
     "validate": Command(Validate, validate),
@@ -258,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A second one finds nothing to interrupt: what is left is to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         goes_on = "; the same command, without --fresh, continues where it was"
-        resumes = name in ("demo", "run", "study", "sweep")
+        resumes = name in ("demo", "run", "study", "sweep", "advise")
         print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)
         raise SystemExit(130) from None
     except (RuntimeError, AssertionError) as error:

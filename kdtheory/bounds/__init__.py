@@ -14,6 +14,7 @@ from kdtheory.bounds.margin import margin_bound, multiclass_margin_bound
 from kdtheory.bounds.pac_bayes import multiclass_pac_bayes_bound, pac_bayes_bound
 from kdtheory.bounds.prequential import prequential_bound
 from kdtheory.bounds.ridge import leave_one_out_predictions, ridge_fit, ridge_margin_bound
+from kdtheory.bounds.supervision_ranking import rank_supervisions
 from kdtheory.bounds.teacher_student import teacher_student_bound
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "multiclass_pac_bayes_bound",
     "pac_bayes_bound",
     "prequential_bound",
+    "rank_supervisions",
     "ridge_fit",
     "ridge_margin_bound",
     "teacher_student_bound",

@@ -32,11 +32,7 @@ def print_results(results: Results, console: "rich.console.Console") -> None:
     """
     from rich.text import Text
 
-    for table in results.tables:
-        for headers in _blocks(table, console):
-            console.print(_rich_table(table, headers))
-        for note in table.notes:
-            console.print(Text(f"Note: {note}"))
+    print_tables(results.tables, console)
     groups = by_group(results.findings)
     for title, members in groups.items():
         if len(groups) > 1:
@@ -47,6 +43,17 @@ def print_results(results: Results, console: "rich.console.Console") -> None:
     console.print(
         Text("What each column means, the evidence and the rule of the verdicts: report.html.")
     )
+
+
+def print_tables(tables: Sequence[Table], console: "rich.console.Console") -> None:
+    """Print tables, in as many blocks of columns as the console needs, and their notes."""
+    from rich.text import Text
+
+    for table in tables:
+        for headers in _blocks(table, console):
+            console.print(_rich_table(table, headers))
+        for note in table.notes:
+            console.print(Text(f"Note: {note}"))
 
 
 def _print_findings(
