@@ -88,7 +88,7 @@ def rank_supervisions(
     >>> y = 2.0 * labels[:, None] - 1
     >>> found = rank_supervisions(factors, np.stack([-y, y]), labels)
     >>> found.order.tolist(), found.error.round(2).tolist(), found.level.tolist()
-    ([1, 0], [0.98, 0.02], [False, True])
+    ([1, 0], [1.0, 0.0], [False, True])
     """
     y = np.asarray(targets, np.float64)
     truth = np.asarray(labels)

@@ -78,5 +78,8 @@ def test_one_output_counts_ties_as_errors():
 def test_what_does_not_fit_is_one_line(targets, scored, message):
     with pytest.raises(InputError, match=message):
         rank_supervisions(
-            [factorize(np.eye(4), ridge=1.0)], targets, np.zeros(4, int), scored=scored
+            [factorize(np.eye(4), ridge=1.0)],
+            targets,
+            np.zeros(targets.shape[1], int),
+            scored=scored,
         )

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from kdtheory.bounds.supervision_ranking import RankedSupervisions
 from kdtheory.cli import main
 from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError
-from kdtheory.report.advice_table import shown_places
+from kdtheory.report.advice_table import advice_table, shown_places
 from kdtheory.runs.advice import (
     AdviceConfig,
     Candidate,
@@ -155,7 +156,9 @@ def test_weights_and_sizes_are_checked():
 
 
 def test_the_table_shows_the_first_and_the_plain_ones():
-    class Ranked:
-        order = np.array([3, 1, 0, 2])
-
-    assert shown_places(Ranked(), {"labels": 2}, count=2) == [0, 1, 3]
+    zeros = np.zeros(4)
+    ranked = RankedSupervisions(np.array([3, 1, 0, 2]), *[zeros] * 8, num_scored=2)
+    assert shown_places(ranked, {"labels": 2}, count=2) == [0, 1, 3]
+    table = advice_table(["a", "b", "c", "d"], ranked, {"labels": 2}, notes=["It rests on x."])
+    assert table.columns["candidate"] == ["d", "b", "a", "c"]
+    assert table.notes == ("Plain rules would take labels: place 4.", "It rests on x.")
