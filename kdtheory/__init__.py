@@ -1,10 +1,11 @@
 """Test the theory of knowledge distillation on real networks.
 
 Subpackages: `datasets`, `models`, `targets`, `training`, `ntk`, `complexity`, `measure`, `bounds`,
-`analysis`, `claims`, `methods`, `statistics`, `report`, `runs`, `studies`. They are imported when
-first used.
+`analysis`, `claims`, `methods`, `statistics`, `report`, `recording`, `runs`, `studies`. They are
+imported when first used.
 
-`supervision_complexity` is what to call first: how complex targets are for a network.
+`supervision_complexity` is what to call first: how complex targets are for a network; and
+`complexity_recorder` records it along a training.
 """
 
 import importlib
@@ -23,6 +24,7 @@ _SUBPACKAGES = (
     "methods",
     "models",
     "ntk",
+    "recording",
     "report",
     "runs",
     "statistics",
@@ -32,12 +34,19 @@ _SUBPACKAGES = (
     "training",
 )
 
-__all__ = ["__version__", "supervision_complexity", *_SUBPACKAGES]
+#: Functions that are called first, and the subpackages that they are from.
+_FUNCTIONS = {
+    "supervision_complexity": "measure",
+    "complexity_recorder": "recording",
+    "kernel_recorder": "recording",
+}
+
+__all__ = ["__version__", *_FUNCTIONS, *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "supervision_complexity":
-        return importlib.import_module("kdtheory.measure").supervision_complexity
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"kdtheory.{_FUNCTIONS[name]}"), name)
     if name in _SUBPACKAGES:
         return importlib.import_module(f"kdtheory.{name}")
     raise AttributeError(f"module 'kdtheory' has no attribute {name!r}")

@@ -85,6 +85,21 @@ class Supervision(NamedTuple):
         name = self.name.replace("_", " ")
         return name if self.temperature is None else f"{name}, τ = {self.temperature:g}"
 
+    @classmethod
+    def of_label(cls, label: str) -> "Supervision | None":
+        """Return the supervision that a label is of, or None.
+
+        >>> Supervision.of_label("online, τ = 4"), Supervision.of_label("mine")
+        (Supervision(name='online', temperature=4.0), None)
+        """
+        words, _, number = label.partition(", τ = ")
+        name = words.replace(" ", "_")
+        try:
+            found = cls(name, float(number) if number else None)
+        except ValueError:
+            return None
+        return found if name in (*ARMS, _CONTROL) and found.label == label else None
+
     @property
     def slug(self) -> str:
         """The supervision in paths and messages.

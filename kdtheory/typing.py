@@ -9,6 +9,9 @@ import numpy as np
 #: A JAX or a NumPy array: what public functions accept.
 ArrayLike: TypeAlias = jax.Array | np.ndarray
 
+#: Any array that NumPy or DLPack takes, such as a PyTorch tensor, or nested lists of numbers.
+AnyArray: TypeAlias = Any
+
 #: Flax variables: {"params": ..., "batch_stats": ...}. Kernels differentiate by "params" alone.
 Variables: TypeAlias = Mapping[str, Any]
 

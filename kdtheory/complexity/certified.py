@@ -28,7 +28,7 @@ from kdtheory.complexity.primal import bound_primal
 from kdtheory.complexity.products import Products, column_products, norm_bound
 from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError, KernelError, unknown_name
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray, ArrayLike
 
 _Kind = TypeVar("_Kind", LanczosState, GolubKahanState)
 _ROUTES = ("auto", "primal", "dual", "mixed")
@@ -40,7 +40,7 @@ _ARRAY_ERROR, _NETWORK_ERROR = 8.0, 32.0
 
 def certify(
     kernel: Real[ArrayLike, "..."] | Products | FactoredProducts,
-    targets: Real[ArrayLike, "..."],
+    targets: AnyArray,
     *,
     ridge: float = 0.0,
     smallest_eigenvalue: float = 0.0,
@@ -349,7 +349,7 @@ def _check_numbers(
     return node
 
 
-def _size(targets: ArrayLike, size: int | None) -> int:
+def _size(targets: AnyArray, size: int | None) -> int:
     if size is not None:
         return size
     shape = np.shape(targets)

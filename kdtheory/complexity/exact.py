@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, Real
+from jaxtyping import Float
 from numpy.typing import DTypeLike
 from scipy.linalg import blas, lapack
 
 from kdtheory.complexity.kernel_checks import checked_copy, no_cholesky, precision_of, singular
 from kdtheory.complexity.stacks import TargetStack, stack_targets
 from kdtheory.errors import InputError
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray
 
 
 class Complexity(NamedTuple):
@@ -72,7 +72,7 @@ class Factor:
         """Rows of the kernel: examples times outputs."""
         return self._packed.shape[0]
 
-    def complexity(self, targets: Real[ArrayLike, "..."]) -> Complexity:
+    def complexity(self, targets: AnyArray) -> Complexity:
         """Return Y^T (K + ridge I)^-1 Y and what belongs to it, for one or many sets of targets.
 
         Args:
@@ -119,7 +119,7 @@ class Factor:
             residual=stack.unstack(residual),
         )
 
-    def solve(self, targets: Real[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+    def solve(self, targets: AnyArray) -> Float[np.ndarray, "..."]:
         """Return a = (K + ridge I)^-1 Y, in the shape of the targets.
 
         The kernel predictor of the targets is f(x) = k(x, X) a.
@@ -138,7 +138,7 @@ class Factor:
         solution = self._solve_triangle(half, transposed=True)
         return np.ascontiguousarray(solution.T).reshape(np.shape(targets))
 
-    def half_solve(self, targets: Real[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+    def half_solve(self, targets: AnyArray) -> Float[np.ndarray, "..."]:
         """Return z = L^-1 Y with K + ridge I = L L^T, in the shape of the targets.
 
         ||z||^2 is the complexity; `prequential_fit` says what its parts mean.
@@ -185,7 +185,7 @@ class Factor:
         lower = np.tril(inverse)
         return np.einsum("ij,ij->j", lower, lower)
 
-    def _stack(self, targets: ArrayLike) -> TargetStack:
+    def _stack(self, targets: AnyArray) -> TargetStack:
         return stack_targets(
             targets, size=self.size, num_outputs=self._num_outputs, dtype=self._packed.dtype
         )
@@ -206,7 +206,7 @@ class Factor:
 
 
 def factorize(
-    gram: Real[ArrayLike, "..."],
+    gram: AnyArray,
     *,
     ridge: float = 0.0,
     num_outputs: int | None = None,

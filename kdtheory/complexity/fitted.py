@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, Real
+from jaxtyping import Float
 
 from kdtheory.complexity.dual import primal_point
 from kdtheory.complexity.factored_kernel import FactoredProducts
 from kdtheory.complexity.golub_kahan import GolubKahanState
 from kdtheory.complexity.intervals import State
 from kdtheory.errors import InputError
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray
 
 
 class RitzEnergy(NamedTuple):
@@ -58,7 +58,7 @@ def ritz_energy(state: State, *, ridge: float) -> RitzEnergy:
 
 
 def fitted_values(
-    kernel: FactoredProducts, targets: Real[ArrayLike, "..."], state: State, *, ridge: float
+    kernel: FactoredProducts, targets: AnyArray, state: State, *, ridge: float
 ) -> Float[np.ndarray, " N"]:
     """Return the kernel predictor's values K (K + ridge I)^-1 Y on its own examples, flat.
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, Num, Real
+from jaxtyping import Float, Num
 
+from kdtheory.arguments import as_array
 from kdtheory.errors import InputError, KernelError
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray
 
 #: Rows compared at a time: both blocks stay in the cache.
 _BLOCK = 512
@@ -29,7 +30,7 @@ class Precision(NamedTuple):
 def real_array(
     name: str, values: Any, error: type[InputError] | type[KernelError]
 ) -> Num[np.ndarray, "..."]:
-    """Return array, list or nested lists as an array of real numbers.
+    """Return any framework's array, or nested lists, as a NumPy array of real numbers.
 
     Args:
       name: what it is, for the message.
@@ -48,27 +49,22 @@ def real_array(
     kdtheory.errors.KernelError: kernel must be real, got complex128: take .real if the imaginary
     part is rounding
     """
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise error(f"{name} must be an array of numbers, got rows of different length") from None
+    array = as_array(name, values, error)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise error(
             f"{name} must be real, got {array.dtype}: take .real if the imaginary part is rounding"
         )
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_):
-        raise error(f"{name} must be an array of numbers, got {array.dtype}")
     return array
 
 
-def precision_of(gram: Real[ArrayLike, "..."], dtype: np.dtype) -> Precision:
+def precision_of(gram: AnyArray, dtype: np.dtype) -> Precision:
     """Return the precision to which the kernel's entries are known.
 
     >>> precision_of(np.eye(2, dtype=np.float32), np.dtype(np.float64))
     Precision(name='float32', eps=1.1920928955078125e-07)
     """
     candidates = [np.dtype(dtype)]
-    own = np.asarray(gram).dtype
+    own = as_array("kernel", gram, KernelError).dtype
     if jnp.issubdtype(own, jnp.floating):
         candidates.append(own)
     return max(
@@ -77,7 +73,7 @@ def precision_of(gram: Real[ArrayLike, "..."], dtype: np.dtype) -> Precision:
     )
 
 
-def checked_copy(gram: Real[ArrayLike, "..."], *, dtype: np.dtype) -> Float[np.ndarray, "N N"]:
+def checked_copy(gram: AnyArray, *, dtype: np.dtype) -> Float[np.ndarray, "N N"]:
     """Return the kernel as a new symmetric array (column-major), after checking it.
 
     The two triangles, which may differ by rounding, are averaged.
@@ -256,7 +252,7 @@ def relative_ridge(fraction: float, *, trace: float, rows: int) -> float:
     return fraction * trace / rows
 
 
-def ridge_from_trace(gram: Real[ArrayLike, "N N"], fraction: float) -> float:
+def ridge_from_trace(gram: AnyArray, fraction: float) -> float:
     """Return fraction * Tr K / N: a ridge relative to the mean diagonal entry.
 
     `ridge` is lambda itself throughout `kdtheory.complexity`; this makes one from a fraction, which
@@ -280,7 +276,7 @@ def ridge_from_trace(gram: Real[ArrayLike, "N N"], fraction: float) -> float:
     """
     if not (math.isfinite(fraction) and fraction > 0):
         raise InputError(f"fraction of the mean diagonal must be finite and > 0, got {fraction}")
-    trace = float(np.trace(np.asarray(gram), dtype=np.float64))
+    trace = float(np.trace(as_array("kernel", gram, KernelError), dtype=np.float64))
     if not math.isfinite(trace):
         raise KernelError("kernel has NaN or infinite entries on its diagonal; compute it again")
     return relative_ridge(fraction, trace=trace, rows=len(gram))

@@ -17,11 +17,12 @@ import scipy.linalg
 from jaxtyping import Float, Real
 from numpy.typing import DTypeLike
 
+from kdtheory.arguments import as_array
 from kdtheory.complexity.exact import Factor
 from kdtheory.complexity.kernel_checks import real_array
 from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError, KernelError
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray, ArrayLike
 
 
 class PrequentialFit(NamedTuple):
@@ -41,7 +42,7 @@ class PrequentialFit(NamedTuple):
     """Of every fit."""
 
 
-def prequential_fit(factor: Factor, targets: Real[ArrayLike, "..."]) -> PrequentialFit:
+def prequential_fit(factor: Factor, targets: AnyArray) -> PrequentialFit:
     """Return every example's prediction by the fit to the examples before it, from one factor.
 
     Args:
@@ -61,7 +62,7 @@ def prequential_fit(factor: Factor, targets: Real[ArrayLike, "..."]) -> Prequent
     >>> fit.predictions.round(9), round(fit.complexity, 9)  # 0.5 / 1 times 2; 4 + 2^2 / 0.75
     (array([0., 1.]), 9.333333333)
     """
-    values = np.asarray(targets)
+    values = as_array("targets", targets)
     size = factor.size
     shared = values.ndim == 2 and values.shape[0] == size and values.shape[1] > 1
     whole = values.ndim in (1, 2) and values.size == size and values.shape[0] >= 1
@@ -94,7 +95,7 @@ def prequential_fit(factor: Factor, targets: Real[ArrayLike, "..."]) -> Prequent
 
 def prequential_fit_of_features(
     features: Real[ArrayLike, "n p"],
-    targets: Real[ArrayLike, "..."],
+    targets: AnyArray,
     *,
     ridge: float,
     block: int = 1024,
@@ -149,7 +150,7 @@ def prequential_fit_of_features(
 
 def prequential_fit_of_rows(
     rows: Callable[[int, int], ArrayLike],
-    targets: Real[ArrayLike, "..."],
+    targets: AnyArray,
     *,
     ridge: float,
     block: int = 1024,
@@ -177,7 +178,7 @@ def prequential_fit_of_rows(
     >>> fit.predictions.round(9)
     array([0. , 0.5])
     """
-    size = len(np.asarray(targets))
+    size = len(as_array("targets", targets))
     _check_block(ridge, block)
     y = _columns(targets, size)
     half, deviation, _ = _empty(y)
@@ -219,9 +220,9 @@ def _check_block(ridge: float, block: int) -> None:
         raise InputError(f"needs a finite ridge > 0 and block >= 1, got {ridge} and {block}")
 
 
-def _columns(targets: ArrayLike, size: int) -> Float[np.ndarray, "n d"]:
+def _columns(targets: AnyArray, size: int) -> Float[np.ndarray, "n d"]:
     """Return targets of shape (n,) or (n, d), checked, as (n, d)."""
-    values = np.asarray(targets)
+    values = as_array("targets", targets)
     if values.ndim not in (1, 2) or len(values) != size or values.size == 0:
         raise InputError(f"targets must have shape ({size},) or ({size}, d), got {values.shape}")
     flat = values.reshape(size, -1)
@@ -233,7 +234,7 @@ def _empty(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _collect(
-    targets: ArrayLike, y: np.ndarray, half: np.ndarray, deviation: np.ndarray, ridge: float
+    targets: AnyArray, y: np.ndarray, half: np.ndarray, deviation: np.ndarray, ridge: float
 ) -> PrequentialFit:
     losses = (half**2).sum(axis=1)
     return PrequentialFit(

@@ -16,7 +16,7 @@ from kdtheory.complexity.kernel_checks import (
 )
 from kdtheory.complexity.stacks import stack_targets
 from kdtheory.errors import InputError
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray, ArrayLike
 
 
 class ComplexityCurve(NamedTuple):
@@ -78,7 +78,7 @@ class Spectrum:
         self._precision = precision
         self._num_outputs = num_outputs
 
-    def energy(self, targets: Real[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+    def energy(self, targets: AnyArray) -> Float[np.ndarray, "..."]:
         """Return the targets' energy in each eigendirection, (q_i^T Y)^2.
 
         It sums to ||Y||^2. Shape (N,) for one set of targets, (k, N) for a stack (shapes as for
@@ -94,7 +94,7 @@ class Spectrum:
         return energy if stacked else energy[0]
 
     def complexity_terms(
-        self, targets: Real[ArrayLike, "..."], *, ridge: float = 0.0
+        self, targets: AnyArray, *, ridge: float = 0.0
     ) -> Float[np.ndarray, "..."]:
         """Return what each eigendirection adds to the complexity, energy_i / (lambda_i + ridge).
 
@@ -111,9 +111,7 @@ class Spectrum:
         ridges = self._ridges(np.array([ridge]))
         return self.energy(targets) / (self.eigenvalues + ridges[0])
 
-    def curve(
-        self, targets: Real[ArrayLike, "..."], ridges: Real[ArrayLike, " m"]
-    ) -> ComplexityCurve:
+    def curve(self, targets: AnyArray, ridges: Real[ArrayLike, " m"]) -> ComplexityCurve:
         """Return complexity and effective dimension for a grid of ridges at no further solve.
 
         Args:
@@ -143,7 +141,7 @@ class Spectrum:
         )
 
     def pseudo_inverse(
-        self, targets: Real[ArrayLike, "..."], *, threshold: float | None = None
+        self, targets: AnyArray, *, threshold: float | None = None
     ) -> PseudoInverseComplexity:
         """Return Y^T K^+ Y on the numerical range, with its rank and the energy that it loses.
 
@@ -181,7 +179,7 @@ class Spectrum:
             threshold=float(threshold),
         )
 
-    def _energy(self, targets: ArrayLike) -> tuple[np.ndarray, int, bool]:
+    def _energy(self, targets: AnyArray) -> tuple[np.ndarray, int, bool]:
         stack = stack_targets(
             targets,
             size=self.eigenvalues.size,
@@ -208,7 +206,7 @@ class Spectrum:
         return ridges
 
 
-def eigendecompose(gram: Real[ArrayLike, "..."], *, num_outputs: int | None = None) -> Spectrum:
+def eigendecompose(gram: AnyArray, *, num_outputs: int | None = None) -> Spectrum:
     """Return the spectrum of a kernel, in float64 on the host.
 
     Costs some ten times `factorize` and a second array of the kernel's size; after it every
@@ -251,8 +249,8 @@ def eigendecompose(gram: Real[ArrayLike, "..."], *, num_outputs: int | None = No
 
 
 def pseudo_inverse(
-    gram: Real[ArrayLike, "..."],
-    targets: Real[ArrayLike, "..."],
+    gram: AnyArray,
+    targets: AnyArray,
     *,
     num_outputs: int | None = None,
     threshold: float | None = None,

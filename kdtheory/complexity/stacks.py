@@ -8,7 +8,7 @@ from jaxtyping import Float, Real
 
 from kdtheory.complexity.kernel_checks import real_array
 from kdtheory.errors import InputError, KernelError
-from kdtheory.typing import ArrayLike
+from kdtheory.typing import AnyArray
 
 
 class TargetStack(NamedTuple):
@@ -27,7 +27,7 @@ class TargetStack(NamedTuple):
 
 
 def stack_targets(
-    targets: Real[ArrayLike, "..."],
+    targets: AnyArray,
     *,
     size: int,
     num_outputs: int | None = None,

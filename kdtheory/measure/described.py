@@ -1,6 +1,6 @@
 """What `kdtheory complexity` prints: complexity, adjusted complexity and margins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ class KernelValues(NamedTuple):
 
 def described(
     kernel: MeasuredKernel,
-    targets: Sequence[Real[np.ndarray, "n d"]],
+    targets: Mapping[str, Real[np.ndarray, "n d"]],
     *,
     stacked: bool = True,
     spectrum: bool = False,
@@ -33,7 +33,7 @@ def described(
 
     Args:
       kernel: one whose matrix was kept, where the spectrum is asked for.
-      targets: the sets.
+      targets: the sets, by name.
       stacked: whether values are lists, one entry a set; otherwise those of the only set.
       spectrum: also return the spectrum, and the targets' energy in its directions.
 
@@ -42,14 +42,18 @@ def described(
       KernelError: products that are not finite.
     """
     of_kernel = _exact if isinstance(kernel, ExactKernel) else _certified
-    values, fitted, lines = of_kernel(kernel, targets, spectrum)  # type: ignore[arg-type]
-    values |= margins_of(fitted, targets)
-    n, d = targets[0].shape
+    sets = list(targets.values())
+    values, fitted, lines = of_kernel(kernel, sets, spectrum)  # type: ignore[arg-type]
+    values |= margins_of(fitted, sets)
+    n, d = sets[0].shape
+    names = {"targets": list(targets)} if stacked else {}
+    if lines is not None:
+        lines = lines._replace(names=tuple(targets))
     shown = {
         name: value if stacked or not isinstance(value, list) else value[0]
         for name, value in _json_types(values).items()
     }
-    return KernelValues({**shown, "num_outputs": d, "n": n}, lines)
+    return KernelValues({**names, **shown, "num_outputs": d, "n": n}, lines)
 
 
 def _exact(

@@ -1,46 +1,37 @@
 """A kernel that lies in a file, with what the .json beside it says of it."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kdtheory.archives import DAMAGE
+from kdtheory.array_files import read_array
 from kdtheory.complexity.stacks import stack_targets
-from kdtheory.errors import InputError, KdtheoryError, KernelError
+from kdtheory.errors import InputError, KernelError
 from kdtheory.file_digests import check_digest
-from kdtheory.files import open_regular, parse_json, read_bytes
+from kdtheory.files import parse_json, read_bytes
 from kdtheory.measure.described import KernelValues, described
 from kdtheory.measure.exact_kernel import ExactKernel, factorize_with
 from kdtheory.measure.spec import KernelSpec
-from kdtheory.memory import check_fits
 
 
-def load_array(path: Path) -> np.ndarray:
-    """Read a .npy file of real numbers.
+def load_array(path: Path, key: str | None = None, *, flag: str = "") -> np.ndarray:
+    """Read an array of real numbers from a file of any of `array_files.FORMS`.
+
+    Args:
+      path: the file.
+      key: the array's name, in a file of several.
+      flag: the option that gives the name, for the message.
 
     Raises:
-      InputError: no such file, not a .npy file, truncated, or not real numbers.
+      InputError: no such file, damaged, several arrays and no name, or not real numbers.
+      RunError: the file is not what the digest beside it says.
     """
     try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            check_fits(f"what {path} holds", size, "it cannot be read here")
-            check_digest(path, file)
-            if file.read(2) == b"PK":
-                raise InputError(
-                    f"{path} is an archive (.npz); save the one array in it with np.save as .npy"
-                )
-            file.seek(0)
-            array = np.lib.format.read_array(file, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except KdtheoryError:
-        raise
-    except (*DAMAGE, RecursionError) as error:
-        raise InputError(f"{path} is not a whole .npy file of numbers: {error}") from error
+        array = read_array(path, key)
+    except InputError as error:
+        raise InputError(f"{error}{f' ({flag})' * str(error).endswith('is meant')}") from error
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path} must hold real numbers, its dtype is {array.dtype}")
     return array.astype(np.float64) if array.dtype.kind == "b" else array
@@ -53,26 +44,30 @@ def values_of_files(
     *,
     num_outputs: int | None = None,
     spectrum: bool = False,
+    keys: tuple[str | None, str | None] = (None, None),
 ) -> KernelValues:
-    """Return complexity, adjusted complexity and margins of targets on a kernel, both .npy files.
+    """Return complexity, adjusted complexity and margins of targets on a kernel, both in files.
 
     The adjusted value depends on n = N / d. d is `num_outputs`, or what the .json that
     `kdtheory gram` writes beside the kernel says; without either, the last axis of targets (n, d),
     or 1 for flat targets. The d and n used are among the values, as "num_outputs" and "n". Margins
-    are those of the kernel predictor on the targets' own decisions.
+    are those of the kernel predictor on the targets' own decisions. `keys` name the arrays in files
+    of several.
 
     Raises:
       InputError: files that cannot be read, targets of another shape, or num_outputs that
         contradicts the .json or does not divide the kernel's rows.
       KernelError: a kernel that is not square, not finite, asymmetric, indefinite or singular.
     """
-    matrix, targets = load_array(gram_path), load_array(targets_path)
+    matrix = load_array(gram_path, keys[0], flag="--gram-key")
+    targets = load_array(targets_path, keys[1], flag="--targets-key")
     d = _outputs_a_row(gram_path, matrix, targets, num_outputs)
     factor = factorize_with(spec, matrix, num_outputs=d)
     stack = stack_targets(targets, size=factor.size, num_outputs=d)
     sets = list(stack.columns.T.reshape(stack.columns.shape[1], stack.num_examples, -1))
     kernel = ExactKernel(factor, num_outputs=sets[0].shape[1], shared=False, matrix=matrix)
-    return described(kernel, sets, stacked=stack.stacked, spectrum=spectrum)
+    named = {f"set {place}": one for place, one in enumerate(sets)}
+    return described(kernel, named, stacked=stack.stacked, spectrum=spectrum)
 
 
 def _outputs_a_row(

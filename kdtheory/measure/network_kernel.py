@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Int, Real
 
 from kdtheory.analysis import margins
+from kdtheory.arguments import as_array
 from kdtheory.complexity.intervals import OnProduct
+from kdtheory.complexity.kernel_checks import real_array
 from kdtheory.complexity.stacks import refuse_class_indices
 from kdtheory.errors import InputError
 from kdtheory.measure.certified_kernel import CertifiedKernel
@@ -23,7 +25,7 @@ from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.ntk import gram, operator
 from kdtheory.ntk.fingerprint import array_hash
 from kdtheory.ntk.inputs import as_inputs, cast, settings
-from kdtheory.typing import ApplyFn, ArrayLike, Variables
+from kdtheory.typing import AnyArray, ApplyFn, ArrayLike, Variables
 
 #: What complexities are taken from.
 MeasuredKernel: TypeAlias = ExactKernel | CertifiedKernel
@@ -124,7 +126,7 @@ def supervision_complexity(
     apply_fn: ApplyFn,
     variables: Variables,
     x: ArrayLike,
-    targets: Mapping[str, ArrayLike],
+    targets: Mapping[str, AnyArray],
     *,
     ridge: float | None = None,
     labels: Int[ArrayLike, " n"] | None = None,
@@ -137,7 +139,7 @@ def supervision_complexity(
     apply_fn: ApplyFn,
     variables: Variables,
     x: ArrayLike,
-    targets: ArrayLike,
+    targets: AnyArray,
     *,
     ridge: float | None = None,
     labels: Int[ArrayLike, " n"] | None = None,
@@ -149,7 +151,7 @@ def supervision_complexity(
     apply_fn: ApplyFn,
     variables: Variables,
     x: ArrayLike,
-    targets: Mapping[str, ArrayLike] | ArrayLike,
+    targets: Mapping[str, AnyArray] | AnyArray,
     *,
     ridge: float | None = None,
     labels: Int[ArrayLike, "..."] | None = None,
@@ -186,11 +188,7 @@ def supervision_complexity(
     >>> [f"{one.complexity:.3f} {one.over_rms:.3f} {one.margin}" for one in found.values()]
     ['1.000 0.707 1.0', '0.250 0.707 0.5']
     """
-    spec = KernelSpec() if spec is None else spec
-    if ridge is not None:
-        if spec.ridge is not None or spec.ridge_absolute is not None:
-            raise InputError("the ridge is given twice: as ridge, and in spec")
-        spec = dataclasses.replace(spec, ridge=ridge)
+    spec = specified(spec, ridge)
     named = targets if isinstance(targets, Mapping) else {"targets": targets}
     if not named:
         raise InputError("no targets are given")
@@ -198,9 +196,8 @@ def supervision_complexity(
     if spec.outputs == "sum":
         num_outputs = 1
     sets = [shaped(name, values, len(x), num_outputs) for name, values in named.items()]
+    labels = checked_labels(labels, len(x))
     if labels is not None:
-        if np.shape(labels) != (len(x),):
-            raise InputError(f"labels must have shape ({len(x)},), got {np.shape(labels)}")
         # Wrong labels cost no kernel.
         margins(sets[0], labels)
     kernel = measured_kernel(apply_fn, variables, x, spec)
@@ -209,7 +206,38 @@ def supervision_complexity(
     return results if isinstance(targets, Mapping) else results["targets"]
 
 
-def shaped(name: str, values: ArrayLike, n: int, d: int) -> np.ndarray:
+def specified(spec: KernelSpec | None, ridge: float | None) -> KernelSpec:
+    """Return a specification with a ridge that is given beside it.
+
+    Raises:
+      InputError: the ridge is given twice.
+
+    >>> specified(None, 0.1).ridge
+    0.1
+    """
+    spec = KernelSpec() if spec is None else spec
+    if ridge is None:
+        return spec
+    if spec.ridge is not None or spec.ridge_absolute is not None:
+        raise InputError("the ridge is given twice: as ridge, and in spec")
+    return dataclasses.replace(spec, ridge=ridge)
+
+
+def checked_labels(labels: AnyArray | None, num_examples: int) -> Int[np.ndarray, " n"] | None:
+    """Return classes as a NumPy array, one an example; None for none.
+
+    Raises:
+      InputError: another number of them.
+    """
+    if labels is None:
+        return None
+    array = as_array("labels", labels)
+    if array.shape != (num_examples,):
+        raise InputError(f"labels must have shape ({num_examples},), got {array.shape}")
+    return array
+
+
+def shaped(name: str, values: AnyArray, n: int, d: int) -> np.ndarray:
     """Return one set of targets as (n, d) in float64.
 
     Raises:
@@ -218,7 +246,7 @@ def shaped(name: str, values: ArrayLike, n: int, d: int) -> np.ndarray:
     >>> shaped("labels", np.ones(3), 3, 1).shape
     (3, 1)
     """
-    array = np.asarray(values)
+    array = real_array(f"targets {name!r}", values, InputError)
     if array.shape != (n, d) and not (d == 1 and array.shape == (n,)):
         allowed = f"({n}, {d})" if d > 1 else f"({n},) or ({n}, 1)"
         raise InputError(f"targets {name!r} must have shape {allowed}, got {array.shape}")

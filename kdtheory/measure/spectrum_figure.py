@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-# Okabe and Ito (2008), told apart under the common forms of colour blindness.
-
 
 class SpectrumLines(NamedTuple):
     """A spectrum to draw, descending; for k sets of targets."""
@@ -24,6 +22,8 @@ class SpectrumLines(NamedTuple):
     """Of the targets, shape (k, m); each row sums to ||Y||^2."""
     exact: bool
     """Eigenvalues, not Ritz values."""
+    names: tuple[str, ...] = ()
+    """Of the sets."""
 
 
 def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure.Figure":
@@ -56,7 +56,7 @@ def spectrum_figure(lines: SpectrumLines, *, ridge: float) -> "matplotlib.figure
         found = np.isfinite(energy) & (values + ridge > 0)
         terms = energy[found] / (values[found] + ridge)
         order = np.arange(1, found.sum() + 1)
-        name = f"set {index}: " if len(lines.energy) > 1 else ""
+        name = f"{lines.names[index]}: " if len(lines.energy) > 1 else ""
         right.plot(
             order, np.cumsum(terms) / max(terms.sum(), 1e-300), color=_color(index),
             label=f"{name}complexity",

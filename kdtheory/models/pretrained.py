@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kdtheory.array_files import arrays_in, opened
 from kdtheory.errors import InputError
-from kdtheory.files import check_regular, open_regular
+from kdtheory.files import check_regular
 from kdtheory.memory import check_fits
 from kdtheory.typing import Variables
 
 #: In a report, as many names are listed of each kind.
 _LISTED = 6
+
+#: Endings of files of arrays whose names have / or . between their parts.
+_NAMED = (".npz", ".safetensors")
+#: What Flax calls the files of its checkpoints: checkpoint_100.
+_FLAX = re.compile(r".+_\d+")
+#: Of several items in a step of an orbax CheckpointManager, these are taken, in this order.
+_ITEMS = ("default", "state", "params", "variables", "model")
 
 
 class Matched(NamedTuple):
@@ -107,50 +115,40 @@ def match_variables(like: Variables, given: Any, source: str = "these variables"
 def read_variables(path: Path) -> Mapping[str, Any]:
     """Return the arrays of a file, by their names.
 
-    - `.msgpack`: what `flax.serialization.to_bytes` made.
-    - `.safetensors`: arrays whose names have / or . between their parts.
-    - a folder: an orbax checkpoint.
+    - `.msgpack`, or Flax's checkpoint_N: what `flax.serialization.to_bytes` made.
+    - `.safetensors`, `.npz`: arrays whose names have / or . between their parts.
+    - a folder: an orbax checkpoint, or the step of one that its CheckpointManager wrote.
 
     Nothing in them is executed: no pickles. Names are those that `match_variables` looks in.
 
     Raises:
       InputError: no such file, another kind, or a damaged one; one line.
+      RunError: it is not what the digest beside it says.
 
     >>> read_variables(Path("weights.pt"))
     Traceback (most recent call last):
-    kdtheory.errors.InputError: weights.pt must be an orbax folder, a .msgpack or a .safetensors ...
+    kdtheory.errors.InputError: weights.pt must be an orbax folder, or a file .msgpack, ....
     """
     if path.is_dir():
         return _by_name(_orbax(path))
-    if path.suffix not in (".msgpack", ".safetensors"):
+    of_flax = path.suffix == ".msgpack" or _FLAX.fullmatch(path.name) is not None
+    if not of_flax and path.suffix not in _NAMED:
+        if not path.suffix and not path.exists():
+            raise InputError(f"{path} does not exist")
         raise InputError(
-            f"{path} must be an orbax folder, a .msgpack or a .safetensors file"
+            f"{path} must be an orbax folder, or a file .msgpack, .safetensors or .npz"
             + (" (safetensors.torch.save_file writes one)" if path.suffix == ".pt" else "")
         )
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            # A file with holes takes no space on the disk. Once more for its arrays.
-            check_fits(f"what {path} holds", 2 * size, "it cannot be read here")
-            content = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    try:
-        if path.suffix == ".msgpack":
-            from flax import serialization
+    with opened(path) as file:
+        if not of_flax:
+            return _by_name(arrays_in(file, path, forms=_NAMED))
+        content = file.read()
+    from flax import serialization
 
-            return _by_name(serialization.msgpack_restore(content))
-        try:
-            import safetensors.numpy
-        except ImportError as error:
-            raise InputError(
-                f"{path} needs the package safetensors (pip install safetensors)"
-            ) from error
-        return _by_name(dict(safetensors.numpy.load(content)))
-    except InputError:
-        raise
-    except Exception as error:  # both libraries raise many kinds for damaged content
-        raise InputError(f"{path} cannot be read as {path.suffix}: {_first(error)}") from error
+    try:
+        return _by_name(serialization.msgpack_restore(content))
+    except Exception as error:  # msgpack and Flax raise many kinds for damaged content
+        raise InputError(f"{path} cannot be read as .msgpack: {_first(error)}") from error
 
 
 def _orbax(path: Path) -> Any:
@@ -163,7 +161,9 @@ def _orbax(path: Path) -> Any:
         raise InputError(f"{path}: {error}") from error
     if not (path / "_METADATA").exists():
         inner = [child for child in path.iterdir() if (child / "_METADATA").is_file()]
-        if len(inner) != 1:
+        if len(inner) > 1:
+            inner = [path / name for name in _ITEMS if path / name in inner]
+        if not inner:
             raise InputError(f"{path} is no orbax checkpoint of arrays")
         path = inner[0]
     checkpointer = ocp.StandardCheckpointer()

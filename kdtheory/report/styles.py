@@ -6,6 +6,7 @@ from typing import Any
 from kdtheory.palette import (
     BLACK,
     BLUE,
+    CYCLE,
     DARK_GREY,
     GREEN,
     GREY,
@@ -103,5 +104,31 @@ def line_style(supervision: Supervision, among: Sequence[Supervision]) -> dict[s
         "markerfacecolor": color,
         "markerfacecoloralt": "white",
         "markeredgecolor": color,
+        "markersize": 5.5,
+    }
+
+
+def named_line_style(name: str, among: Sequence[str]) -> dict[str, Any]:
+    """Return the line and marker of a set of targets that has any name.
+
+    A supervision's own label ("offline, τ = 4") has the looks that it has in every other figure.
+
+    >>> named_line_style("labels", ["labels", "mine"])["marker"]
+    's'
+    >>> named_line_style("mine", ["labels", "mine"])["color"] == BLUE
+    True
+    """
+    known = {each: Supervision.of_label(each) for each in among}
+    supervisions = [one for one in known.values() if one is not None]
+    supervision = known[name]
+    if supervision is not None:
+        return line_style(supervision, supervisions)
+    place = [each for each in among if known[each] is None].index(name)
+    used = {line_style(one, supervisions)["color"] for one in supervisions}
+    colors = [color for color in CYCLE if color not in used] or list(CYCLE)
+    return {
+        "color": colors[place % len(colors)],
+        "linestyle": _LINES[place // len(colors) % len(_LINES)],
+        "marker": "osD^vPX*"[place % 8],
         "markersize": 5.5,
     }

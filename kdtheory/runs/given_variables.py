@@ -8,7 +8,7 @@ from kdtheory import models
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError
 from kdtheory.runs.config import RunConfig
-from kdtheory.runs.stored_variables import stored_variables
+from kdtheory.runs.stored_variables import held_variables
 from kdtheory.typing import Variables
 
 
@@ -71,8 +71,5 @@ def _matched(
     """Return what a file holds, and how it matches a named model."""
     path = Path(file)
     like = models.abstract_variables(models.create(name, dataset.num_outputs), dataset.image_shape)
-    of_a_run = path.name.startswith("step-") and any(
-        (parent / "config.json").is_file() for parent in path.absolute().parents
-    )
-    found = stored_variables(path, like) if of_a_run else models.read_variables(path)
+    found = held_variables(path, like)
     return found, models.match_variables(like, found, f"{flag} {file}")

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from kdtheory.archives import DAMAGE, load_arrays
+from kdtheory.array_files import ALONE, arrays_in, opened
 from kdtheory.datasets import ImageDataset, Split
 from kdtheory.errors import InputError
-from kdtheory.file_digests import check_digest
-from kdtheory.files import open_regular
-from kdtheory.memory import check_fits
 from kdtheory.runs.network import SplitLogits, splits_of
 from kdtheory.runs.teacher_checkpoints import given_points
 from kdtheory.targets.decisions import accuracy
@@ -101,48 +97,10 @@ def read_teacher_file(path: Path, dataset: ImageDataset) -> TeacherFile:
 
 def _arrays(path: Path) -> tuple[Mapping[str, np.ndarray], bytes]:
     """Return the arrays of a file, and its bytes."""
-    if path.suffix not in (".npy", ".npz", ".safetensors"):
-        convert = (
-            "; convert a tensor by numpy.save(FILE, tensor.cpu().numpy())"
-            if path.suffix in (".pt", ".pth")
-            else ""
-        )
-        raise InputError(
-            f"{path} must be a .npy, .npz or .safetensors file of a teacher's logits{convert}"
-        )
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            # A file with holes takes no space on the disk. Once more for its arrays.
-            check_fits(f"what {path} holds", 2 * size, "it cannot be read here")
-            content = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    check_digest(path, io.BytesIO(content))
-    try:
-        if path.suffix == ".npy":
-            return {"train": np.lib.format.read_array(io.BytesIO(content))}, content
-        if path.suffix == ".npz":
-            return load_arrays(io.BytesIO(content), path), content
-        return _safetensors(content, path), content
-    except InputError:
-        raise
-    except (*DAMAGE, OSError) as error:
-        raise InputError(f"{path} cannot be read as {path.suffix}: {error}") from error
-
-
-def _safetensors(content: bytes, path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise InputError(
-            f"{path} needs the package safetensors (pip install safetensors)"
-        ) from error
-    try:
-        return dict(safetensors.numpy.load(content))
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} cannot be read as .safetensors: {error}") from error
+    with opened(path) as file:
+        content = file.read()
+    arrays = arrays_in(io.BytesIO(content), path, forms=(".npy", ".npz", ".safetensors"))
+    return {"train" if name == ALONE else name: each for name, each in arrays.items()}, content
 
 
 def _matched(

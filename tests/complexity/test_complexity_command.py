@@ -3,12 +3,17 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
+from flax import serialization, traverse_util
 from matplotlib.figure import Figure
 
+from kdtheory import models
 from kdtheory.cli import main
 from kdtheory.complexity import eigendecompose, factorize
+from kdtheory.datasets import load
+from kdtheory.measure import measured_kernel
 
 NETWORK = [
     "complexity", "--dataset", "synthetic", "--model", "mlp8x1", "--ntk-size", "12", "--json",
@@ -138,10 +143,10 @@ def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
     assert first["complexity"] != initial["complexity"]
     error = refused(capsys, *NETWORK, "--checkpoint", stored[-1], "--model", "mlp16x1")
     assert "is of another --model" in error
-    for name in ("none", "step-x"):
-        (tmp_path / "step-x").mkdir(exist_ok=True)
-        named = tmp_path / name
-        assert "must name a folder step-" in refused(capsys, *NETWORK, "--checkpoint", named)
+    assert "none does not exist" in refused(capsys, *NETWORK, "--checkpoint", tmp_path / "none")
+    (tmp_path / "step-1").mkdir()
+    error = refused(capsys, *NETWORK, "--checkpoint", tmp_path / "step-1")
+    assert "is no orbax checkpoint of arrays" in error
     # Of the same form and step, and another network's.
     seed = tmp_path / "run" / "seeds" / "0"
     own = seed / "teacher" / stored[-1].name
@@ -151,16 +156,125 @@ def test_a_checkpoint_is_another_kernel(capsys, tmp_path):
     assert "it is of network labels, not teacher" in error
 
 
+def test_kernels_and_targets_in_other_programs_files(saved, capsys):
+    kernel, targets, folder = saved
+    np.savez(folder / "both.npz", K=kernel, Y=targets)
+    np.savetxt(folder / "Y.csv", targets, delimiter=",", fmt="%.17g")
+    ridge = ("--ridge-absolute", 40, "--json")
+    expected = run(
+        capsys, "complexity", "--gram", folder / "K.npy", "--targets", folder / "Y.npy", *ridge
+    )
+    both = ("complexity", "--gram", folder / "both.npz", "--gram-key", "K")
+    assert run(capsys, *both, "--targets", folder / "Y.csv", *ridge) == expected
+    named = ("--targets", folder / "both.npz", "--targets-key", "Y")
+    assert run(capsys, *both, *named, *ridge) == expected
+    error = refused(capsys, *both, "--targets", folder / "both.npz")
+    assert "holds several arrays: K, Y; say which is meant (--targets-key)" in error
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of one's own checkpoints in several forms, and a teacher's logits for 12 images."""
+    data = load("synthetic", train_size=12, validation_size=0)
+    model = models.create("mlp8x1", data.num_outputs)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for step, form in ((0, "epoch-0.npz"), (5, "checkpoint_5"), (10, "10.msgpack")):
+        variables = models.init(model, jax.random.key(step), data.image_shape)
+        if form.endswith(".npz"):
+            flat = traverse_util.flatten_dict(variables["params"], sep="/")
+            np.savez(folder / form, **flat)
+        else:
+            state = {"params": variables["params"], "step": step, "opt_state": {"0": {}}}
+            (folder / form).write_bytes(serialization.to_bytes(state))
+    (folder / "log-7.txt").write_text("no checkpoint")
+    logits = np.eye(data.num_outputs, dtype=np.float32)[data.train.labels]
+    steps = np.array([3, 10])
+    np.savez(tmp_path / "teacher.npz", train=np.stack([logits, 8 * logits]), steps=steps)
+    return folder, tmp_path / "teacher.npz"
+
+
+def test_along_ones_own_checkpoints(own, capsys, tmp_path):
+    folder, teacher = own
+    along = (*NETWORK, "--checkpoints", folder, "--teacher-logits", teacher, "--temperatures", 2)
+    rows = run(capsys, *along, "--out", tmp_path / "out", "--plot", tmp_path / "along.pdf")
+    found = {(row["step"], row["targets"]): row["complexity"] for row in rows}
+    names = ["random labels", "labels", "offline, τ = 2", "online, τ = 2"]
+    assert list(found) == [(step, name) for step in (0, 5, 10) for name in names]
+    for step, file in ((0, "epoch-0.npz"), (5, "checkpoint_5"), (10, "10.msgpack")):
+        alone = run(capsys, *NETWORK, "--checkpoint", folder / file)
+        assert alone["complexity"] == pytest.approx(found[step, "labels"])
+    # Algorithm 1: its first checkpoint teaches until step 3, the last from then on.
+    assert found[0, "online, τ = 2"] < found[0, "offline, τ = 2"]
+    assert found[5, "online, τ = 2"] == found[5, "offline, τ = 2"]
+    assert (tmp_path / "along.pdf").read_bytes()[:4] == b"%PDF"
+    assert (tmp_path / "out" / "complexity.png").exists()
+
+
+def test_a_teachers_targets_on_one_kernel(own, capsys):
+    _, teacher = own
+    found = run(capsys, *NETWORK, "--teacher-logits", teacher)
+    names = ["random labels", "labels", "offline, τ = 1", "offline, τ = 4"]
+    assert found["targets"] == names
+    assert found["complexity"][2] > found["complexity"][3]
+    centred = run(capsys, *NETWORK, "--teacher-logits", teacher, "--centre-targets")
+    assert all(np.less(centred["target_rms"], found["target_rms"]))
+
+
+def test_an_interrupted_call_goes_on(own, capsys, tmp_path, monkeypatch):
+    folder, _ = own
+    words = [*NETWORK, "--checkpoints", folder, "--out", tmp_path / "out"]
+    made = []
+
+    def stopped_at_the_second(*arguments, **settings):
+        made.append(arguments)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return measured_kernel(*arguments, **settings)
+
+    monkeypatch.setattr("kdtheory.recording.factories.measured_kernel", stopped_at_the_second)
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    assert end.value.code == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    run(capsys, *words)
+    assert len(made) == 4, "the first checkpoint was measured twice"
+
+
+def test_checkpoints_that_are_none(own, capsys, tmp_path):
+    folder, _ = own
+    (tmp_path / "empty").mkdir()
+    assert "no checkpoint in" in refused(capsys, *NETWORK, "--checkpoints", tmp_path / "empty")
+    other = ("--model", "mlp16x1")
+    error = refused(capsys, *NETWORK, *other, "--checkpoints", folder)
+    assert "epoch-0.npz is of another network: 1 of the model's 4 arrays found" in error
+    with np.load(folder / "epoch-0.npz") as whole:
+        np.savez(folder / "epoch-0.npz", **whole, **{"Dense_2/bias": np.ones(3)})
+    error = refused(capsys, *NETWORK, "--checkpoints", folder)
+    assert "epoch-0.npz is of another network" in error
+    assert "left over: Dense_2/bias (3,)" in error
+    (folder / "5").mkdir()
+    assert "two checkpoints of step 5" in refused(capsys, *NETWORK, "--checkpoints", folder)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--gram", "K.npy"], "--gram needs --targets"),
         (["--gram", "K.npy", "--targets", "Y.npy", "--ntk-size", "3"], "--ntk-size is for a model"),
         (["--num-outputs", "2"], "--num-outputs is for --gram"),
+        (["--gram-key", "K"], "--gram-key is for --gram"),
+        (["--checkpoint", "a", "--checkpoints", "b"], "not both"),
+        (["--checkpoints", "none"], "--checkpoints must name a folder, got none"),
+        (["--out", "folder"], "--out is for --checkpoints"),
+        (["--temperatures", "0"], "--temperatures must be above 0"),
         (["--ridge", "1", "--ridge-absolute", "1"], "ridge_absolute, not both"),
         (["--ridge", "-1"], "ridge must be at least 0 and finite, got -1.0"),
-        (["--targets", "teacher"], "labels, random or a .npy file, got 'teacher'"),
-        (["--outputs", "sum", "--dataset", "synthetic"], "give a .npy file, or --outputs full"),
+        (
+            ["--targets", "teacher"],
+            ".safetensors), got 'teacher'",
+        ),
+        (["--outputs", "sum", "--dataset", "synthetic"], "give a file, or --outputs full"),
         (["--plot", "figure.txt"], "--plot must end in .pdf, .png or .svg"),
         (["--ntk-size", "1000000"], "--ntk-size must be 1 to"),
         (["--model", "lenet"], "unknown model 'lenet'"),

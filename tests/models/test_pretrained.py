@@ -5,6 +5,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from flax import serialization
 
@@ -19,17 +20,22 @@ OTHER = models.init(MODEL, jax.random.key(1), (2, 2, 1))
 
 
 def write(path, tree):
-    if path.suffix == ".msgpack":
+    if path.suffix == ".msgpack" or path.name.startswith("checkpoint_"):
         path.write_bytes(serialization.to_bytes(tree))
-    elif path.suffix == ".safetensors":
-        safetensors = pytest.importorskip("safetensors.numpy")
+    elif path.suffix in (".safetensors", ".npz"):
         leaves = jax.tree_util.tree_leaves_with_path(tree)
         named = {jax.tree_util.keystr(p, simple=True, separator="."): np.asarray(leaf)
                  for p, leaf in leaves}  # fmt: skip
-        safetensors.save_file(named, path)
+        if path.suffix == ".npz":
+            np.savez(path, **named)
+        else:
+            pytest.importorskip("safetensors.numpy").save_file(named, path)
+    elif path.name == "7":
+        with ocp.CheckpointManager(path.parent) as manager:
+            params = ocp.args.StandardSave(tree["model"])
+            items = {"params": params, "moments": ocp.args.StandardSave(tree["opt_state"])}
+            manager.save(7, args=ocp.args.Composite(**items))
     else:
-        import orbax.checkpoint as ocp
-
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(path, tree)
     return path
@@ -39,7 +45,10 @@ def same(one, other):
     return all(jax.tree.leaves(jax.tree.map(np.array_equal, one, other)))
 
 
-@pytest.mark.parametrize("name", ["w.msgpack", "w.safetensors", "orbax"])
+FORMS = ["w.msgpack", "checkpoint_5", "w.safetensors", "w.npz", "orbax", "7"]
+
+
+@pytest.mark.parametrize("name", FORMS)
 def test_what_is_written_is_found_whatever_lies_around_it(name, tmp_path):
     whole = {"model": OTHER, "opt_state": {"mu": LIKE["params"]}}
     matched = match_variables(LIKE, read_variables(write(tmp_path / name, whole)))
