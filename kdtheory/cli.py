@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -140,15 +141,23 @@ def _usage() -> str:
 def _one_line(message: str) -> str:
     """Return the sentence in a message that tyro drew in a box."""
     sentence: list[str] = []
+    titled = False
     for line in message.splitlines():
         text = line.strip().strip("│╭╮╰╯").strip()
         if line.strip().startswith(("╭", "╰")):
             continue
         if text.startswith("──"):
             break
+        if text.startswith("---"):  # a terminal without frames: title, rule, sentence, rule
+            if titled:
+                break
+            titled = True
+            sentence.clear()
+            continue
         if text:
             sentence.append(text)
-    return " ".join(sentence)
+    # Which of our dataclasses refused is nobody's business; a flag's name stays.
+    return re.sub(r"^Error parsing (?:[\w.]+: )?", "", " ".join(sentence))
 
 
 def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Options:
@@ -259,6 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         # A second one finds nothing to interrupt: what is left is to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Of a checkpoint that was being written, which is not there now.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited")
         goes_on = "; the same command, without --fresh, continues where it was"
         resumes = name in ("demo", "run", "study", "sweep", "advise")
         print(f"\ninterrupted{goes_on if resumes else ''}", file=sys.stderr)

@@ -124,20 +124,25 @@ def write_json(path: Path, value: Any) -> Path:
     return write_whole(path, json_text(value, indent=2) + "\n")
 
 
-def open_regular(path: Path) -> io.BufferedReader:
+def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
     """Open a file for reading; what is no regular file (a pipe, a device) is not waited for.
 
     Raises:
-      OSError: no such file, or no regular one.
+      OSError: no such file, no regular one, or one of more bytes than `most`.
     """
 
     def without_waiting(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NONBLOCK)
 
     file = open(path, "rb", opener=without_waiting)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    state = os.fstat(file.fileno())
+    if not stat.S_ISREG(state.st_mode):
         file.close()
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    # A file with holes takes no space on the disk, and all of it in memory.
+    if most is not None and state.st_size > most:
+        file.close()
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return file
 
 
@@ -147,10 +152,7 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
     Raises:
       OSError: no such file, no regular one, or one of more bytes than `most`.
     """
-    with open_regular(path) as file:
-        # A file with holes takes no space on the disk, and all of it in memory.
-        if os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    with open_regular(path, most) as file:
         return file.read()
 
 
@@ -288,6 +290,15 @@ def refuse_links(folder: Path) -> None:
     for path in (folder, *inner):
         if path.is_symlink():
             raise InputError(f"{path} is a symbolic link to another folder, which is not followed")
+
+
+def refuse_link(path: Path) -> None:
+    """Raise InputError if a path is a symbolic link.
+
+    >>> refuse_link(Path("/nonexistent"))
+    """
+    if path.is_symlink():
+        raise InputError(f"{path} is a symbolic link, which is not followed")
 
 
 def is_temporary(name: str) -> bool:

@@ -1,7 +1,9 @@
 """Names that come from outside, as text that does nothing where it is shown."""
 
+import html
 import re
 import unicodedata
+from typing import TextIO
 
 #: Beside letters, what turns the direction of a line around.
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -21,6 +23,15 @@ def plain(text: str) -> str:
     return "".join(c for c in shown if unicodedata.category(c) not in ("Cc", "Cs"))
 
 
+def say(text: str, *, file: TextIO | None = None, flush: bool = False) -> None:
+    r"""Print a line in which names from outside may stand, as `plain` text.
+
+    >>> say("classes: cats\x1b[31m")
+    classes: cats[31m
+    """
+    print(plain(text), file=file, flush=flush)
+
+
 def in_markdown(text: str) -> str:
     r"""Return a text that ends no cell of a Markdown table, and is no link and no HTML.
 
@@ -34,16 +45,27 @@ def in_markdown(text: str) -> str:
     )
 
 
+def in_html(text: str) -> str:
+    r"""Return a text that is no tag in HTML.
+
+    >>> in_html("a\x1b[1m <b>")
+    'a[1m &lt;b&gt;'
+    """
+    return html.escape(plain(text))
+
+
 def in_spreadsheet(text: str) -> str:
     """Return a text that a spreadsheet does not take for a formula; numbers stay numbers.
 
     >>> in_spreadsheet("=1+1"), in_spreadsheet("-1.5"), in_spreadsheet("labels")
     ("'=1+1", '-1.5', 'labels')
     """
-    if not _FORMULA.match(text):
-        return plain(text)
+    # First: what is left out of a text may have hidden that it is a formula.
+    shown = plain(text)
+    if not (_FORMULA.match(text) or _FORMULA.match(shown)):
+        return shown
     try:
         float(text)
     except ValueError:
-        return f"'{plain(text)}"
+        return f"'{shown}"
     return text

@@ -201,6 +201,8 @@ def test_usage_lists_the_commands(capsys):
         (["gram", "--outputs", "some", "--out", "K.npy"], "full"),
         (["complexity", "--gram", "K.npy", "--targets", "Y.npy"], "K.npy"),
         (["demo", "--seeds", "0"], "seeds must be at least 1"),
+        (["run", "--certify", "-3"], "error: certify must be at least 0"),
+        (["run", "--epochs", "x"], "error: --epochs: invalid literal"),
     ],
 )
 def test_bad_input_is_one_line(words, message, capsys, tmp_path, monkeypatch):

@@ -4,13 +4,18 @@ import csv
 import io
 import json
 import math
+import re
 
 import pytest
+from PIL import Image
 
+from kdtheory.cli import main
 from kdtheory.files import json_text, parse_json
 from kdtheory.plain_text import in_markdown, in_spreadsheet, plain
 from kdtheory.report.markdown import markdown
+from kdtheory.report.page import report_page
 from kdtheory.report.result_files import csv as csv_of
+from kdtheory.report.results import Results
 from kdtheory.report.table import Table
 from kdtheory.rows import json_lines
 
@@ -60,3 +65,27 @@ def test_json_has_no_numbers_that_json_lacks(value):
     assert json.loads(json_lines([{"kind": "student", "condition": value}]))["condition"] is None
     with pytest.raises(ValueError, match="is not JSON"):
         parse_json(json.dumps({"learning_rate": value}))
+
+
+def test_a_page_has_no_control_characters():
+    results = Results(tables=[table(HOSTILE)], figures=[], findings=[], notes=[HOSTILE])
+    page = report_page(
+        results, title=HOSTILE, opening=[], config={"task": HOSTILE + "\x9b"}, provenance={}
+    )
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", page)
+    assert "<img src=x" not in page
+
+
+def test_what_a_name_hides_is_seen_first():
+    assert in_spreadsheet("\x1b=1+1") == "'=1+1"
+
+
+def test_commands_print_names_as_text(capsys, tmp_path):
+    for split in ("train", "test"):
+        folder = tmp_path / "\x1b[1mset" / split / "a\x1b[31m\u202eb"
+        folder.mkdir(parents=True)
+        Image.new("L", (6, 6)).save(folder / "0.png")
+    main(["data", "show", f"folder:{tmp_path}/\x1b[1mset"])
+    shown = capsys.readouterr().out
+    assert "a[31mb" in shown
+    assert "\x1b" not in shown

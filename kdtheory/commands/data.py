@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from kdtheory.datasets.data_config import DataConfig
+from kdtheory.plain_text import say
 
 #: So many training images are read for their range of values.
 _SHOWN = 64
@@ -70,7 +71,7 @@ def data_export(options: DataExport) -> None:
     dataset = options.data.load()
     export(dataset, options.out)
     sizes = ", ".join(f"{name} {n:,}" for name, n in dataset.provenance["sizes"].items())
-    print(f"{dataset.name}, {dataset.task}: {sizes} in {options.out} ({DESCRIPTION} says what)")
+    say(f"{dataset.name}, {dataset.task}: {sizes} in {options.out} ({DESCRIPTION} says what)")
 
 
 def data_prepare(options: DataPrepare) -> None:
@@ -78,7 +79,7 @@ def data_prepare(options: DataPrepare) -> None:
     from kdtheory.datasets import prepare
 
     prepared = prepare(options.name, data_dir=options.data_dir, archive=options.archive)
-    print(f"prepared {prepared.full_name} in {prepared.path}")
+    say(f"prepared {prepared.full_name} in {prepared.path}")
 
 
 def data_list(options: DataList) -> None:
@@ -89,9 +90,9 @@ def data_list(options: DataList) -> None:
     for entry in found:
         splits = ", ".join(f"{name} {size:,}" for name, size in entry.splits.items())
         size = f"{entry.num_bytes / 2**20:,.0f} MiB"
-        print(f"{entry.full_name}    {splits}    {entry.file_format}, {size}    {entry.path}")
+        say(f"{entry.full_name}    {splits}    {entry.file_format}, {size}    {entry.path}")
     if not found:
-        print("no prepared sets; get one with: kdtheory data prepare NAME")
+        say("no prepared sets; get one with: kdtheory data prepare NAME")
 
 
 def data_show(options: DataShow) -> None:
@@ -105,27 +106,27 @@ def data_show(options: DataShow) -> None:
     source = open_source(options.name, data_dir=options.data_dir, image_size=options.image_size)
     names = list(source.class_names)
     listed = ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-2:]])
-    print(f"{source.name}: {source.provenance['source']}")
-    print(f"classes     {len(names)}: {listed}")
+    say(f"{source.name}: {source.provenance['source']}")
+    say(f"classes     {len(names)}: {listed}")
     for role, split in (
         ("train", source.train), ("validation", source.validation), ("test", source.test),
     ):  # fmt: skip
         if split is None:
             chosen = "by --validation-size" if role == "validation" else "by --test-fraction"
-            print(f"{role:<11} none stored: held out from train, {chosen}")
+            say(f"{role:<11} none stored: held out from train, {chosen}")
             continue
         counts = np.bincount(split.labels, minlength=len(names))
         each = f"{np.min(counts):,} to {np.max(counts):,} a class"
-        print(f"{role:<11} {len(split.labels):,} examples, {each}, stored as: {split.origin}")
+        say(f"{role:<11} {len(split.labels):,} examples, {each}, stored as: {split.origin}")
     few = np.arange(min(_SHOWN, len(source.train.labels)))
     first = checked_images(source.train.read_images(few, lambda count: None))
     height, width, channels = first.shape[1:]
     size = len(source.train.labels) * first[:1].nbytes
-    print(
+    say(
         f"images      {height} x {width} x {channels}, training split "
         f"{size / 2**20:,.1f} MiB as {first.dtype}"
     )
-    print(f"values      {first.min():g} to {first.max():g} in the first {len(few)}")
+    say(f"values      {first.min():g} to {first.max():g} in the first {len(few)}")
     if options.picture is not None:
         from kdtheory.datasets.sample_sheet import sample_sheet, sheet_rows
         from kdtheory.files import write_whole
@@ -137,4 +138,4 @@ def data_show(options: DataShow) -> None:
             for chosen in sheet_rows(source.train.labels)
         ]
         write_whole(options.picture, sample_sheet(rows))
-        print(f"picture     {options.picture}")
+        say(f"picture     {options.picture}")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from kdtheory.errors import InputError
+from kdtheory.plain_text import say
 from kdtheory.runs.launcher import Launcher
 
 
@@ -69,7 +70,7 @@ def study(options: StudyOptions) -> None:
         data_dir=options.data_dir, launcher=options.launcher,
     )  # fmt: skip
     print_results(results, stdout_console())
-    print(f"report: {out}/report.html    summary: {out}/summary.md")
+    say(f"report: {out}/report.html    summary: {out}/summary.md")
 
 
 def _print_list() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from kdtheory.plain_text import say
 from kdtheory.runs.launcher import Launcher
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def sweep(options: Sweep) -> None:
     cases = read_sweep(options.file, options.out)
     if options.list:
         for case in cases:
-            print(case.name)
+            say(case.name)
         return
 
     write_sweep(cases, options.out)
@@ -47,7 +48,7 @@ def sweep(options: Sweep) -> None:
         cases,
         options.out,
         options.launcher,
-        lambda *ended: print(told(*ended), file=sys.stderr, flush=True),
+        lambda *ended: say(told(*ended), file=sys.stderr, flush=True),
     )
     found = [options.out / outcome.name for outcome in outcomes]
     measured = [folder for folder in found if (folder / "rows.jsonl").exists()]
@@ -55,7 +56,7 @@ def sweep(options: Sweep) -> None:
         _report(options, [failure_note(outcome, options.out) for outcome in failed(outcomes)])
     for outcome in failed(outcomes):
         where = "" if outcome.log is None else f" (log: {outcome.log})"
-        print(f"error: {outcome.name}: {outcome.error}{where}", file=sys.stderr)
+        say(f"error: {outcome.name}: {outcome.error}{where}", file=sys.stderr)
     if failed(outcomes):
         print(f"{len(failed(outcomes))} of {len(cases)} runs failed", file=sys.stderr)
         raise SystemExit(1)
@@ -90,5 +91,5 @@ def _report(options: Sweep, notes: list[str]) -> None:
     )
     print_results(run_results(read.rows, comparison=read.comparison), stdout_console())
     for note in notes:
-        print(note)
-    print(f"report: {options.out}/report.html    table: {options.out}/table.md")
+        say(note)
+    say(f"report: {options.out}/report.html    table: {options.out}/table.md")

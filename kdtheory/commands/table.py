@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from kdtheory.errors import InputError
+from kdtheory.plain_text import say
 
 if TYPE_CHECKING:
     from kdtheory.rows import Row
@@ -52,7 +53,7 @@ def table(options: Table) -> None:
     conditions = [Condition.of(text) for text in options.where]
     read = side_by_side(options.runs, _labels(options.label))
     for note in read.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", file=sys.stderr)
     comparison = dataclasses.replace(
         read.comparison,
         sort=options.sort,
@@ -66,7 +67,7 @@ def table(options: Table) -> None:
     if options.out is None:
         return
     there = "" if options.out.suffix else "/report.html and the tables and figures beside it"
-    print(f"wrote {options.out}{there}")
+    say(f"wrote {options.out}{there}")
 
 
 def _labels(texts: tuple[str, ...]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What a kernel must be before its inverse is worth computing, and the errors that say why not."""
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -119,7 +120,7 @@ def checked_copy(gram: AnyArray, *, dtype: np.dtype) -> Float[np.ndarray, "N N"]
     if largest > _LARGEST:
         raise KernelError(
             f"kernel has entries as large as {largest:.3g}, at most {_LARGEST:.0e} can be squared "
-            "and summed: divide it by its mean diagonal (complexity is divided by the same)"
+            "and summed: divide it by its mean diagonal (complexity is multiplied by the same)"
         )
     _check_diagonal(matrix.diagonal(), largest=largest, precision=precision)
     return matrix
@@ -178,6 +179,11 @@ def singular(
         return KernelError(
             "kernel is zero: its only function is 0, and no targets but 0 have a complexity; check "
             "how it was computed (or give ridge > 0, for the complexity ||Y||^2 / ridge)"
+        )
+    if sufficient_ridge(norm, size, precision) < sys.float_info.min:
+        return KernelError(
+            f"kernel has no entries above {norm:.3g}, which float64 holds without its precision: "
+            "divide it by its mean diagonal (complexity is multiplied by the same)"
         )
     needed = _round_up(sufficient_ridge(norm, size, precision))
     in_float64 = "" if precision.name == "float64" else "compute the kernel in float64 or "

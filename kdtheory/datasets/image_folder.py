@@ -159,7 +159,8 @@ def _channels(records: dict[str, FolderRecords], image_size: tuple[int, int] | N
     first: tuple[Path, tuple[int, int]] | None = None
     for file in (file for found in records.values() for file in found.files):
         try:
-            with open_regular(file) as content, open_image(content) as image:
+            # Pillow reads a WebP whole to find its size.
+            with open_regular(file, _MOST_BYTES) as content, open_image(content) as image:
                 size, mode = image.size, image.mode
         except InputError as error:
             raise InputError(f"{file} is {error}") from error

@@ -1,11 +1,11 @@
 """Every HTML page that kdtheory writes: one file that refers to nothing outside it."""
 
 import base64
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdtheory.files import json_text
+from kdtheory.plain_text import in_html
 from kdtheory.report.figures import render
 from kdtheory.report.great import great
 from kdtheory.report.results import CaptionedFigure, Results
@@ -67,7 +67,7 @@ def page(title: str, parts: Sequence[str]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{in_html(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
 
@@ -92,11 +92,11 @@ def report_page(
       guide: (thing, what it is), for a newcomer.
     """
     notes = [*results.notes, *(note for table in results.tables for note in table.notes)]
-    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    items = "".join(f"<li>{in_html(note)}</li>" for note in notes)
     parts = [
-        f"<h1>{html.escape(title)}</h1>",
+        f"<h1>{in_html(title)}</h1>",
         *(f"<p>{paragraph}</p>" for paragraph in opening),
-        f'<p class="verdict">{html.escape(results.verdict)}</p>',
+        f'<p class="verdict">{in_html(results.verdict)}</p>',
         *([f"<h2>Notes</h2><ul>{items}</ul>"] if notes else []),
         "<h2>Tables</h2>",
         *map(_table, results.tables),
@@ -107,7 +107,7 @@ def report_page(
     ]
     if guide:
         entries = "".join(
-            f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in guide
+            f"<dt>{in_html(name)}</dt><dd>{in_html(text)}</dd>" for name, text in guide
         )
         parts.append(f"<h2>How to read the table</h2><dl>{entries}</dl>")
     parts += [
@@ -120,16 +120,16 @@ def report_page(
 
 def _table(table: Table) -> str:
     shown = great(table, alone=False).as_raw_html()
-    caption = html.escape(table.caption)
+    caption = in_html(table.caption)
     return f'<div class="wide">{shown}</div><p class="soft">{caption}</p>'
 
 
 def _figure(figure: CaptionedFigure) -> str:
     """Return a figure as an element that carries its image, or a line that says why it is not."""
     if isinstance(figure.figure, str):
-        return f"<p>No figure: {html.escape(figure.figure)}.</p>"
+        return f"<p>No figure: {in_html(figure.figure)}.</p>"
     image = base64.b64encode(render(figure.figure, "svg")).decode()
-    caption = html.escape(figure.caption)
+    caption = in_html(figure.caption)
     return (
         f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{image}">'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -139,21 +139,21 @@ def _figure(figure: CaptionedFigure) -> str:
 def _findings_table(found: Sequence[Finding]) -> str:
     """Return findings as a table with the rule under it, under a heading for each run group."""
     if not found:
-        return f"<p>{html.escape(verdict_line(found))}</p>"
+        return f"<p>{in_html(verdict_line(found))}</p>"
     groups = by_group(found)
     lines = []
     for title, members in groups.items():
         if len(groups) > 1 and title:
-            lines.append(f'<tr><th colspan="3">{html.escape(title)}</th></tr>')
+            lines.append(f'<tr><th colspan="3">{in_html(title)}</th></tr>')
         lines += [
             f'<tr><td class="{each.verdict.split()[0]}">{marked_verdict(each)}</td>'
-            f"<td>{html.escape(each.hypothesis)}</td><td>{html.escape(each.evidence)}</td></tr>"
+            f"<td>{in_html(each.hypothesis)}</td><td>{in_html(each.evidence)}</td></tr>"
             for each in members
         ]
     return (
         '<div class="wide"><table class="findings">'
         "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
-        f'{"".join(lines)}</table></div><p class="soft">{html.escape(RULE)}</p>'
+        f'{"".join(lines)}</table></div><p class="soft">{in_html(RULE)}</p>'
     )
 
 
@@ -161,6 +161,5 @@ def _details(title: str, content: Mapping[str, Any]) -> str:
     """Return a collapsed block of JSON."""
     # Provenance may hold paths and dates: shown as text.
     text = json_text(dict(content), indent=2, default=str, ensure_ascii=False)
-    return (
-        f"<details><summary>{html.escape(title)}</summary><pre>{html.escape(text)}</pre></details>"
-    )
+    shown = "\n".join(map(in_html, text.splitlines()))
+    return f"<details><summary>{in_html(title)}</summary><pre>{shown}</pre></details>"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kdtheory.errors import InputError
 from kdtheory.files import locked_folder, read_json, write_json
+from kdtheory.plain_text import say
 from kdtheory.report import print_results, run_results, stdout_console, write_run
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
@@ -119,4 +120,4 @@ def smoke_config(config: RunConfig) -> RunConfig:
 def show(rows: Sequence[Row], out: Path) -> None:
     """Print a run's table, and where the rest lies."""
     print_results(run_results(rows), stdout_console())
-    print(f"report: {out}/report.html    table: {out}/table.md    every row: {out}/rows.jsonl")
+    say(f"report: {out}/report.html    table: {out}/table.md    every row: {out}/rows.jsonl")

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from kdtheory.plain_text import plain
 from kdtheory.runs.events import Events
 from kdtheory.training.event_files import EventFiles, check_tensorboard
 
@@ -316,7 +317,7 @@ class RunProgress(Events):
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(plain(text), highlight=False, markup=False, soft_wrap=True)
 
     def _show(self, **what: Any) -> None:
         if self._bar is not None:

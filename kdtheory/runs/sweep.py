@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdtheory.errors import InputError, unknown_name
-from kdtheory.files import parse_json, read_json, read_text, write_json
+from kdtheory.files import parse_json, read_json, read_text, refuse_link, write_json
 from kdtheory.runs.config import RunConfig, from_json, to_json
 
 _SECTIONS = ("base", "grid", "cases")
@@ -163,8 +163,7 @@ def write_sweep(cases: Sequence[Case], out: Path) -> None:
       InputError: the folder holds a run of that name with other settings.
     """
     for case in cases:
-        if (out / case.name).is_symlink():
-            raise InputError(f"{out / case.name} is a symbolic link, which is not followed")
+        refuse_link(out / case.name)
     path = out / SWEEP_FILE
     known: dict[str, Any] = {}
     if path.exists():

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.errors import RunError
-from kdtheory.files import locked_folder
+from kdtheory.files import locked_folder, refuse_link
+from kdtheory.plain_text import say
 from kdtheory.report.results import Results
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig, to_json
@@ -84,7 +85,7 @@ def reproduce(
       quiet: show no progress.
 
     Raises:
-      InputError: data or settings that cannot be used.
+      InputError: data or settings that cannot be used, or a link in the place of a run's folder.
       RunError: a run failed; those that are complete stay, and the same call goes on.
       Terminated: SIGTERM; the state of the training is saved.
     """
@@ -92,10 +93,15 @@ def reproduce(
         study, size=size, runs=runs or out / "runs", teachers=teachers or out / "teachers",
         seeds=seeds, data_dir=data_dir,
     )  # fmt: skip
+    # Folders that the user names may be links; what lies in them may not.
+    if runs is None:
+        refuse_link(out / "runs")
+    for case in cases:
+        refuse_link(Path(case.config.output.out))
     if launcher.launcher == "inline":
         for number, case in enumerate(cases, 1):
             if not quiet:
-                print(f"[{number}/{len(cases)}] {study.name}: {case.name}", file=sys.stderr)
+                say(f"[{number}/{len(cases)}] {study.name}: {case.name}", file=sys.stderr)
             execute(case.config, quiet=quiet)
     else:
         _as_jobs(study, cases, out, launcher, quiet)
@@ -141,7 +147,7 @@ def _as_jobs(
 ) -> None:
     def tell(outcome: Outcome, done: int, total: int) -> None:
         if not quiet:
-            print(f"{study.name} {told(outcome, done, total)}", file=sys.stderr)
+            say(f"{study.name} {told(outcome, done, total)}", file=sys.stderr)
 
     ended_early = failed(launch(cases, out, launcher, tell))
     if ended_early:

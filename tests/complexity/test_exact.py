@@ -167,6 +167,8 @@ def bad(case):
         gram, _ = kernel_with_spectrum(np.array([0.0, 0, 1, 2, 3]))
     elif case == "zero":
         gram = np.zeros((3, 3))
+    elif case == "tiny":
+        gram = 1e-320 * np.eye(4)
     elif case == "empty":
         gram = np.zeros((0, 0))
     elif case == "four axes":
@@ -185,6 +187,7 @@ def bad(case):
         ("indefinite", r"indefinite: its smallest eigenvalue is -0\.5 "),
         ("singular", r"singular at the precision of float64"),
         ("zero", r"kernel is zero: its only function is 0"),
+        ("tiny", r"no entries above 1e-320, .* divide it by its mean diagonal"),
         ("empty", r"empty"),
     ],
 )

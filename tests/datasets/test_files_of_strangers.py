@@ -130,6 +130,16 @@ def test_a_table_that_is_a_pipe_or_full_of_holes_is_one_line(tmp_path, name):
         load(f"{kind}:{tmp_path / file}")
 
 
+def test_an_image_full_of_holes_is_refused_before_pillow_reads_it(tmp_path):
+    for split in ("train", "test"):
+        folder = tmp_path / split / "a"
+        folder.mkdir(parents=True)
+        Image.new("L", (6, 6)).save(folder / "0.webp")
+    os.truncate(tmp_path / "train" / "a" / "0.webp", 2**31)
+    with pytest.raises(InputError, match=r"0\.webp.* it has more than 268,435,456 bytes"):
+        load(f"folder:{tmp_path}")
+
+
 def test_a_parquet_that_repeats_an_image_beyond_the_memory_is_one_line(tmp_path, monkeypatch):
     import polars
 

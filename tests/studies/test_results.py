@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from kdtheory.errors import InputError
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Table
 from kdtheory.runs.config import from_json
 from kdtheory.runs.identity import known_before
 from kdtheory.statistics.findings import RULE, Finding, verdict_line
-from kdtheory.studies import STUDIES
+from kdtheory.studies import STUDIES, find_study
+from kdtheory.studies.reproduction import reproduce
 from kdtheory.studies.results import SMOKE_NOTE, summary, write_results
 
 STUDY = STUDIES["accuracy"]
@@ -90,3 +92,14 @@ def test_a_study_still_has_the_settings_of_its_published_results(name):
     for case, settings in stored["cases"].items():
         published = from_json(known_before(settings)).identity()
         assert cases[case].identity() == published, case
+
+
+@pytest.mark.parametrize("link", ["runs", "runs/binary"])
+def test_a_link_in_the_place_of_a_studys_runs_is_not_followed(tmp_path, link):
+    path, elsewhere = tmp_path / "out" / link, tmp_path / "elsewhere"
+    path.parent.mkdir(parents=True)
+    elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+    with pytest.raises(InputError, match="is a symbolic link, which is not followed"):
+        reproduce(find_study("accuracy"), tmp_path / "out", size="smoke", seeds=1, quiet=True)
+    assert list(elsewhere.iterdir()) == []
