@@ -3,7 +3,7 @@
 import html
 import re
 import unicodedata
-from typing import TextIO
+from typing import Any
 
 #: Beside letters, what turns the direction of a line around.
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -23,7 +23,7 @@ def plain(text: str) -> str:
     return "".join(c for c in shown if unicodedata.category(c) not in ("Cc", "Cs"))
 
 
-def say(text: str, *, file: TextIO | None = None, flush: bool = False) -> None:
+def say(text: str, *, file: Any = None, flush: bool = False) -> None:
     r"""Print a line in which names from outside may stand, as `plain` text.
 
     >>> say("classes: cats\x1b[31m")
