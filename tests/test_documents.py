@@ -56,7 +56,15 @@ def test_commands(path, tmp_path, monkeypatch):
         main([*words, *SMALL.get(words[0], [])])
 
 
-@pytest.mark.parametrize("path", every(slow=["approximations.md", "reading_the_table.md"]))
+@pytest.mark.parametrize(
+    "path",
+    every(
+        slow=[
+            "approximations.md", "datasets.md", "extending.md", "kernels.md", "python.md",
+            "reading_the_table.md",
+        ]
+    ),
+)  # fmt: skip
 @pytest.mark.usefixtures("forget")
 def test_python(path, tmp_path, monkeypatch):
     """The blocks of a page are one program."""
