@@ -19,6 +19,9 @@ from kdtheory.report import read_rows
 from kdtheory.runs import RunConfig, read_config, to_json
 from kdtheory.runs.sweep import expand, read_sweep
 
+# What orbax's coroutines leave of the damaged reads of test_damage.py.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 MANY = settings(max_examples=400, suppress_health_check=list(HealthCheck), deadline=None)
 FEW = settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
 SIZES = [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.faults)]

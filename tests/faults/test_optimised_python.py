@@ -12,7 +12,7 @@ from kdtheory.cli import COMMANDS
 NETWORKS = ["--dataset", "synthetic", "--teacher", "mlp8x1", "--student", "mlp8x1"]
 RUN = [
     "run", *NETWORKS, "--train-size", "16", "--test-size", "8", "--epochs", "1", "--seeds", "1",
-    "--teacher-checkpoints", "1", "--batch-size", "8", "--points", "1", "--ntk-size", "6", "--arms",
+    "--teacher-checkpoints", "1", "--batch-size", "8", "--points", "2", "--ntk-size", "6", "--arms",
     "labels", "--out", "run",
 ]  # fmt: skip
 KERNEL = ["gram", "--dataset", "digits", "--task", "even_odd", "--model", "mlp8x1", "--ntk-size"]
@@ -39,6 +39,11 @@ LINES = [
     ("sweep", ["sweep", "sweep.toml", "--out", "sweep"]),
     ("study", ["study", "similarity", "--smoke", "--out", "study"]),
     ("demo", ["demo", "--smoke", "--seeds", "1", "--out", "demo"]),
+    ("advise", [
+        "advise", "mlp8x1", "--student", "mlp8x1", "--dataset", "digits", "--task", "even_odd",
+        "--train-size", "128", "--ntk-size", "16", "--teacher-epochs", "1", "--out", "advice",
+    ]),
+    ("completion", ["completion", "bash"]),
     ("gram", [*KERNEL, "8", "--out", "K.npy", "--targets", "Y.npy"]),
     ("complexity", ["complexity", "--gram", "K.npy", "--targets", "Y.npy", "--ridge", "1e-3"]),
     ("validate", ["validate", "norm_identity", "--quick"]),
@@ -47,7 +52,7 @@ LINES = [
     ("data list", ["data", "list", "--data-dir", "."]),
     ("data show", ["data", "show", "digits"]),
     ("data export", ["data", "export", "--dataset", "digits", "--out", "exported"]),
-]
+]  # fmt: skip
 #: What is wrong with each, and the word that its line says.
 WRONG = [
     (["run", "--epochs", "-1"], "epochs"),
@@ -58,6 +63,8 @@ WRONG = [
     (["demo", "--seeds", "0"], "seeds"),
     (["gram", "--model", "nothing", "--out", "K2.npy"], "nothing"),
     (["complexity", "--gram", "K.npy", "--targets", "K.npy", "--ridge", "-1"], "ridge"),
+    (["advise", "nothing", "--student", "mlp8x1"], "nothing"),
+    (["completion", "nothing"], "nothing"),
     (["validate", "nothing"], "nothing"),
     (["data", "show", "nothing"], "nothing"),
     (["data", "prepare", "cifar1000", "--data-dir", "."], "cifar100"),
