@@ -68,13 +68,13 @@ def test_commands_and_groups(offered, shell):
 @pytest.mark.parametrize("name", ["run", "data export", "table"])
 def test_options_are_those_of_help(offered, shell, name):
     found = {word for word in offered(shell, *name.split(), "-") if word.startswith("--")}
-    assert found == {*options_of(COMMANDS[name].options), "--help"}
+    assert found == {*options_of(COMMANDS[name].options), "--help", "--import"}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_values(offered, shell):
     assert offered(shell, "run", "--together", "") == ["none", "seeds", "arms"]
-    assert "online" in offered(shell, "run", "--arms", "labels", "")
+    assert offered(shell, "run", "--kernel", "") == ["full", "trace", "none"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

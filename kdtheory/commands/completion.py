@@ -38,7 +38,7 @@ def completion_script(shell: Literal["bash", "zsh"], commands: Mapping[str, Any]
       commands: options (a dataclass) by the command's name, of one word or of two.
 
     >>> from kdtheory.commands.models import Models
-    >>> "--num-outputs" in completion_script("bash", {"models": Models, "data m": Models})
+    >>> "--num-outputs" in completion_script("bash", {"models": Models})
     True
     """
     text = io.StringIO()

@@ -20,7 +20,7 @@ def options_of(command: Any) -> list[str]:
 
     >>> from kdtheory.commands.data import DataShow
     >>> options_of(DataShow)
-    ['--data-dir', '--image-size']
+    ['--data-dir', '--image-size', '--picture']
     """
     text = io.StringIO()
     columns = os.environ.get("COLUMNS")
