@@ -45,7 +45,7 @@ def every(*, slow: Collection[str]) -> list[Any]:
     return [pytest.param(path, marks=marks.get(path.name, ()), id=path.name) for path in DOCUMENTS]
 
 
-@pytest.mark.parametrize("path", every(slow=["cli.md", "first_table.md"]))
+@pytest.mark.parametrize("path", every(slow=["advise.md", "cli.md", "first_table.md"]))
 def test_commands(path, tmp_path, monkeypatch):
     """In the order in which they stand, in one folder, with the files that the page shows."""
     monkeypatch.chdir(tmp_path)

@@ -70,7 +70,7 @@ NARROW = {
 
 
 #: Seconds each, most of them compilation.
-LONG = {"mobilenet_v3", "densenet", "shufflenet_v2", "resnet_four_stages"}
+LONG = {"mobilenet_v2", "mobilenet_v3", "densenet", "shufflenet_v2", "resnet_four_stages"}
 
 
 @pytest.mark.parametrize(

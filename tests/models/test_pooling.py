@@ -10,7 +10,7 @@ from kdtheory.errors import InputError
 from kdtheory.models.pooling import max_pool
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(h=st.integers(3, 9), w=st.integers(3, 9), window=st.integers(2, 3), seed=st.integers(0, 99))
 def test_value_and_derivative_are_those_of_flax(h: int, w: int, window: int, seed: int) -> None:
     x = jax.random.normal(jax.random.key(seed), (2, h, w, 3))

@@ -83,9 +83,7 @@ class Killed(BaseException):
 
 
 # Among the teacher's states, at one of its points, among a student's.
-@pytest.mark.parametrize(
-    "at", [pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow), 27]
-)
+@pytest.mark.parametrize("at", [pytest.param(at, marks=pytest.mark.slow) for at in (2, 5, 27)])
 def test_a_killed_run_resumes_to_the_same_rows(tiny, tmp_path, monkeypatch, at):
     tiny = tiny.replace(arms=("labels", "online"), temperatures=(4.0,))
     execute(tiny, quiet=True)
@@ -197,7 +195,7 @@ def test_a_full_disk_is_one_line(tiny, monkeypatch):
     [
         {"target_form": "logits", "alpha": 0.5, "centre_targets": True, "residual_targets": True},
         {"kernel": "trace", "validation_size": 0, "ntk_dtype": "float32"},
-        {"task": "odd_even", "kernel": "full"},
+        pytest.param({"task": "odd_even", "kernel": "full"}, marks=pytest.mark.slow),
     ],
 )
 def test_the_less_usual_settings(tiny, settings):

@@ -32,6 +32,7 @@ def complexities(rows, arm):
     }
 
 
+@pytest.mark.slow
 def test_every_method_is_trained_and_its_own_supervision_is_measured(rows):
     for name, method in METHODS.items():
         row = final(rows, name)
@@ -43,6 +44,7 @@ def test_every_method_is_trained_and_its_own_supervision_is_measured(rows):
     assert len(set(ends)) == len(ends)
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_what_is_measured(rows):
     measured = {name: complexities(rows, name) for name in METHODS}
     for name in ("dkd", "dist"):  # the same targets, trained on by another loss
@@ -52,6 +54,7 @@ def test_what_is_shown_is_what_is_measured(rows):
     assert by_name["lskd"] != pytest.approx(by_name["offline"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_routes_say_their_schedule(rows):
     for name, method in METHODS.items():
         schedule = final(rows, name).get("schedule")

@@ -1,6 +1,7 @@
 """An NNX module is a student like any other, by a name of its own."""
 
 import jax
+import pytest
 from flax import nnx
 
 from kdtheory import models
@@ -22,6 +23,7 @@ def build(num_outputs):
     return nnx.bridge.to_linen(OfNnx, num_outputs)
 
 
+@pytest.mark.slow
 def test_an_nnx_module_is_trained_and_measured(tmp_path):
     config = RunConfig.of(
         dataset="digits", teacher="mlp8x1", student="of_nnx_student", train_size=32, test_size=16,

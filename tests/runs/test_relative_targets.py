@@ -10,7 +10,9 @@ from kdtheory.runs import execute
 from kdtheory.runs.loading import load_dataset
 
 
-@pytest.mark.parametrize(("centred", "residual"), [(True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("centred", "residual"), [pytest.param(True, False, marks=pytest.mark.slow), (True, True)]
+)
 def test_complexity_is_of_the_targets_as_configured(tiny, centred, residual):
     """By their root mean square, which a row says; the margin is that of the labels themselves."""
     config = tiny.replace(

@@ -60,6 +60,7 @@ def test_known_logits_and_inference_train_the_same_student(
             np.testing.assert_allclose(row[name], known[key][name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_arms_of_one_teacher_share_a_compiled_program(tiny, contexts):
     execute(tiny.replace(epochs=1, points=2), quiet=True)
     providers = providers_of(contexts)

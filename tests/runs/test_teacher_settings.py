@@ -336,6 +336,7 @@ def test_a_teacher_with_augmentation_of_its_own(quick, tmp_path):
     assert augmentation_of(only_students, dataset) is not None
 
 
+@pytest.mark.slow
 def test_an_assistant_is_distilled_from_the_teacher(quick, tmp_path):
     config = quick.replace(assistant="mlp12x1", alpha=0.5)
     plain, assisted = teach(quick), teach(config.replace(out=str(tmp_path / "b")))

@@ -81,7 +81,8 @@ def alone():
 
 
 @pytest.mark.parametrize(
-    ("processes", "devices"), [(1, 4), pytest.param(2, 1, marks=pytest.mark.slow)]
+    ("processes", "devices"),
+    [pytest.param(1, 4, marks=pytest.mark.slow), pytest.param(2, 1, marks=pytest.mark.slow)],
 )
 def test_the_numbers_of_one_device(alone, processes, devices):
     for result in train(processes, devices):
