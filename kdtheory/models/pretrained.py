@@ -127,7 +127,7 @@ def read_variables(path: Path) -> Mapping[str, Any]:
 
     >>> read_variables(Path("weights.pt"))
     Traceback (most recent call last):
-    kdtheory.errors.InputError: weights.pt must be an orbax folder, or a file .msgpack, ....
+    kdtheory.errors.InputError: weights.pt must be an orbax folder, or a file .msgpack, ...
     """
     if path.is_dir():
         return _by_name(_orbax(path))
