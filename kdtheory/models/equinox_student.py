@@ -65,7 +65,7 @@ def equinox_to_linen(make: Callable[..., Any], *arguments: Any) -> nn.Module:
     """Return a linen module of an Equinox one, for `models.register`, `fit` and the command line.
 
     Args:
-      make: the class, or a function, called as make(*arguments, key=key). What it makes is called
+      make: the class, or a function, called as `make(*arguments, key=key)`. What it makes is called
         as module(x) -> logits (d,) for one image (h, w, c); in training as module(x, key=key)
         where it takes a key (dropout), and otherwise in inference mode.
       arguments: such as sizes; they must be hashable.
