@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -146,16 +148,21 @@ def test_a_run_that_goes_on_without_its_file_is_told_of(own, tmp_path, forget):
 
 
 @pytest.mark.slow
-def test_the_local_jobs_of_a_sweep_know_it(own, tmp_path, capsys):
+def test_the_local_jobs_of_a_sweep_know_it(own, tmp_path):
+    # In a process of its own: submitit's jobs do not begin under pytest's capture.
     pytest.importorskip("submitit")
     cases = tmp_path / "sweep.json"
     base = {"dataset": "own_data", "teacher": "own_linear", "student": "own_linear", "seeds": 1,
             "arms": ["own_method"], "epochs": 1, "batch_size": 8, "kernel": "none"}  # fmt: skip
     cases.write_text(json.dumps({"base": base, "grid": {"temperatures": [[1.0], [2.0]]}}))
     out = tmp_path / "out"
-    main(["sweep", str(cases), "--out", str(out), "--launcher", "local", "--workers", "2",
-          "--import", str(own)])  # fmt: skip
-    assert "own method" in capsys.readouterr().out
+    done = subprocess.run(
+        [sys.executable, "-m", "kdtheory", "sweep", str(cases), "--out", str(out), "--launcher",
+         "local", "--workers", "2", "--import", str(own)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "own method" in done.stdout
 
 
 @pytest.mark.parametrize(
