@@ -14,7 +14,7 @@ from jaxtyping import Float
 _NARROW = 2048
 
 #: On CPU, products of fewer rows than this are summed over slabs of so many columns: XLA multiplies
-#: few long rows at a fifth of the rate (32 rows of 614,880: 20 GFLOP/s whole, 50 in slabs of 97).
+#: few long rows at a fifth of the rate (32 rows of 614,880: 20 GFLOP/s whole, 50 in slabs).
 _FEW_ROWS, _SLAB = 128, 16384
 
 #: Pairs of positions in a table at most, where gradients stay sums over positions.
