@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from kdtheory.errors import InputError
-from kdtheory.memory import WORKING_MEMORY, aligned_empty, available, total
+from kdtheory.memory import WORKING_MEMORY, ReusedSpaces, available, total
 from kdtheory.ntk.contractions import Share
 from kdtheory.ntk.engines import (
     Plan,
@@ -98,6 +98,9 @@ class LayerwiseEngine(TileEngine):
         self._window: int | None = None
         # Memory of tiles that wait for the groups of outputs to come.
         self._collected = 0
+        # Where blocks of features lie on CPU, and the chunks whose program is compiled.
+        self._spaces = ReusedSpaces()
+        self._ready: set[tuple[int, int]] = set()
         self._take(1 if self.outputs == "sum" else d)
 
     def _take(self, m: int) -> None:
@@ -290,7 +293,17 @@ class LayerwiseEngine(TileEngine):
 
         if self.placement.mesh is None and jax.default_backend() == "cpu" and len(chunks) > 1:
             threads = min(self._window or _THREADS, _THREADS, os.cpu_count() or 1)
-            return _joined_on_host(run, chunks, self._compiled.example_features, threads)
+            example = self._compiled.example_features
+            leaves, structure = jax.tree.flatten(example)
+            block = [
+                self._spaces.empty((chunk * len(chunks), *leaf.shape[1:]), np.dtype(leaf.dtype))
+                for leaf in leaves
+            ]
+            ready = (self._group, chunk) in self._ready
+            self._ready.add((self._group, chunk))
+            _into_place(run, chunks, block, threads, ready)
+            # On CPU an array that is aligned as XLA wants it is used where it is, without a copy.
+            return jax.device_put(jax.tree.unflatten(structure, block))
         parts: list[Any] = []
         for part in chunks:
             if self._window is not None and len(parts) >= self._window:
@@ -320,28 +333,27 @@ class LayerwiseEngine(TileEngine):
         return np.asarray(norms)[: x.shape[0]]
 
 
-def _joined_on_host(
-    run: Callable[[Any], list[Share]], chunks: list[np.ndarray], example: list[Share], threads: int
-) -> list[Share]:
-    """Return the features of all chunks as one block, on CPU.
+def _into_place(
+    run: Callable[[Any], list[Share]],
+    chunks: list[np.ndarray],
+    block: list[np.ndarray],
+    threads: int,
+    ready: bool,
+) -> None:
+    """Compute the features of all chunks into one block, on CPU.
 
     Several chunks are under way at a time: the operations of one are too small to keep all cores
     busy (measured with ResNet-20 on two cores: 14 % less time with two). Each chunk's features are
-    copied into place as they come. NumPy's memory comes in huge pages where the system has them,
-    whose first touch costs a sixth of that of XLA's own.
+    copied into place as they come.
 
     Args:
       run: computes the features of a chunk.
       chunks: examples, equally many in each.
-      example: shapes and dtypes of the features of one example.
+      block: where the leaves of the features belong.
       threads: chunks under way at a time.
+      ready: the program is compiled; otherwise it is with the first chunk, before others want it.
     """
     size = chunks[0].shape[0]
-    leaves, structure = jax.tree.flatten(example)
-    block = [
-        aligned_empty((size * len(chunks), *leaf.shape[1:]), np.dtype(leaf.dtype))
-        for leaf in leaves
-    ]
     same = same_settings()
 
     def work(index: int) -> None:
@@ -350,9 +362,9 @@ def _joined_on_host(
         for whole, leaf in zip(block, jax.tree.leaves(part), strict=True):
             whole[index * size : (index + 1) * size] = np.asarray(leaf)
 
-    work(0)  # traced and compiled once, before others want it too
+    first = 0 if ready else 1
+    for index in range(first):
+        work(index)
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, range(1, len(chunks))):
+        for _ in pool.map(work, range(first, len(chunks))):
             pass
-    # On CPU an array that is aligned as XLA wants it is used where it is, without a copy.
-    return jax.device_put(jax.tree.unflatten(structure, block))
