@@ -40,6 +40,10 @@ class Taught(TargetProvider):
         """Return the same provider, prepared for `over`: see `targets.Trajectory.aligned`."""
         return self.replace(teacher=self.teacher.aligned(length))  # type: ignore[attr-defined]
 
+    def loaded(self, step: int) -> "Taught":
+        """Return the same provider, its teacher's logits read: see `TargetProvider.loaded`."""
+        return self.replace(teacher=self.teacher.loaded(step))  # type: ignore[attr-defined]
+
     def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "Taught":
         """Return the same for `length` updates from `step` on: see `targets.Trajectory.over`."""
         return self.replace(teacher=self.teacher.over(step, length))  # type: ignore[attr-defined]

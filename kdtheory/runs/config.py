@@ -60,6 +60,10 @@ class DistillationConfig:
     """Number of repetitions, with seeds 0, 1, 2, ..."""
     one_teacher: bool = False
     """One teacher, that of seed 0, for the students of every seed (default: one a seed)."""
+    same_batches: bool = False
+    """The batches and augmented images of seed 0 for the students of every seed, which then differ
+    in their initial parameters alone (default: each seed has its own). With --one-teacher one cache
+    of the teacher's logits serves all seeds."""
     assistant: str | None = None
     """Model of a teacher assistant: distilled from the teacher (offline, at the last temperature,
     with the teacher's optimiser, epochs and augmentation), then the teacher of the students. The
@@ -274,7 +278,7 @@ class OutputConfig:
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
     "teachers", "teacher_logits", "teacher_variables",
-    "student_variables", "memory_budget", "devices",
+    "student_variables", "memory_budget", "teacher_cache_budget", "devices",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from kdtheory.runs.student import (
     student_points,
     train_student,
 )
+from kdtheory.runs.supervision import teacher_cache_of
 from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_rows, teacher_trainers
 from kdtheory.runs.together import arms_together, train_together
 from kdtheory.runs.tuning import TUNING_SEED, Tuning
@@ -79,6 +80,7 @@ class Runner:
         self.teacher_file = None if file is None else load_teacher_file(config, dataset)
         self.given_teacher = given_teacher(config, dataset)
         self.student_start = student_start(config, dataset)
+        self.teacher_cache = teacher_cache_of(config, events)
         start = self.student_start
         self.tuning = Tuning(config, dataset, None if start is None else start.variables[0])
         self.trainers: Mapping[str, Trainer] = {
@@ -175,6 +177,7 @@ class Runner:
         seed = Seed(
             number=number, config=config, dataset=self.dataset, data=data,
             student_trainer=self.trainers["student"], teacher=teacher, row=row,
+            teacher_cache=self.teacher_cache,
         )  # fmt: skip
         if config.measuring.bounds:
             bounds = store.unit(number, "bounds")
@@ -393,6 +396,9 @@ def execute(
                     write([*notes, partial_note(done, len(seeds))])
                     events.told(f"{partial_note(done, len(seeds))} Its table: {out}/table.md")
                 raise
+            cache = runner.teacher_cache
+            if cache is not None and (cache.computed or cache.read):
+                events.told(cache.summary())
             events.status("writing the report")
             write(notes)
     return rows

@@ -16,6 +16,7 @@ BEFORE: Mapping[str, Any] = {
     "temperatures": [1.0, 4.0],
     "alpha": 1.0,
     "one_teacher": False,
+    "same_batches": False,
     "assistant": None,
     "dataset": "digits",
     "task": "full",
@@ -81,6 +82,7 @@ BEFORE: Mapping[str, Any] = {
     "teacher_noise": None,
     "teacher_stop": 1.0,
     "teacher_perturbation": 0.0,
+    "teacher_cache": False,
 }
 
 

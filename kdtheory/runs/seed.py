@@ -30,8 +30,9 @@ from kdtheory.targets import (
 )
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.providers import mixture_targets
-from kdtheory.training import Trainer, TrainingData, predict_logits
+from kdtheory.training import TeacherCache, Trainer, TrainingData, predict_logits
 from kdtheory.training.state import HostData
+from kdtheory.training.views import Views
 from kdtheory.typing import Variables
 
 # Compiled once a shape; temperature and alpha are arguments, so the supervisions share it.
@@ -62,6 +63,8 @@ class Seed:
     """By temperature, the matched arm's last step of each checkpoint, once they are known."""
     arm_trainers: dict[Supervision, Trainer] = field(default_factory=dict)
     """The trainers of arms with a learning rate of their own."""
+    teacher_cache: TeacherCache | None = None
+    """Where the teacher's logits on the students' views are kept, if they are."""
     kernels_at_init: dict[str, MeasuredKernel] = field(default_factory=dict)
     """Where `kernel_at_init` keeps what it computed."""
 
@@ -77,7 +80,13 @@ class Seed:
     @property
     def train_key(self) -> jax.Array:
         """PRNG key of every student's batches and augmentation."""
-        return jax.random.fold_in(self.key, 2)
+        same = self.config.distillation.same_batches
+        return jax.random.fold_in(jax.random.key(0) if same else self.key, 2)
+
+    @functools.cached_property
+    def views(self) -> Views:
+        """What every student is shown in its training."""
+        return self.student_trainer.views(self.data, train_key=self.train_key)
 
     @functools.cached_property
     def online_teacher(self) -> TrainedNetwork:

@@ -4,7 +4,8 @@
     teachers/t3f2a90bc1d/0/teacher/        seed 0's checkpoints and their logits
     teachers/a90c21b4e55/0/assistant/      an assistant's, under its own settings
 
-Rows belong to a run and lie in the run's own folder.
+With `teacher_cache` their logits on augmented images lie beside them, in teachers/views
+(`kdtheory.training.teacher_cache`). Rows belong to a run and lie in the run's own folder.
 """
 
 import contextlib
@@ -63,8 +64,6 @@ def training_settings(
     """
     corrupted = config.teaching.teacher_data not in ("train", "validation")
     augmentation = trainer.augmentation
-    is_own = not family_of(model).build.__module__.startswith("kdtheory.")
-    digests = [code.sha256 for code in imported()]
     return {
         "dataset": config.data.dataset,
         "task": config.data.task,
@@ -84,9 +83,19 @@ def training_settings(
         "data_seed": config.data.data_seed if corrupted else None,
         # Another generator's teacher is another one; folders of the usual one keep their names.
         **({} if prng() == USUAL else {"prng": prng()}),
-        # A model of the user's own is what its file says, whatever its name.
-        **({"imports": digests} if is_own and digests else {}),
+        **own_model(model),
     }
+
+
+def own_model(model: str) -> dict[str, Any]:
+    """Return what else tells of a model of the user's own: it is what its file says.
+
+    >>> own_model("resnet20")
+    {}
+    """
+    is_own = not family_of(model).build.__module__.startswith("kdtheory.")
+    digests = [code.sha256 for code in imported()]
+    return {"imports": digests} if is_own and digests else {}
 
 
 def folder_name(settings: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@
     out/rows.jsonl.sha256                  its digest, which `sha256sum -c` checks too
     out/seeds/0/teacher/                   checkpoints, logits and rows of a teacher
     out/seeds/0/online-tau4/               checkpoints and rows of a student
+    out/views/                             the teacher's logits on views (teacher_cache)
 
 A unit's rows lie in one file a point. Every file is written whole or not at all, so a
 killed run leaves nothing torn and continues where it was. Checkpoints, logits and rows are sealed
@@ -67,7 +68,7 @@ class RunStore:
 
 
 #: The folders that a run makes in its own.
-FOLDERS = ("seeds", "together", "tensorboard")
+FOLDERS = ("seeds", "together", "views", "tensorboard")
 
 #: What a run writes into its folder: all that `fresh` ever deletes.
 WRITTEN = (

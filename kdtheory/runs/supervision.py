@@ -1,18 +1,24 @@
 """Who supervises a student on an arm: in its training, and where its supervision is measured."""
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.memory import parse_bytes
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import Supervision
 from kdtheory.runs.config import RunConfig
+from kdtheory.runs.events import Events
 from kdtheory.runs.matched import matched_schedule
 from kdtheory.runs.network import SplitLogits, TrainedNetwork
 from kdtheory.runs.seed import Seed
+from kdtheory.runs.shared_teachers import own_model
 from kdtheory.runs.teacher_checkpoints import spread_steps
 from kdtheory.targets import (
     Labels,
     TargetProvider,
+    Teacher,
     offline,
     online,
     self_distillation,
@@ -20,6 +26,8 @@ from kdtheory.targets import (
     tabulated,
 )
 from kdtheory.targets.decisions import accuracy
+from kdtheory.targets.providers import TeacherLogits
+from kdtheory.training import TeacherCache, cached_teacher
 from kdtheory.typing import ApplyFn
 
 
@@ -35,7 +43,8 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
     Without augmentation a student sees the training examples as they are, on which the teacher's
     logits are known: they are looked up (`targets.tabulated`), which gives the targets of the
     teacher's inference passes up to rounding (with compute_dtype="bfloat16": up to bfloat16's) and
-    costs nothing. With augmentation, or with logits above 1 GiB, the teacher runs on every batch.
+    costs nothing. With augmentation, or with logits above 1 GiB, the teacher runs on every batch
+    of each student, or with teacher_cache once for all students.
     """
     if arm.temperature is None:
         return Labels(seed.dataset.num_outputs)
@@ -48,20 +57,58 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
         if table is not None:
             return tabulated(tabulate([earlier.logits[-1]["train"]], [0]), **mixture)
         assert earlier.trainer is not None
-        return self_distillation(earlier.trainer.apply_fn, earlier.trajectory.final(), **mixture)
+        round_before = self_distillation(
+            earlier.trainer.apply_fn, earlier.trajectory.final(), **mixture
+        )
+        return _cached(round_before, seed.config.distillation.student, seed)
     if arm.name == "offline" or loss is not None:
         last = (
-            offline(_apply_fn(seed.teacher), seed.teacher.trajectory.final(), **mixture)
+            _cached(
+                offline(_apply_fn(seed.teacher), seed.teacher.trajectory.final(), **mixture),
+                _teaching_model(seed), seed,
+            )
             if table is None
             else tabulated(table.last_only(), **mixture)
-        )
+        )  # fmt: skip
         return last if loss is None else loss(last, seed.student_trainer.total_steps)
     steps = online_steps(arm, seed)
     if table is not None:
         return tabulated(table.rescheduled(steps), **mixture)
-    return online(
-        _apply_fn(seed.teacher), seed.online_teacher.trajectory.rescheduled(steps), **mixture
+    checkpoints = seed.online_teacher.trajectory.rescheduled(steps)
+    return _cached(
+        online(_apply_fn(seed.teacher), checkpoints, **mixture), _teaching_model(seed), seed
     )
+
+
+def teacher_cache_of(config: RunConfig, events: Events) -> TeacherCache | None:
+    """Return where a run keeps its teacher's logits on the students' views, if it does.
+
+    Raises:
+      InputError: the place is a file, or has links in it.
+    """
+    if not config.teaching.teacher_cache:
+        return None
+    shared = config.teaching.teachers
+    return TeacherCache(
+        folder=Path(config.output.out if shared is None else shared) / "views",
+        budget=parse_bytes(config.teaching.teacher_cache_budget),
+        on_full=events.told,
+    )
+
+
+def _teaching_model(seed: Seed) -> str:
+    networks = seed.config.distillation
+    return networks.teacher if networks.assistant is None else networks.assistant
+
+
+def _cached(teacher: Teacher, model: str, seed: Seed) -> TeacherLogits:
+    """Return the teacher as it is, or through the run's cache, where it has one."""
+    if seed.teacher_cache is None:
+        return teacher
+    names = {
+        "model": model, "compute_dtype": seed.config.training.compute_dtype, **own_model(model),
+    }  # fmt: skip
+    return cached_teacher(teacher, seed.views, seed.teacher_cache, names=names)
 
 
 def _apply_fn(teacher: TrainedNetwork) -> ApplyFn:

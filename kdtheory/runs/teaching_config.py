@@ -5,6 +5,7 @@ from typing import get_args
 
 from kdtheory.datasets.corrupted import TeacherData
 from kdtheory.errors import InputError
+from kdtheory.memory import parse_bytes
 from kdtheory.settings import check_choices, check_minimum, settings_group
 from kdtheory.training import OptimizerConfig
 
@@ -56,8 +57,18 @@ class TeachingConfig:
     trained once (default: each run keeps its own). What is done to them afterwards (teacher_stop,
     teacher_perturbation, online_checkpoints) may differ."""
 
+    teacher_cache: bool = False
+    """Compute the teacher's logits on each epoch's augmented images once, and keep them for all
+    students of these images, in float16: their rounding, of one part in 2048, is the only change.
+    They lie in OUT/views, or in TEACHERS/views for all runs that share teachers. Without
+    augmentation logits are looked up anyway."""
+    teacher_cache_budget: str = "8GiB"
+    """What the logits of --teacher-cache may take on the disk; further epochs are computed for each
+    student anew, and the run says so. The folder may be deleted at any time: it is made again."""
+
     def check(self) -> None:
         """Raise InputError if a setting is out of range."""
+        parse_bytes(self.teacher_cache_budget)
         check_choices(self, {"teacher_data": get_args(TeacherData)})
         check_minimum(self, teacher_epochs=1, teacher_checkpoints=1, online_checkpoints=1)
         if self.online_until is not None and not 0 < self.online_until <= 1:

@@ -16,9 +16,9 @@ class TargetProvider(ABC):
     """What supervises a network; a pytree of arrays, so that it can be passed into a training step.
 
     Write one's own as a `flax.struct.dataclass` that inherits from this class and has `targets` and
-    `loss`. The other two methods let a training compute once a compiled program what does not
-    change from step to step (an online teacher's checkpoint); a provider without such a thing
-    leaves them as they are.
+    `loss`. `aligned` and `over` let a training compute once a compiled program what does not
+    change from step to step (an online teacher's checkpoint), `loaded` lets it read something from
+    outside; a provider without such a thing leaves them as they are.
     """
 
     @abstractmethod
@@ -39,6 +39,15 @@ class TargetProvider(ABC):
         Called before a training, outside of compiled code.
         """
         del length
+        return self
+
+    def loaded(self, step: int) -> "TargetProvider":
+        """Return what supervises the program that begins after update number `step`.
+
+        Called before each program, outside of compiled code; what it returns has the same kind and
+        shapes each time.
+        """
+        del step
         return self
 
     def over(self, step: Int[ArrayLike, ""] | int, length: int) -> "TargetProvider":

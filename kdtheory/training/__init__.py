@@ -12,6 +12,7 @@ from kdtheory.training.resuming import resumable
 from kdtheory.training.sharding import data_mesh
 from kdtheory.training.stacking import stack_supervisions
 from kdtheory.training.state import TrainingData, TrainState, init_state, training_data
+from kdtheory.training.teacher_cache import TeacherCache, cached_teacher
 from kdtheory.training.termination import handle_sigterm
 from kdtheory.training.trainer import Trainer
 
@@ -19,9 +20,11 @@ __all__ = [
     "Checkpoints",
     "DamagedCheckpointError",
     "OptimizerConfig",
+    "TeacherCache",
     "TrainState",
     "Trainer",
     "TrainingData",
+    "cached_teacher",
     "data_mesh",
     "default_steps_per_dispatch",
     "fit",

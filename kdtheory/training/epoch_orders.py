@@ -11,13 +11,14 @@ from kdtheory.training.sharding import replicate
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _order(key: jax.Array, epoch: jax.Array, num_examples: int) -> jax.Array:
+def order_of_epoch(key: jax.Array, epoch: jax.Array, num_examples: int) -> jax.Array:
+    """Return the order (num_examples,), int32, of an epoch of the training that has this key."""
     return epoch_order(jax.random.split(key)[0], epoch, num_examples)
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def _orders(keys: jax.Array, epoch: jax.Array, num_examples: int) -> jax.Array:
-    return jax.vmap(_order, in_axes=(0, None, None))(keys, epoch, num_examples)
+    return jax.vmap(order_of_epoch, in_axes=(0, None, None))(keys, epoch, num_examples)
 
 
 class EpochOrders:
@@ -48,7 +49,7 @@ class EpochOrders:
             return None
         epoch = step // self._epoch_steps
         if epoch != self._epoch:
-            make = _orders if self._key.ndim else _order
+            make = _orders if self._key.ndim else order_of_epoch
             order = make(self._key, jnp.int32(epoch), self._num_examples)
             self._order = order if self._mesh is None else replicate(order, self._mesh)
             self._epoch = epoch

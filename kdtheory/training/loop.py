@@ -8,14 +8,17 @@ from typing import Any, TypeVar, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from kdtheory.errors import InputError, RunError, unknown_name
 from kdtheory.targets.tabulated import check_tables
 from kdtheory.training.chunk import Together, TrainChunk
 from kdtheory.training.epoch_orders import EpochOrders
+from kdtheory.training.loaded import LoadedSupervision
 from kdtheory.training.parallel_dispatch import side_by_side
 from kdtheory.training.sharding import replicate
 from kdtheory.training.stacking import (
+    Stacked,
     of_one_kind,
     stack_states,
     stack_supervisions,
@@ -119,6 +122,11 @@ def dispatched(
         yield carry
 
 
+def on_devices(loaded: list[Any], mesh: Mesh | None) -> Any:
+    """Return the only supervision of a program, on its devices."""
+    return loaded[0] if mesh is None else replicate(loaded[0], mesh)
+
+
 def run(
     chunk: TrainChunk,
     state: TrainState,
@@ -156,12 +164,13 @@ def run(
     check_tables(supervision, examples=data.images.shape[0])
     supervision = supervision.aligned(chunk.length)
     if chunk.mesh is not None:
-        state, supervision, data, key = replicate((state, supervision, data, key), chunk.mesh)
+        state, data, key = replicate((state, data, key), chunk.mesh)
 
     orders = EpochOrders(chunk, key, data.images.shape[0])
+    loaded = LoadedSupervision([supervision], functools.partial(on_devices, mesh=chunk.mesh))
 
     def advance(state: TrainState, step: int) -> tuple[TrainState, np.ndarray]:
-        state, losses = chunk.advance(state, supervision, data, key, orders.at(step))
+        state, losses = chunk.advance(state, loaded.at(step), data, key, orders.at(step))
         return state, np.asarray(losses)[None]
 
     for reached in dispatched(
@@ -246,23 +255,26 @@ def run_many(
     for supervision in supervisions:
         check_tables(supervision, examples=data.images.shape[0])
     supervisions = [supervision.aligned(chunk.length) for supervision in supervisions]
-    together = together or default_together(states[0].params, supervisions)
     stacked = stack_states(states)  # checks that they are at one step
+    together = together or default_together(
+        states[0].params, [each.loaded(int(stacked.step)) for each in supervisions]
+    )
     chunks = functools.partial(
         dispatched, step=int(stacked.step), length=chunk.length, stops=stops, names=names,
         supervisions=supervisions, on_chunk=on_chunk, pause=pause,
     )  # fmt: skip
     if together == "interleaved":
         del stacked
-        each = list(zip(supervisions, keys, strict=True))
         if chunk.mesh is not None:
-            states, each, data = replicate((list(states), each, data), chunk.mesh)
+            states, keys, data = replicate((list(states), list(keys), data), chunk.mesh)
 
-        orders = [EpochOrders(chunk, key, data.images.shape[0]) for _, key in each]
+        orders = [EpochOrders(chunk, key, data.images.shape[0]) for key in keys]
+        place = functools.partial(on_devices, mesh=chunk.mesh)
+        loaded = [LoadedSupervision([supervision], place) for supervision in supervisions]
 
         def advance_one(network: int, state: TrainState, step: int) -> tuple[TrainState, jax.Array]:
-            supervision, key = each[network]
-            return chunk.advance(state, supervision, data, key, orders[network].at(step))
+            order, supervision = orders[network].at(step), loaded[network].at(step)
+            return chunk.advance(state, supervision, data, keys[network], order)
 
         with side_by_side(len(states)) as call_each:
 
@@ -276,18 +288,22 @@ def run_many(
             for reached in chunks(advance_each, copied(list(states))):
                 yield copied(reached)
         return
-    supervision, stacked_keys = stack_supervisions(supervisions), jnp.stack(list(keys))
+    stacked_keys = jnp.stack(list(keys))
     if chunk.mesh is not None:
-        stacked, supervision, data, stacked_keys = replicate(
-            (stacked, supervision, data, stacked_keys), chunk.mesh
-        )
+        stacked, data, stacked_keys = replicate((stacked, data, stacked_keys), chunk.mesh)
 
+    def together_on_devices(loaded: list[Any]) -> Stacked:
+        one = stack_supervisions(loaded)
+        return one if chunk.mesh is None else replicate(one, chunk.mesh)
+
+    all_loaded = LoadedSupervision(supervisions, together_on_devices)
     all_orders = EpochOrders(chunk, stacked_keys, data.images.shape[0])
 
     def advance_all(stacked: TrainState, step: int) -> tuple[TrainState, np.ndarray]:
         stacked, losses = chunk.advance_many(
-            stacked, supervision, data, stacked_keys, together == "packed", all_orders.at(step)
-        )
+            stacked, all_loaded.at(step), data, stacked_keys, together == "packed",
+            all_orders.at(step),
+        )  # fmt: skip
         return stacked, np.asarray(losses)
 
     for all_reached in chunks(advance_all, stacked):

@@ -3,6 +3,7 @@
 The steps are those of `run`; only where a batch comes from differs.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,8 @@ from jaxtyping import Float
 from kdtheory.datasets.streaming import StreamBatch
 from kdtheory.errors import InputError
 from kdtheory.training.chunk import TrainChunk
-from kdtheory.training.loop import OnChunk, Pause, copied, dispatched
+from kdtheory.training.loaded import LoadedSupervision
+from kdtheory.training.loop import OnChunk, Pause, copied, dispatched, on_devices
 from kdtheory.training.sharding import replicate
 from kdtheory.training.state import Batch, HostBatches, TrainState
 from kdtheory.typing import ArrayLike
@@ -122,18 +124,17 @@ def run_streamed(
     supervision = supervision.aligned(chunk.length)
     mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
     if chunk.mesh is not None:
-        state, supervision, mean, std, key = replicate(
-            (state, supervision, mean, std, key), chunk.mesh
-        )
+        state, mean, std, key = replicate((state, mean, std, key), chunk.mesh)
+    loaded = LoadedSupervision([supervision], functools.partial(on_devices, mesh=chunk.mesh))
     step = int(state.step)
     source: _Source | None = None
 
-    def advance(state: TrainState, _: int) -> tuple[TrainState, np.ndarray]:
+    def advance(state: TrainState, at: int) -> tuple[TrainState, np.ndarray]:
         nonlocal source
         if source is None:  # not before the stops are checked
             source = _Source(chunk, batches, step, stops[-1])
         now = HostBatches(source.take(), mean, std)
-        state, losses = chunk.advance_on(state, supervision, now, key)
+        state, losses = chunk.advance_on(state, loaded.at(at), now, key)
         source.read_ahead()  # while the device is at work
         return state, np.asarray(losses)[None]
 

@@ -41,6 +41,8 @@ from kdtheory.training.state import (
     training_data,
 )
 from kdtheory.training.streamed import run_streamed
+from kdtheory.training.teacher_cache import check_views
+from kdtheory.training.views import Views
 from kdtheory.typing import ApplyFn, ArrayLike, Variables
 
 #: On accelerators, how many steps' streamed batches are sent to the device together.
@@ -191,6 +193,20 @@ class Trainer:
             raise InputError("images that are read from files can only be streamed: streamed=True")
         return training_data(split, mean=np.asarray(mean), std=np.asarray(std))
 
+    def views(self, data: TrainingData | HostData, *, train_key: jax.Array) -> Views:
+        """Return what a training shows its networks, for `cached_teacher`.
+
+        Args:
+          data: from `place`.
+          train_key: PRNG key of the training.
+
+        Raises:
+          InputError: a key that is none, images that are read from files, several processes.
+        """
+        return Views(
+            data=data, key=train_key, batch_size=self.batch_size, augmentation=self.augmentation
+        )
+
     def train(
         self,
         targets: TargetProvider,
@@ -292,6 +308,7 @@ class Trainer:
         check_key(key, name="train_key")
         labels = data.labels if isinstance(data, TrainingData) else data.split.labels
         check_tables(targets, examples=len(labels), augmentation=self.augmentation)
+        check_views(targets, lambda: self.views(data, train_key=key))
 
     def _stored(
         self,
