@@ -19,8 +19,8 @@ class DataConfig:
     csv:FILE, hf:FOLDER (datasets' save_to_disk); or any TFDS image classification set (cifar10,
     cifar100, ...)."""
     task: str = "full"
-    """full (all classes), binary: first_half, odd_even, even_odd, or some of the classes, by index,
-    range or name: classes:3,5,8-11."""
+    """full (all classes), coarse_label (CIFAR-100's 20 superclasses), binary: first_half, odd_even,
+    even_odd, or some of the classes, by index, range or name: classes:3,5,8-11."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     train_size: int | None = None

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Int32
 
+from kdtheory.datasets.superclasses import SUPERCLASSES
 from kdtheory.errors import InputError, unknown_name
 
 
@@ -156,6 +157,22 @@ def ten(class_names: tuple[str, ...]) -> Task:
             f"task 'ten' is for ten classes, the data set has {len(class_names)}: use task 'full'"
         )
     return full(class_names)
+
+
+@register_task("coarse_label")
+def coarse_label(class_names: tuple[str, ...]) -> Task:
+    """Tell CIFAR-100's 20 superclasses apart, of five classes each.
+
+    Raises:
+      InputError: if the source's classes are not those of CIFAR-100.
+    """
+    found = {name: i for i, members in enumerate(SUPERCLASSES.values()) for name in members}
+    if set(class_names) != set(found):
+        raise InputError(
+            "task 'coarse_label' is for the 100 classes of CIFAR-100, by name; the data set has "
+            f"{len(class_names)} classes, such as {class_names[0]!r}: use task 'full'"
+        )
+    return Task(np.array([found[name] for name in class_names], np.int32), tuple(SUPERCLASSES))
 
 
 @register_task("first_half")
