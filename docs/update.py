@@ -1,7 +1,8 @@
 """Bring the documents up to date from results: the one script that writes numbers into pages.
 
     python docs/update.py demo [runs/demo]      table and figures, here and in the README
-    python docs/update.py study NAME [FOLDER]   results and page of a finished study
+    python docs/update.py study NAME [FOLDER]   results and page of a finished study, the README
+    python docs/update.py findings              the README's table of findings
     python docs/update.py tables                the tables in docs/bounds.md, the index
 
 A study's small results go from runs/studies/NAME (or FOLDER) into experiments/results/NAME: tables
@@ -13,18 +14,24 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kdtheory.errors import InputError, KdtheoryError
 from kdtheory.files import write_whole
 from kdtheory.statistics.findings import RULE
 from kdtheory.studies import STUDIES, find_study
+from kdtheory.studies.study import Expectation
 
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- results -->"
-ALWAYS = ("*.md", "*.csv", "*.png", "config.json", "provenance.json")
+ALWAYS = ("*.md", "*.csv", "*.png", "findings.json", "config.json", "provenance.json")
 IF_SMALL = ("*.svg", "report.html")
 SMALL = 200_000  # bytes
+#: Why nothing counts of results that were made before settings were checked.
+UNCHECKED = "made before the health of settings was checked"
 OF_DEMO = ("table.md", "complexity.png", "accuracy.png", "config.json", "provenance.json")
 #: The README shows these of the demo's table.
 README_COLUMNS = ("arm", "adjusted complexity", "margin", "test fidelity (%)", "test accuracy (%)")
@@ -178,19 +185,91 @@ def update_index(root: Path = ROOT) -> None:
     write_whole(path, f"{head}|---|---|---|\n{index()}\n")
 
 
+def findings(root: Path = ROOT) -> None:
+    """Put what each study's stored findings say of its expectations into the README."""
+    lines = ["| study | expected | seen | evidence |", "|:---|:---|:---|:---|"]
+    for study in STUDIES.values():
+        folder = root / "experiments" / "results" / study.name
+        found = stored_findings(folder) if folder.is_dir() else []
+        for expected in study.expectations or [Expectation(study.expected)]:
+            about = [one for one in found if is_about(one["hypothesis"], expected)]
+            lines.append(
+                f"| {study.name} | {expected.words} | {seen(about)} | "
+                f"[page](docs/studies/{study.name}.md) |"
+            )
+    between_marks(root / "README.md", "findings", "\n".join(lines))
+
+
+def stored_findings(folder: Path) -> list[dict[str, Any]]:
+    """Return a study's findings; of results from before settings were checked, all are open."""
+    path = folder / "findings.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))["findings"]
+    summary = (folder / "summary.md").read_text(encoding="utf-8")
+    line = r"^- \*\*(\w[\w ]*?)( \(by construction\))?\*\*: (.*)$"
+    return [
+        {
+            "hypothesis": match[3],
+            "verdict": match[1],
+            "by_construction": bool(match[2]),
+            "open": UNCHECKED,
+            "corrected": None,
+        }
+        for match in re.finditer(line, summary, re.MULTILINE)
+    ]
+
+
+def is_about(hypothesis: str, expected: Expectation) -> bool:
+    """Return whether a finding is about what is expected."""
+    return not expected.about or any(part in hypothesis for part in expected.about)
+
+
+def seen(about: Sequence[dict[str, Any]]) -> str:
+    """Return by rule what findings say: how many of each verdict, and their effects in points."""
+    kept = [one for one in about if not one["by_construction"]]
+    if not kept:
+        return "not run"
+    counted, shut = ([one for one in kept if bool(one["open"]) == is_open] for is_open in (0, 1))
+    parts = []
+    if counted:
+        parts.append(f"of {len(counted)}: {verdicts(counted)}")
+        holm = [one for one in counted if one["corrected"] not in (None, one["verdict"])]
+        parts += [f"after Holm's correction {len(holm)} of these undecided"] * bool(holm)
+        points = [o["scale"] * o["effect"] for o in counted if o["unit"].strip() == "points"]
+        if points:
+            ends = dict.fromkeys(f"{end:+.1f}" for end in (min(points), max(points)))
+            parts.append(f"means {' to '.join(ends)} points")
+    if shut:
+        why, _ = Counter(one["open"] for one in shut).most_common(1)[0]
+        held = "" if counted else f"; the plain verdicts are {verdicts(shut)}"
+        parts.append(f"*open*: {len(shut)} ({why}){held}")
+    return "; ".join(parts)
+
+
+def verdicts(found: Sequence[dict[str, Any]]) -> str:
+    """Return how many of each verdict there are."""
+    counts = Counter(one["verdict"] for one in found)
+    names = ("seen", "not seen", "undecided")
+    return ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
+
+
 def main(what: str = "", *rest: str) -> None:
     """Do what the command line asks for."""
     if what == "demo" and len(rest) <= 1:
         demo(Path(rest[0]) if rest else ROOT / "runs" / "demo")
     elif what == "tables" and not rest:
         tables()
+    elif what == "findings" and not rest:
+        findings()
     elif what == "study" and len(rest) in (1, 2):
         folder = Path(rest[1]) if rest[1:] else ROOT / "runs" / "studies" / rest[0]
         for path in publish(rest[0], folder):
             print(path.relative_to(ROOT))
         update_index()
+        findings()
     else:
-        raise InputError(f"allowed: demo [FOLDER], study NAME [FOLDER], tables; got {what!r}")
+        allowed = "demo [FOLDER], study NAME [FOLDER], findings, tables"
+        raise InputError(f"allowed: {allowed}; got {what!r}")
 
 
 if __name__ == "__main__":

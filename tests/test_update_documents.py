@@ -31,6 +31,7 @@ def repository(tmp_path):
     page = tmp_path / "docs" / "studies" / f"{NAME}.md"
     page.parent.mkdir(parents=True)
     page.write_text("# A page\n\n## What was seen\n<!-- results -->\nof last time\n")
+    (tmp_path / "README.md").write_text("<!-- findings: begin -->\n<!-- findings: end -->\n")
     return tmp_path
 
 
@@ -64,7 +65,7 @@ def test_small_results_are_copied_and_large_ones_are_not(publisher, repository, 
     results = repository / "experiments" / "results" / NAME
     assert {path.name for path in results.iterdir()} == {
         "table.md", "table.csv", "changes.md", "changes.csv", "terms.png", "terms.svg",
-        "summary.md", "config.json", "provenance.json",
+        "summary.md", "findings.json", "config.json", "provenance.json",
     }  # fmt: skip
     assert (results / "table.csv").read_bytes() == (run / "table.csv").read_bytes()
 
@@ -120,6 +121,49 @@ def test_every_study_has_its_page_and_its_line_in_the_index(publisher):
     assert publisher.index() in lines, "python docs/update.py tables brings the index up to date"
     for name in STUDIES:
         assert publisher.MARK in (ROOT / "docs" / "studies" / f"{name}.md").read_text(), name
+
+
+def test_the_readmes_table_is_made_from_stored_findings(publisher, repository, finished):
+    publisher.publish(NAME, finished(), repository)
+    publisher.findings(repository)
+    lines = (repository / "README.md").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| {NAME} |"))
+    assert "| of 2: 1 seen, 1 not seen |" in line
+    assert any(line.startswith("| accuracy |") and "| not run |" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "of 1: 1 seen; means +3.0 points"),
+        ({"corrected": "undecided"}, "after Holm's correction 1 of these undecided"),
+        ({"open": "nothing is learnt"}, "*open*: 1 (nothing is learnt); the plain verdicts are 1"),
+        ({"by_construction": True}, "not run"),
+    ],
+)
+def test_what_is_seen_is_said_by_rule(publisher, changes, words):
+    stored = {
+        "hypothesis": "a", "verdict": "seen", "by_construction": False, "open": "",
+        "corrected": "seen", "effect": 0.03, "scale": 100, "unit": " points", **changes,
+    }  # fmt: skip
+    assert words in publisher.seen([stored])
+
+
+def test_results_from_before_the_gate_are_open(publisher, tmp_path):
+    (tmp_path / "summary.md").write_text(
+        "- **seen**: a is above b (+1 ± 0.5)\n- **seen (by construction)**: c (+1)\n"
+    )
+    first, second = publisher.stored_findings(tmp_path)
+    assert (first["verdict"], first["open"]) == ("seen", publisher.UNCHECKED)
+    assert second["by_construction"]
+
+
+def test_the_readmes_table_is_up_to_date(publisher, tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text((ROOT / "README.md").read_text())
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    publisher.findings(tmp_path)
+    assert copy.read_text() == (ROOT / "README.md").read_text(), "python docs/update.py findings"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(publisher, tmp_path):

@@ -124,6 +124,7 @@ def select(source: Source, choices: Choices) -> Selection:
         "origins": {name: split.origin for name, split in splits.items()},
         "label_noise": choices.label_noise,
         "noise_kind": choices.noise_kind,
+        "num_classes": len(task.class_names),
         "noisy_labels": int((noisy != train.labels).sum()),
     }
     return Selection(train, validation, test, noisy, task.class_names, provenance, sample)

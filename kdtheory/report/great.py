@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kdtheory.report.table import Table
-from kdtheory.statistics.findings import RULE, Finding, verdict_line
+from kdtheory.statistics.findings import RULE, Finding, marked_verdict, told_evidence, verdict_line
 
 if TYPE_CHECKING:
     import great_tables
@@ -58,7 +58,9 @@ def great(table: Table, found: Sequence[Finding] = (), *, alone: bool = True) ->
         under.append(verdict_line(found))
         for each in found:
             where = f" [{each.group.title}]" if several and each.group else ""
-            under.append(f"{each.verdict}: {each.hypothesis}{where} ({each.evidence})")
+            under.append(
+                f"{marked_verdict(each)}: {each.hypothesis}{where} ({told_evidence(each)})"
+            )
         under.append(RULE)
     for text in under:
         shown = shown.tab_source_note(text)

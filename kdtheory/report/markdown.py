@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from kdtheory.plain_text import in_markdown
 from kdtheory.report.table import Table
-from kdtheory.statistics.findings import RULE, Finding, by_group, marked_verdict, verdict_line
+from kdtheory.statistics.findings import (
+    RULE,
+    Finding,
+    by_group,
+    marked_verdict,
+    told_evidence,
+    verdict_line,
+)
 
 
 def markdown(table: Table) -> str:
@@ -41,7 +48,7 @@ def findings_markdown(found: Sequence[Finding]) -> str:
 
 def finding_line(each: Finding) -> str:
     """Return one finding as an item of a list."""
-    return f"- **{marked_verdict(each)}**: {each.hypothesis} ({each.evidence})"
+    return f"- **{marked_verdict(each)}**: {each.hypothesis} ({told_evidence(each)})"
 
 
 def _escaped(text: str) -> str:

@@ -15,6 +15,7 @@ from kdtheory.statistics.findings import (
     Finding,
     by_group,
     marked_verdict,
+    told_evidence,
     verdict_line,
 )
 
@@ -91,11 +92,13 @@ def report_page(
       provenance: versions, machine, times: whatever was recorded.
       guide: (thing, what it is), for a newcomer.
     """
+    shown = [results.health] if results.health is not None else []
     notes = [*results.notes, *(note for table in results.tables for note in table.notes)]
     items = "".join(f"<li>{in_html(note)}</li>" for note in notes)
     parts = [
         f"<h1>{in_html(title)}</h1>",
         *(f"<p>{paragraph}</p>" for paragraph in opening),
+        *(part for table in shown for part in ("<h2>The setting's health</h2>", _table(table))),
         f'<p class="verdict">{in_html(results.verdict)}</p>',
         *([f"<h2>Notes</h2><ul>{items}</ul>"] if notes else []),
         "<h2>Tables</h2>",
@@ -146,8 +149,8 @@ def _findings_table(found: Sequence[Finding]) -> str:
         if len(groups) > 1 and title:
             lines.append(f'<tr><th colspan="3">{in_html(title)}</th></tr>')
         lines += [
-            f'<tr><td class="{each.verdict.split()[0]}">{marked_verdict(each)}</td>'
-            f"<td>{in_html(each.hypothesis)}</td><td>{in_html(each.evidence)}</td></tr>"
+            f'<tr><td class="{_class(each)}">{marked_verdict(each)}</td>'
+            f"<td>{in_html(each.hypothesis)}</td><td>{in_html(told_evidence(each))}</td></tr>"
             for each in members
         ]
     return (
@@ -155,6 +158,10 @@ def _findings_table(found: Sequence[Finding]) -> str:
         "<tr><th>Verdict</th><th>Hypothesis</th><th>Evidence</th></tr>"
         f'{"".join(lines)}</table></div><p class="soft">{in_html(RULE)}</p>'
     )
+
+
+def _class(each: Finding) -> str:
+    return "undecided" if each.open else each.verdict.split()[0]
 
 
 def _details(title: str, content: Mapping[str, Any]) -> str:

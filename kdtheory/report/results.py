@@ -28,6 +28,8 @@ class Results(NamedTuple):
     findings: Sequence[Finding]
     notes: Sequence[str] = ()
     """What a reader must know of the runs."""
+    health: Table | None = None
+    """How far the networks of a study's settings came: before anything is judged."""
     caution: str = ""
     """What is said before the verdict, because it must not be missed."""
 

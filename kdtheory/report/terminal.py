@@ -32,13 +32,15 @@ def print_results(results: Results, console: "rich.console.Console") -> None:
     """
     from rich.text import Text
 
-    print_tables(results.tables, console)
+    print_tables([*([results.health] if results.health else []), *results.tables], console)
     groups = by_group(results.findings)
     for title, members in groups.items():
         if len(groups) > 1:
             console.print(Text(title, style="italic"))
         for verdict, style in _STYLES.items():
-            _print_findings(verdict, style, [f for f in members if f.verdict == verdict], console)
+            judged = [f for f in members if f.verdict == verdict and not f.open]
+            _print_findings(verdict, style, judged, console)
+        _print_findings("open", "yellow", [f for f in members if f.open], console)
     console.print(Text(results.verdict))
     console.print(
         Text("What each column means, the evidence and the rule of the verdicts: report.html.")
@@ -70,6 +72,8 @@ def _print_findings(
         text = finding.hypothesis
         if verdict == "not seen":
             text += f" ({finding.evidence})"
+        elif verdict == "open":
+            text += f" ({finding.open})"
         elif verdict == "undecided" and finding.effect is not None and finding.effect < 0:
             text += " (the mean goes against it)"
         listed.append(text)

@@ -7,6 +7,7 @@ from kdtheory.studies.capacity_gap import CAPACITY_GAP
 from kdtheory.studies.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.early_stopping import EARLY_STOPPING
 from kdtheory.studies.noisy_teacher import NOISY_TEACHER
+from kdtheory.studies.regime import REGIME
 from kdtheory.studies.schedule import SCHEDULE
 from kdtheory.studies.similarity import SIMILARITY
 from kdtheory.studies.study import Study
@@ -15,6 +16,7 @@ from kdtheory.studies.temperature import TEMPERATURE
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
+        REGIME,
         ACCURACY,
         COMPLEXITY_CURVE,
         TEMPERATURE,

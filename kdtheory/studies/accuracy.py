@@ -1,5 +1,7 @@
 """The main table: what each kind of supervision costs a student, and what it gains."""
 
+from typing import Any
+
 from kdtheory.report.figures import accuracy_figure
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
@@ -9,7 +11,7 @@ from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import differences, final_values, own_complexity, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import CaseRows, Size, Study
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -78,19 +80,16 @@ def _line(case: str, rows: list[Row], arm: Supervision) -> Line:
 
 def _findings(case: str, rows: list[Row]) -> list[Finding]:
     accuracy = {arm: final_values(rows, arm, "test_accuracy") for arm in arms_in(rows)}
+    points: dict[str, Any] = {"scale": 100, "unit": " points", "settings": (case,)}
     found = []
     for arm, values in accuracy.items():
         if arm != LABELS and LABELS in accuracy:
             gains = differences(values, accuracy[LABELS])
-            found.append(
-                finding(f"{case}: {arm.label} above labels", gains, scale=100, unit=" points")
-            )
+            found.append(finding(f"{case}: {arm.label} above labels", gains, **points))
         offline = Supervision("offline", arm.temperature)
         if arm.name == "online" and offline in accuracy:
             gains = differences(values, accuracy[offline])
-            found.append(
-                finding(f"{case}: {arm.label} above offline", gains, scale=100, unit=" points")
-            )
+            found.append(finding(f"{case}: {arm.label} above offline", gains, **points))
     return found
 
 
@@ -108,5 +107,9 @@ ACCURACY = Study(
         "small": "25 min on one core, 17 of them the teachers that most studies share",
         "full": "needs an accelerator; not measured",
     },
+    expectations=(
+        Expectation("distillation above labels, most at τ = 4", ("above labels",)),
+        Expectation("online at least as good as offline", ("above offline",)),
+    ),
     analyse=analyse,
 )

@@ -24,7 +24,7 @@ from kdtheory.studies.bound_series import (
     shown_supervisions,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import CaseRows, Size, Study, Values
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -318,5 +318,6 @@ BOUNDS_ON_IMAGES = Study(
             "intervals from products alone (kdtheory complexity --matrix-free)"
         ),
     },
+    expectations=(Expectation("the bound falls with n"),),
     analyse=analyse,
 )

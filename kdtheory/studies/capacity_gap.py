@@ -27,7 +27,7 @@ from kdtheory.studies.network_pairs import (
     teacher_accuracy,
 )
 from kdtheory.studies.setting import STUDENT_OPTIMIZER, many_teachers_setting
-from kdtheory.studies.study import CaseRows, Size, Study, Values
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -295,5 +295,8 @@ CAPACITY_GAP = Study(
         "small": "6 min on one core",
         "full": "needs an accelerator; not measured",
     },
+    expectations=(
+        Expectation("a larger gap: more complex supervision, less gain", ("the larger the gap",)),
+    ),
     analyse=analyse,
 )

@@ -19,7 +19,7 @@ from kdtheory.statistics.seeds import (
     reference_student,
 )
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import CaseRows, Size, Study
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study
 
 #: The runs' names: examples that the students were trained on, and examples that no network saw.
 TRAIN, TEST = "train", "test"
@@ -56,7 +56,8 @@ def analyse(case_rows: CaseRows) -> Results:
     ]
     found: list[Finding] = []
     for case, rows in case_rows.items():
-        found += _order(case, rows) + _course(case, rows)
+        found += _order(case, rows)
+        found += [each._replace(settings=(case,)) for each in _course(case, rows)]
     return Results([_table(case_rows)], figures, found + _unseen(case_rows))
 
 
@@ -117,7 +118,7 @@ def _mean(values: Iterable[float]) -> float:
 def _order(case: str, rows: list[Row]) -> list[Finding]:
     """The order of the supervisions, and the temperatures', which every report holds up too."""
     return [
-        found._replace(hypothesis=f"{case}: {found.hypothesis}", group=None)
+        found._replace(hypothesis=f"{case}: {found.hypothesis}", group=None, settings=(case,))
         for found in general_findings(rows)
         if found.topic in ("complexity order", "temperature")
     ]
@@ -215,5 +216,11 @@ COMPLEXITY_CURVE = Study(
         "small": "15 min on one core, and 17 for the shared teachers",
         "full": "needs an accelerator; not measured",
     },
+    expectations=(
+        Expectation(
+            "random labels, labels, offline, online in falling order of adjusted complexity",
+            ("complex as", "more complex than"),
+        ),
+    ),
     analyse=analyse,
 )

@@ -19,7 +19,7 @@ from kdtheory.statistics.bounds import bounds_of
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.seeds import final_values, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import CaseRows, Size, Study, Values
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
     Place,
@@ -252,5 +252,6 @@ EARLY_STOPPING = Study(
         "small": "9 min on one core, and 17 for the shared teachers",
         "full": "needs an accelerator; not measured",
     },
+    expectations=(Expectation("an early teacher is simpler and suits a weak student"),),
     analyse=analyse,
 )

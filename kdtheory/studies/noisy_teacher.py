@@ -16,7 +16,7 @@ from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.seeds import differences, final_values, mean_complexity, mean_sd, percent
 from kdtheory.studies.setting import many_teachers_setting
-from kdtheory.studies.study import CaseRows, Size, Study, Values
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -267,5 +267,10 @@ NOISY_TEACHER = Study(
         "small": "3 min on one core",
         "full": "needs an accelerator; not measured",
     },
+    varied={
+        "teacher": "how far the teacher is above the student is what this study varies",
+        "chance": "a teacher that is at chance is one of those that the bound should notice",
+    },
+    expectations=(Expectation("the bound notices a bad teacher"),),
     analyse=analyse,
 )

@@ -21,10 +21,13 @@ from kdtheory.runs.launcher import Launcher
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import read_provenance
 from kdtheory.runs.sweep import Case, Outcome
+from kdtheory.statistics.findings import corrected_by_holm
+from kdtheory.statistics.gate import gated
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import failure_notes
 from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.statistics.tuning import tuning_notes
+from kdtheory.studies.health import health_table, healths_of
 from kdtheory.studies.results import write_results
 from kdtheory.studies.study import Size, Study
 
@@ -114,7 +117,13 @@ def reproduce(
         for case, found in rows.items()
         for note in [*failure_notes(found, [None, *arms_in(found)]), *tuning_notes(found)]
     ]
-    results = study.analyse(rows)._replace(notes=notes)
+    healths = healths_of(study, cases, rows)
+    results = study.analyse(rows)
+    results = results._replace(
+        notes=notes,
+        health=health_table(list(healths.values())) if healths else None,
+        findings=corrected_by_holm(gated(results.findings, healths, varied=study.varied)),
+    )
     with locked_folder(out):
         write_results(
             study,

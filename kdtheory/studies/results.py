@@ -10,7 +10,8 @@ from kdtheory.report.markdown import finding_line, markdown
 from kdtheory.report.page import report_page
 from kdtheory.report.result_files import write_figures, write_table
 from kdtheory.report.results import Results
-from kdtheory.statistics.findings import RULE, verdict_line
+from kdtheory.statistics.findings import RULE, Finding, marked_verdict, verdict_line
+from kdtheory.statistics.setting_health import GATE
 from kdtheory.studies.study import Size, Study
 
 SMOKE_NOTE = (
@@ -28,15 +29,16 @@ def write_results(
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> list[Path]:
-    """Write NAME.{md,csv,tex,html} of each table, NAME.{png,svg} of each figure, and four more.
+    """Write NAME.{md,csv,tex,html} of each table, NAME.{png,svg} of each figure, and five more.
 
-    Those are summary.md (question, expectation, findings, tables), config.json with provenance.json
-    beside it, and report.html, which holds everything.
+    Those are summary.md (question, expectation, health, findings, tables), findings.json,
+    config.json with provenance.json beside it, and report.html, which holds everything.
 
     Raises:
       RunError: a file cannot be written.
     """
-    written = [path for table in results.tables for path in write_table(table, out)]
+    health = [results.health] if results.health is not None else []
+    written = [path for table in (*health, *results.tables) for path in write_table(table, out)]
     written += write_figures(results.figures, out)
     page = report_page(
         results,
@@ -49,10 +51,22 @@ def write_results(
     return [
         *written,
         write_whole(out / "summary.md", summary(study, results, size)),
+        write_json(out / "findings.json", {"findings": list(map(stored, results.findings))}),
         write_json(out / "config.json", dict(config)),
         write_json(out / "provenance.json", dict(provenance)),
         write_whole(out / "report.html", page),
     ]
+
+
+def stored(each: Finding) -> dict[str, Any]:
+    """Return a finding as what findings.json holds of it.
+
+    >>> stored(Finding("a < b", "seen", "+1"))["shown"]
+    'seen'
+    """
+    fields = each._asdict()
+    del fields["group"]
+    return {**fields, "settings": list(each.settings), "shown": marked_verdict(each)}
 
 
 def summary(study: Study, results: Results, size: Size) -> str:
@@ -60,7 +74,12 @@ def summary(study: Study, results: Results, size: Size) -> str:
     lines = [f"# {study.name}: {study.question}", ""]
     if size == "smoke":
         lines += [SMOKE_NOTE, ""]
-    lines += [f"**Expected.** {study.expected}", "", verdict_line(results.findings), ""]
+    lines += [f"**Expected.** {study.expected}", ""]
+    if results.health is not None:
+        lines += ["**The setting's health.**", "", markdown(results.health), GATE, ""]
+        lines += [f"Not a fault here: {why}." for why in study.varied.values()]
+        lines += [""] * bool(study.varied)
+    lines += [verdict_line(results.findings), ""]
     lines += [*(f"- {note}" for note in results.notes), ""] if results.notes else []
     lines += [*map(finding_line, results.findings), "", RULE, ""]
     lines += map(markdown, results.tables)

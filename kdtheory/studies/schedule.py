@@ -17,7 +17,7 @@ from kdtheory.statistics.seeds import differences, final_values, own_complexity,
 from kdtheory.studies.checkpoint_spans import checkpoint_complexities, teachings
 from kdtheory.studies.schedule_figure import schedule_figure
 from kdtheory.studies.setting import TEACHER_OPTIMIZER, many_teachers_setting
-from kdtheory.studies.study import CaseRows, Size, Study, Values
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 from kdtheory.training.optimizers import Schedule
 
 #: Learning-rate schedules of the teacher, the one that rises earliest first.
@@ -250,5 +250,6 @@ SCHEDULE = Study(
         "small": "3 min on one core",
         "full": "needs an accelerator; not measured",
     },
+    expectations=(Expectation("a teacher that changes often is simpler and better"),),
     analyse=analyse,
 )

@@ -86,7 +86,7 @@ SMOKE = RunConfig.of(
     ridge=1e-2,
 )
 
-#: What is known to be learnable in minutes: 20 classes of CIFAR-100 at 16 x 16, ResNet-20 as teacher.
+#: What is known to be learnable in minutes: 20 classes of CIFAR-100 at 16 x 16, under ResNet-20.
 #: Students see the images as they are, so that a teacher's logits are read off a table; the teacher
 #: is augmented. Each arm has its own learning rate, chosen on the validation images at seed 0.
 LEARNABLE = RunConfig.of(

@@ -20,7 +20,7 @@ from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import final_values, mean_sd
 from kdtheory.studies import accuracy
-from kdtheory.studies.study import CaseRows, Study
+from kdtheory.studies.study import CaseRows, Expectation, Study
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -105,6 +105,7 @@ def _findings(values: Mapping[str, Mapping[str, _Values]]) -> list[Finding]:
             f"{case}: {QUANTITIES[first]} and {QUANTITIES[second]} rise together",
             rank_correlations(of_case[first], of_case[second]),
             unit=", Spearman's correlation over the arms",
+            settings=(case,),
         )
         for case, of_case in values.items()
         for first, second in JUDGED
@@ -204,6 +205,7 @@ SIMILARITY = Study(
         "small": "10 s beyond the runs of accuracy",
         "full": "nothing beyond the runs of accuracy",
     },
+    expectations=(Expectation("NTK similarity, fidelity and accuracy rise together"),),
     analyse=analyse,
     runs_of="accuracy",
 )

@@ -1,12 +1,13 @@
 """What a study is: the runs it needs, and what it makes of their rows."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
 
 from kdtheory.report.results import Results
 from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
+from kdtheory.statistics.setting_health import LOOKED_FOR, Check
 
 #: smoke: shrunk to seconds, its numbers mean nothing; small: for a laptop of two cores; full: the
 #: paper's sizes, for an accelerator.
@@ -17,6 +18,27 @@ CaseRows: TypeAlias = Mapping[str, list[Row]]
 
 #: {seed: value}
 Values: TypeAlias = dict[int, float]
+
+
+class Expectation(NamedTuple):
+    """What theory expects, as a line of the README's table, and which findings are about it."""
+
+    words: str
+    about: tuple[str, ...] = ()
+    """A finding is about it if its hypothesis holds one of these; none for all of the study's."""
+
+
+def with_labels(case_rows: CaseRows) -> dict[str, list[Row]]:
+    """Return the runs whose settings can be judged: those with a student on labels.
+
+    >>> with_labels({"online": []})
+    {}
+    """
+    return {
+        case: rows
+        for case, rows in case_rows.items()
+        if any(row["kind"] == "student" and row["arm"] == "labels" for row in rows)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,5 +57,14 @@ class Study:
     """How long each size takes, and on what it was measured."""
     analyse: Callable[[CaseRows], Results]
     """Tables, figures and findings from the rows of all runs."""
+    expectations: Sequence[Expectation] = ()
+    """Its lines of the README's table (default: one, of what is expected)."""
+    settings: Callable[[CaseRows], Mapping[str, list[Row]]] = with_labels
+    """The rows of each setting whose health is checked, by the name of the run that has its data
+    and learning rates: its rows, and those of other runs that belong to it."""
+    varied: Mapping[Check, str] = field(default_factory=dict)
+    """Checks of the health gate that do not close a setting here, with why: they are varied."""
+    looked_for: float = LOOKED_FOR
+    """The difference in accuracy that it should tell."""
     runs_of: str | None = None
     """Another study whose runs these are: they are shared, not made again."""

@@ -9,7 +9,7 @@ from kdtheory.statistics.bounds import smallest_bounds
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.seeds import final_values, mean_complexity, percent
 from kdtheory.studies.setting import setting
-from kdtheory.studies.study import CaseRows, Size, Study, Values
+from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
     Place,
@@ -181,5 +181,8 @@ TEMPERATURE = Study(
         "small": "8 min on one core, and 17 for the shared teachers",
         "full": "needs an accelerator; not measured",
     },
+    expectations=(
+        Expectation("complexity falls with τ, by more than the margin; the bound finds a good τ"),
+    ),
     analyse=analyse,
 )

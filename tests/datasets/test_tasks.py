@@ -1,9 +1,13 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.datasets import TASKS, Task, register_task
+from kdtheory.datasets.superclasses import SUPERCLASSES
 from kdtheory.datasets.tasks import make_task
 from kdtheory.errors import InputError
 
@@ -34,9 +38,9 @@ def test_odd_even_and_even_odd_are_opposites(k):
 
 @given(st.integers(2, 50), st.sampled_from(sorted(TASKS)))
 def test_every_task_maps_onto_its_own_classes(k, name):
-    if name == "ten":
-        k = 10
-    task = make_task(name, names(k))
+    k = {"ten": 10, "coarse_label": 100}.get(name, k)
+    known = sum(SUPERCLASSES.values(), ()) if name == "coarse_label" else names(k)
+    task = make_task(name, known)
     assert task.class_map.dtype == np.int32
     assert len(task.class_map) == k
     assert set(task.class_map.tolist()) == set(range(len(task.class_names)))
@@ -54,10 +58,38 @@ def test_ten_requires_ten_classes():
         make_task("ten", names(100))
 
 
+def test_superclasses_are_cifar_100s_alone():
+    every = sum(SUPERCLASSES.values(), ())
+    assert len(SUPERCLASSES) == 20
+    assert len(set(every)) == 100
+    task = make_task("coarse_label", tuple(sorted(every)))
+    by_name = dict(zip(sorted(every), task.class_map, strict=True))
+    assert task.class_names[by_name["wolf"]] == "large_carnivores"
+    assert set(np.bincount(task.class_map)) == {5}
+    with pytest.raises(InputError, match="100 classes of CIFAR-100, by name; the data set has 10"):
+        make_task("coarse_label", names(10))
+
+
+@pytest.mark.skipif(
+    not os.path.isdir(os.environ.get("KDTHEORY_DATA_DIR", "") + "/cifar100"),
+    reason="CIFAR-100 is not prepared here",
+)
+def test_superclasses_are_those_of_the_records():
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(
+        sorted(Path(os.environ["KDTHEORY_DATA_DIR"], "cifar100").iterdir())[-1]
+    )
+    fine, coarse = (builder.info.features[name].names for name in ("label", "coarse_label"))
+    records = builder.as_data_source("test", decoders={"image": tfds.decode.SkipDecoding()})
+    pairs = {(fine[e["label"]], coarse[e["coarse_label"]]) for e in records}
+    assert pairs == {(name, group) for group, own in SUPERCLASSES.items() for name in own}
+
+
 def test_unknown_task_lists_the_known():
     with pytest.raises(
         InputError,
-        match=r"unknown task 'odd'; did you mean 'odd_even'.*known: even_odd, .*odd_even, ten",
+        match=r"unknown task 'odd'; did you mean 'odd_even'.*known: coarse_label, .*odd_even, ten",
     ):
         make_task("odd", names(10))
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from kdtheory.errors import InputError
 from kdtheory.statistics.findings import (
     against_theory,
+    corrected_by_holm,
     finding,
     judge,
     marked_verdict,
@@ -178,3 +179,26 @@ def test_what_holds_by_construction_is_told_and_not_counted():
     assert verdict_line([by_construction]).startswith("The rows hold no measurements")
     counted = verdict_line([by_construction, finding("a guess", [-1.0, -1.1, -0.9])])
     assert counted.startswith("Of 1 hypotheses: 0 seen, 1 not seen, 0 undecided.")
+
+
+@given(st.lists(st.floats(0.01, 5.0), min_size=1, max_size=8))
+def test_holm_decides_what_its_definition_does(effects):
+    found = corrected_by_holm(
+        [finding(str(i), [e - 0.1, e, e + 0.1]) for i, e in enumerate(effects)]
+    )
+    p_values = [each.p_value for each in found]
+    for each, p in zip(found, p_values, strict=True):
+        # The adjusted p of the one: over all that are no larger, the largest (m - rank) p.
+        smaller = sorted(other for other in p_values if other <= p)
+        adjusted = max((len(effects) - rank) * other for rank, other in enumerate(smaller))
+        assert each.corrected == (each.verdict if adjusted <= 0.05 else "undecided")
+
+
+def test_holm_leaves_out_what_is_not_counted():
+    theorem = finding("a theorem", [1.0, 1.1, 0.9], by_construction=True)
+    shut = finding("open", [1.0, 1.1, 0.9])._replace(open="nothing is learnt")
+    alone = finding("alone", [1.0, 1.6, 0.9])
+    found = corrected_by_holm([theorem, shut, alone])
+    assert [each.corrected for each in found] == [None, None, "seen"]
+    assert marked_verdict(shut) == "open: setting"
+    assert against_theory([shut._replace(verdict="not seen")]) == []
