@@ -20,7 +20,7 @@ def gated(
         none rests on all of them.
       varied: checks that the study varies on purpose, which do not close its settings.
 
-    >>> gated([Finding("a", "seen", "+1")], {})[0].open
+    >>> gated([Finding("a", "seen", "+1", 1.0)], {})[0].open
     'no student on labels says how far its setting came'
     """
     return [_gated(each, healths, varied) for each in found]

@@ -109,7 +109,7 @@ def _draw_map(
         text = f"{one.mean:+.1f}" + ("" if one.half_width is None else f" ± {one.half_width:.1f}")
         text += "" if one.fit is None else f"\n({one.fit:.0f} %)"
         # White on the dark ends of the colours.
-        ink = "white" if abs(one.mean) > 0.65 * largest else "black"
+        ink = "white" if abs(one.mean) > 0.5 * largest else "black"
         axes.text(x, y, text, ha="center", va="center", fontsize="small", color=ink)
     axes.set(
         xlim=(-0.5, len(epochs) - 0.5),

@@ -183,7 +183,7 @@ def near_best(
     seeds = sorted(bound.keys() & accuracy.keys())
     if not seeds or len(places) < 3:
         return Finding(hypothesis, "undecided", "not measured at three places")
-    verdict, _, _ = judge([1.5 - abs(bound[s] - accuracy[s]) for s in seeds])
+    verdict, effect, half_width = judge([1.5 - abs(bound[s] - accuracy[s]) for s in seeds])
     scale: Callable[[float], float] = math.log2 if logarithmic else float
     distances = [
         abs(scale(places[bound[s]].value) - scale(places[accuracy[s]].value)) for s in seeds
@@ -198,6 +198,9 @@ def near_best(
         verdict,
         f"lowest at {at[0]}, most accurate at {at[1]} (by seed); mean absolute difference "
         f"{mean_sd(distances).mean:.2g}{unit}, {steps:.2g} steps",
+        effect,
+        half_width,
+        len(seeds),
     )
 
 
