@@ -29,8 +29,8 @@ class Cell(NamedTuple):
     def name(self) -> str:
         """The name of its run.
 
-        >>> Cell("lenet5x2", 3000, 24).name
-        'lenet5x2-3000-24'
+        >>> Cell("lenet5x2", 3000, 18).name
+        'lenet5x2-3000-18'
         """
         return f"{self.student}-{self.examples}-{self.epochs}"
 
@@ -50,7 +50,7 @@ class _Grid(NamedTuple):
 
 _GRIDS: dict[Size, _Grid] = {
     "smoke": _Grid(("mlp8x1",), (32,), (2,), "odd_even"),
-    "small": _Grid(("lenet5x2",), (1_000, 3_000, 9_000), (8, 24, 72), "classes:0-19"),
+    "small": _Grid(("lenet5x2",), (1_000, 3_000, 9_000), (6, 18, 54), "classes:0-19"),
     "full": _Grid(
         ("lenet5x2", "lenet5x8"), (1_000, 5_000, 15_000, 45_000), (10, 40, 160, 600),
         "coarse_label",

@@ -103,5 +103,5 @@ def test_every_arm_has_its_own_rate_and_the_teacher_is_shared():
     runs = cases("small")
     tuned = {name for name, run in runs.items() if run.training.tune}
     assert tuned == {name for name in runs if not name.endswith("-complexity")}
-    assert {run.teaching.teacher_epochs for run in runs.values()} == {60}
+    assert {run.teaching.teacher_epochs for run in runs.values()} == {40}
     assert all(run.teaching.online_until == 0.5 for run in runs.values())
