@@ -59,10 +59,10 @@ def regime_figure(
                 axes.set_xlabel("epochs")
     axes = figure.add_subplot(grid[:, 3])
     for (name, of), color, marker in zip(shown.items(), CYCLE, "os^", strict=False):
-        known = [one for one in of.values() if one.fit is not None]
+        known = [(one.fit, one) for one in of.values() if one.fit is not None]
         axes.errorbar(
-            [one.fit for one in known], [one.mean for one in known],
-            yerr=[one.half_width or 0.0 for one in known],
+            [fit for fit, _ in known], [one.mean for _, one in known],
+            yerr=[one.half_width or 0.0 for _, one in known],
             color=color, marker=marker, linestyle="none", capsize=2, elinewidth=0.8, label=name,
         )  # fmt: skip
     axes.axhline(0, color="black", linewidth=0.8)
