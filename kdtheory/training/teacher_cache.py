@@ -3,7 +3,8 @@
     folder/3f2a90bc1d5e7788/                        the views of one training (`Views.digest`)
     folder/3f2a90bc1d5e7788/epoch-000007-a90c….npz  an epoch's logits of what teaches in it
 
-Logits are rounded to float16: |g16 - g| <= max(2^-11 |g|, 2^-25). They are rounded whether they
+Logits are rounded to float16: |g16 - g| <= max(2^-11 |g|, 2^-25); a batch's loss changes by some
+parts in 100,000 (benchmarks/README.md). They are rounded whether they
 were just computed or read, so that a training's numbers do not depend on what the folder held.
 Everything in the folder may be deleted at any time: it is made again.
 """

@@ -14,7 +14,7 @@ from kdtheory.training.views import Views
 def config(tiny_anywhere):
     return tiny_anywhere.replace(
         augment=True, kernel="none", arms=("offline", "online"), epochs=2, teacher_checkpoints=2,
-        teacher_cache=True, steps_per_dispatch=4,
+        teacher_cache=True, temperatures=(4.0,), steps_per_dispatch=4,
     )  # fmt: skip
 
 
