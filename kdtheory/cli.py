@@ -38,6 +38,7 @@ from kdtheory.commands.demo import Demo, demo
 from kdtheory.commands.gram import Gram, gram
 from kdtheory.commands.methods import Methods, methods
 from kdtheory.commands.models import Models, models
+from kdtheory.commands.report import Report, report
 from kdtheory.commands.run import Run, run
 from kdtheory.commands.runs import Runs, runs
 from kdtheory.commands.study import StudyOptions, study
@@ -47,6 +48,7 @@ from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
 from kdtheory.plain_text import plain
+from kdtheory.rows import ARMS
 from kdtheory.runs.config_file import read_config, recipe
 from kdtheory.runs.own_code import import_code, place_in_own_code
 from kdtheory.training.orbax_messages import leave_out_orbax_messages
@@ -105,6 +107,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": Command(Sweep, sweep),
     "runs": Command(Runs, runs),
     "table": Command(Table, table),
+    "report": Command(Report, report),
     "advise": Command(Advise, advise),
     "gram": Command(Gram, gram),
     "complexity": Command(ComplexityOf, complexity),
@@ -121,7 +124,11 @@ COMMANDS: dict[str, Command] = {
 
 def completion_of(shell: Literal["bash", "zsh"]) -> str:
     """Return a shell's completion of the commands."""
-    return completion_script(shell, {name: with_imports(c.options) for name, c in COMMANDS.items()})
+    return completion_script(
+        shell,
+        {name: with_imports(command.options) for name, command in COMMANDS.items()},
+        names={"--arms": ARMS},
+    )
 
 
 def _usage() -> str:

@@ -34,10 +34,20 @@ Count = Annotated[
         lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= _MOST,
     ),
 ]
+Some = Annotated[
+    int,
+    Allowed(
+        "an integer from 1 to 2^53",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= _MOST,
+    ),
+]
 Position = Annotated[
     float, Allowed("a number from 0 to 2^53", lambda v: _is_number(v) and 0 <= v <= _MOST)
 ]
 Finite = Annotated[float, Allowed("a finite number, at most 1e150", _is_finite)]
+Positive = Annotated[
+    float, Allowed("a number above 0, at most 1e150", lambda v: _is_finite(v) and v > 0)
+]
 Number = Annotated[
     float | None,
     Allowed("a finite number or null, at most 1e150", lambda v: v is None or _is_finite(v)),

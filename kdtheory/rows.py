@@ -30,7 +30,9 @@ from kdtheory.row_values import (
     Flag,
     Number,
     Position,
+    Positive,
     Rate,
+    Some,
     Steps,
     Text,
 )
@@ -249,7 +251,7 @@ class BoundRow(PointFields):
     supervision_temperature: Number
     checkpoint_step: NotRequired[Number]
     """The teacher's step; null without a teacher."""
-    n: Count
+    n: Some
     teacher_error: Rate
     teacher_test_error: Rate
     gamma: Finite
@@ -271,7 +273,7 @@ class TuningRow(PointFields):
     kind: Literal["tuning"]
     arm: Arm
     temperature: Number
-    learning_rate: Finite
+    learning_rate: Positive
     """The peak of the schedule."""
     validation_accuracy: Rate
     """After the last epoch; null of a training that diverged."""
@@ -294,7 +296,7 @@ class CertificateRow(PointFields):
     supervision_temperature: Number
     checkpoint_step: NotRequired[Number]
     """The teacher's step; null without a teacher."""
-    n: Count
+    n: Some
     certificate: Rate
     """Of the fits to growing parts of the sample."""
     prequential_error: Rate

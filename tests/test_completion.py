@@ -9,6 +9,7 @@ import pytest
 
 from kdtheory.cli import COMMANDS, completion_of
 from kdtheory.commands.unknown_options import options_of
+from kdtheory.rows import ARMS
 
 BASH = """
 source "$1"; shift
@@ -75,6 +76,8 @@ def test_options_are_those_of_help(offered, shell, name):
 def test_values(offered, shell):
     assert offered(shell, "run", "--together", "") == ["none", "seeds", "arms"]
     assert offered(shell, "run", "--kernel", "") == ["full", "trace", "none"]
+    assert offered(shell, "run", "--arms", "") == ARMS
+    assert offered(shell, "run", "--arms", "labels", "off") == ["offline"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

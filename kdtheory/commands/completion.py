@@ -4,7 +4,7 @@ import ast
 import contextlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
@@ -23,19 +23,26 @@ class Completion:
 
     kdtheory completion zsh > FOLDER/_kdtheory
 
-    Shells that start afterwards have it. Write it again after an upgrade.
+    Shells that start afterwards have it. Write it again after an upgrade. Values are completed too,
+    also the names of arms, and with --import those that a file registers.
     """
 
     shell: tyro.conf.Positional[Literal["bash", "zsh"]]
     """The shell."""
 
 
-def completion_script(shell: Literal["bash", "zsh"], commands: Mapping[str, Any]) -> str:
+def completion_script(
+    shell: Literal["bash", "zsh"],
+    commands: Mapping[str, Any],
+    *,
+    names: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Return the completion of all commands for a shell: tyro's, which runs Python and no JAX.
 
     Args:
       shell: whose.
       commands: options (a dataclass) by the command's name, of one word or of two.
+      names: values to offer after options that take others too, such as {"--arms": ["labels"]}.
 
     >>> from kdtheory.commands.models import Models
     >>> "--num-outputs" in completion_script("bash", {"models": Models})
@@ -49,7 +56,7 @@ def completion_script(shell: Literal["bash", "zsh"], commands: Mapping[str, Any]
             args=["--tyro-write-completion", shell, "-"],
             config=(tyro.conf.OmitSubcommandPrefixes,),
         )
-    return _mended(text.getvalue())
+    return _mended(text.getvalue(), names or {})
 
 
 def _tree(commands: Mapping[str, Any]) -> Any:
@@ -66,8 +73,8 @@ def _tree(commands: Mapping[str, Any]) -> Any:
     return Union[tuple(parts)]  # noqa: UP007
 
 
-def _mended(script: str) -> str:
-    """Return tyro's script with what its release 1.0.17 leaves out; of a later one, as it is.
+def _mended(script: str, names: Mapping[str, Sequence[str]]) -> str:
+    """Return tyro's script with names, and with what its release 1.0.17 leaves out.
 
     A description of several lines would be offered line by line. Where nothing is known, files
     are what comes next; bash adds the slash after a folder when told that these are files, and
@@ -76,12 +83,22 @@ def _mended(script: str) -> str:
     found = re.search(r"^COMPLETION_SPEC = (.*)$", script, flags=re.MULTILINE)
     if found is not None:
         spec = _on_one_line(ast.literal_eval(found[1]))
+        _offer(spec, names)
         script = script[: found.start(1)] + repr(spec) + script[found.end(1) :]
     files = '"$completions" == "__TYRO_COMPLETE_FILES__"'
     script = script.replace(files, f'-z "$completions" || {files}')
     listed = 'COMPREPLY=($(compgen -f -- "$cur"))'
     word = listed.replace("$cur", "${COMP_WORDS[COMP_CWORD]}")
     return script.replace(listed, f"compopt -o filenames 2>/dev/null; {word}")
+
+
+def _offer(spec: dict[str, Any], names: Mapping[str, Sequence[str]]) -> None:
+    """Add names to the options that take them, of a command and of all below it."""
+    for option in spec.get("options", ()):
+        for flag in set(option["flags"]) & set(names):
+            option |= {"type": "choice", "choices": list(names[flag])}
+    for command in spec.get("subcommands", {}).values():
+        _offer(command, names)
 
 
 def _on_one_line(part: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from kdtheory.errors import InputError
 from kdtheory.plain_text import say
 from kdtheory.runs.launcher import Launcher
 
@@ -35,7 +36,7 @@ class Sweep:
 def sweep(options: Sweep) -> None:
     """Run `kdtheory sweep`."""
     from kdtheory.runs.jobs import failed, launch, told
-    from kdtheory.runs.sweep import read_sweep, write_sweep
+    from kdtheory.runs.sweep import SWEEP_FILE, read_sweep, write_sweep
 
     cases = read_sweep(options.file, options.out)
     if options.list:
@@ -43,6 +44,9 @@ def sweep(options: Sweep) -> None:
             say(case.name)
         return
 
+    own = options.out / SWEEP_FILE
+    if own.exists() and own.samefile(options.file):
+        raise InputError(f"{own} is where the sweep keeps its runs; give the description elsewhere")
     write_sweep(cases, options.out)
     outcomes = launch(
         cases,

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -14,6 +14,8 @@ from kdtheory.plain_text import say
 if TYPE_CHECKING:
     from kdtheory.rows import Row
     from kdtheory.statistics.comparison import Comparison
+
+FigureForm = Literal["png", "svg", "pdf"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +43,28 @@ class Table:
     label: tuple[str, ...] = ()
     """OLD=NEW: what a column in which runs differ, or a run (by its folder's name), is called."""
 
+    figure_forms: tuple[FigureForm, ...] = ("png", "svg")
+    """Forms of the figures' files in the folder --out, such as pdf for LaTeX."""
+    figure_width: float | None = None
+    """Width of these figures in inches, such as 3.25 for a column (panels lie below each other
+    then, and text has eight points) or 6.75 for a page of a paper (default: 11, to be scaled)."""
+
 
 def table(options: Table) -> None:
     """Run `kdtheory table`."""
     from kdtheory.report import print_results, run_results, stdout_console
+    from kdtheory.report.figure_width import FigureWidth
     from kdtheory.report.selection import Condition, selected
     from kdtheory.runs.side_by_side import side_by_side
 
     if not options.runs:
         raise InputError("name at least one run folder or rows.jsonl file")
     conditions = [Condition.of(text) for text in options.where]
+    if (options.figure_forms, options.figure_width) != (("png", "svg"), None) and (
+        options.out is None or options.out.suffix
+    ):
+        raise InputError("--figure-forms and --figure-width need --out FOLDER, without ending")
+    FigureWidth.of(options.figure_width)
     read = side_by_side(options.runs, _labels(options.label))
     for note in read.notes:
         say(f"note: {note}", file=sys.stderr)
@@ -101,6 +115,8 @@ def _write(options: Table, out: Path, rows: "list[Row]", comparison: "Comparison
         provenance={},
         title="kdtheory: " + ", ".join(names),
         comparison=comparison,
+        figure_forms=options.figure_forms,
+        figure_width=options.figure_width,
     )
     write_one_table(
         run_table(rows, comparison), out / "table.parquet", frame=summarize(rows, comparison)

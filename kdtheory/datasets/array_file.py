@@ -7,11 +7,10 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 
 from kdtheory.archives import DAMAGE, load_arrays
+from kdtheory.array_files import opened
 from kdtheory.datasets.array_source import array_source
 from kdtheory.datasets.source import Source
-from kdtheory.errors import InputError, KdtheoryError
-from kdtheory.file_digests import check_digest
-from kdtheory.files import open_regular
+from kdtheory.errors import InputError
 
 #: Begins the name of such a file: "npz:FILE".
 NPZ_PREFIX = "npz:"
@@ -38,21 +37,18 @@ def npz_source(path: str | os.PathLike[str]) -> Source:
 
     >>> npz_source("/nonexistent.npz")
     Traceback (most recent call last):
-    kdtheory.errors.InputError: /nonexistent.npz: No such file or directory
+    kdtheory.errors.InputError: cannot read /nonexistent.npz: No such file or directory
     """
     file = Path(path).expanduser()
-    try:
-        with open_regular(file) as content:
-            check_digest(file, content)
-            if content.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
-                raise InputError(f"{file} is one array; wanted: an .npz file of named arrays")
+    with opened(file) as content:
+        if content.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            raise InputError(f"{file} is one array; wanted: an .npz file of named arrays")
+        try:
             arrays = load_arrays(content, file)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from error
-    except KdtheoryError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{file} cannot be read as .npz: {error}") from error
+        except InputError:
+            raise
+        except DAMAGE as error:
+            raise InputError(f"{file} cannot be read as .npz: {error}") from error
     splits = {}
     for role, pairs in NAMES.items():
         found = [pair for pair in pairs if set(pair) <= set(arrays)]

@@ -4,12 +4,14 @@ Figures are made without pyplot, so that nothing global changes and no display i
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, unknown_name
 from kdtheory.palette import LIGHT_GREY
 from kdtheory.report.drawing import draw_band, height
+from kdtheory.report.figure_width import FigureWidth
 from kdtheory.report.styles import TEACHER_COLOR, line_style, plain_ticks
 from kdtheory.rows import Row, Supervision
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
@@ -31,13 +33,20 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
+#: Forms of a figure's file, and what is left out of each.
+FORMS: Mapping[str, Mapping[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
 # Above this ratio between the largest and the smallest curve a linear axis flattens the lower ones.
 _LOG_RATIO = 20.0
-_WIDTH, _ROW_HEIGHT = 11.0, 4.2  # inches
+_ROW_HEIGHT = 4.2  # inches, of panels side by side on a page of their own
 
 
 def complexity_figure(
-    rows: Sequence[Row], comparison: Comparison = UNKNOWN
+    rows: Sequence[Row], comparison: Comparison = UNKNOWN, *, width: float | None = None
 ) -> "matplotlib.figure.Figure":
     """Draw adjusted supervision complexity against the training epoch: one line of panels a group.
 
@@ -46,12 +55,14 @@ def complexity_figure(
     the paper's Figure 1. Right: each arm's own supervision on its own student, the value that the
     table averages. Lines are means over seeds, bands one sample standard deviation to each side.
     The vertical axis is logarithmic only where the curves of a line span more than a factor of 20.
+    In a width (inches) of less than 6, such as a paper's column, left is above and right below.
 
     Raises:
-      InputError: the rows hold no complexities.
+      InputError: the rows hold no complexities, or no figure has such a width.
     """
     from matplotlib.figure import Figure
 
+    layout = FigureWidth.of(width)
     groups = {
         group: members
         for group, members in group_rows(rows, comparison).items()
@@ -59,29 +70,33 @@ def complexity_figure(
     }
     if not groups:
         raise InputError("no complexity was measured for a finished student; nothing to draw")
-    figure = Figure(figsize=(_WIDTH, _ROW_HEIGHT * len(groups)), layout="constrained")
+    row = _ROW_HEIGHT if layout.scale == 1.0 else 5.2 if layout.stacked else 0.42 * layout.inches
+    figure = Figure(figsize=(layout.inches, row * len(groups)), layout="constrained")
     # A subfigure a group: its legend sits beside its own panels.
     parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
     for part, (group, members) in zip(parts, groups.items(), strict=True):
-        _complexity_panels(part, group, members)
-    return figure
+        _complexity_panels(part, group, members, layout)
+    return layout.sized(figure)
 
 
 def accuracy_figure(
-    rows: Sequence[Row], comparison: Comparison = UNKNOWN
+    rows: Sequence[Row], comparison: Comparison = UNKNOWN, *, width: float | None = None
 ) -> "matplotlib.figure.Figure":
     """Draw last-epoch test accuracy of each arm, and beside it against the arm's own complexity.
 
     Left: small marks are seeds, large ones means, bars one sample standard deviation to each side;
     the dashed line is the teacher's mean accuracy and the grey band its deviation. Right: the same
     accuracy against the adjusted complexity of the arm's own supervision. One line of panels a run
-    group; the marks on the left are the legend of the right.
+    group; the marks on the left are the legend of the right. In a width (inches) of less than 6,
+    such as a paper's column, left is above and right below.
 
     Raises:
-      InputError: the rows hold no test accuracy of a finished student.
+      InputError: the rows hold no test accuracy of a finished student, or no figure has such a
+        width.
     """
     from matplotlib.figure import Figure
 
+    layout = FigureWidth.of(width)
     groups = {}
     for group, members in group_rows(rows, comparison).items():
         arms = [arm for arm in arms_in(members) if final_values(members, arm, "test_accuracy")]
@@ -89,34 +104,40 @@ def accuracy_figure(
             groups[group] = (members, arms)
     if not groups:
         raise InputError("no finished student has a test accuracy; nothing to draw")
-    heights = [2.2 + 0.36 * len(arms) for _, arms in groups.values()]
-    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    heights = [
+        layout.scale * (2.2 + 0.36 * len(arms)) + 2.6 * layout.stacked
+        for _, arms in groups.values()
+    ]
+    figure = Figure(figsize=(layout.inches, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, (group, (members, arms)) in zip(parts, groups.items(), strict=True):
-        _accuracy_panels(part, group, members, arms)
-    return figure
+        _accuracy_panels(part, group, members, arms, layout)
+    return layout.sized(figure)
 
 
 def render(figure: "matplotlib.figure.Figure", form: str) -> bytes:
-    """Return a figure as the bytes of a "png" (200 dots an inch) or an "svg" file.
+    """Return a figure as the bytes of a "png" (200 dots an inch), "svg" or "pdf" file.
 
-    The same figure gives the same bytes: no date is written, and SVG's identifiers are fixed.
+    The same figure gives the same bytes: no date is written, and SVG's identifiers are fixed. The
+    fonts of a PDF are embedded as outlines (type 42), which publishers take.
 
     Raises:
       InputError: another form is asked for.
     """
     import matplotlib
 
-    if form not in ("png", "svg"):
-        raise InputError(f"unknown figure form {form!r}; known: png, svg")
+    if form not in FORMS:
+        raise unknown_name("figure form", form, FORMS)
     buffer = io.BytesIO()
-    metadata = {"Software": None} if form == "png" else {"Date": None}
-    with matplotlib.rc_context({"svg.hashsalt": "kdtheory", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=form, dpi=200, metadata=metadata)
+    settings = {"svg.hashsalt": "kdtheory", "svg.fonttype": "path", "pdf.fonttype": 42}
+    with matplotlib.rc_context(settings):
+        figure.savefig(buffer, format=form, dpi=200, metadata=FORMS[form])
     return buffer.getvalue()
 
 
-def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
+def _complexity_panels(
+    part: Any, group: RunGroup, rows: Sequence[Row], layout: FigureWidth
+) -> None:
     """Fill one group's two panels of the complexity figure."""
     arms = arms_in(rows)
     reference = reference_student(rows, arms)
@@ -124,8 +145,9 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     common = measured_supervisions(rows, reference)
     own = [arm for arm in arms if arm in measured_supervisions(rows, arm)]
     shown = sorted({*common, *own}, key=lambda supervision: supervision.order)
-    left, right = part.subplots(1, 2, sharex=True, sharey=True)
-    part.suptitle(group.title, fontsize=12, fontweight="bold")
+    shape = (2, 1) if layout.stacked else (1, 2)
+    left, right = part.subplots(*shape, sharex=True, sharey=True)
+    _heading(part, group, layout)
     heights: list[float] = []
     for axes, pairs in (
         (left, [(reference, supervision) for supervision in common]),
@@ -145,9 +167,13 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     _title(left, "every supervision on one student:", reference_name)
     failed = [_marked(arm, rows) for arm in own if failures(rows, arm)]
     _title(right, "each arm's own supervision", "; ".join(["on its own student", *failed]))
-    left.set_ylabel("adjusted supervision complexity")
-    for axes in (left, right):
+    height_label = "adjusted complexity" if layout.stacked else "adjusted supervision complexity"
+    left.set_ylabel(height_label)
+    if layout.stacked:
+        right.set_ylabel(height_label)
+    for axes in (right,) if layout.stacked else (left, right):
         axes.set_xlabel("training epoch of the student")
+    for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(True, color=LIGHT_GREY, linewidth=0.6)
     positive = [height for height in heights if height > 0]
@@ -164,8 +190,9 @@ def _complexity_panels(part: Any, group: RunGroup, rows: Sequence[Row]) -> None:
     part.legend(
         [lines[label] for label in ordered],
         ordered,
-        loc="outside right center",
-        title=f"targets\n({_spread(rows)})",
+        loc="outside lower center" if layout.stacked else "outside right center",
+        ncols=2 if layout.stacked else 1,
+        title=f"targets{' ' if layout.stacked else chr(10)}({_spread(rows)})",
         title_fontsize=9,
         fontsize=9,
         frameon=False,
@@ -184,11 +211,18 @@ def _curve(rows: Sequence[Row], points: Mapping[int, Mapping[int, float]]) -> di
 
 
 def _accuracy_panels(
-    part: Any, group: RunGroup, rows: Sequence[Row], arms: Sequence[Supervision]
+    part: Any,
+    group: RunGroup,
+    rows: Sequence[Row],
+    arms: Sequence[Supervision],
+    layout: FigureWidth,
 ) -> None:
     """Fill one group's two panels of the accuracy figure."""
-    left, right = part.subplots(1, 2, sharex=False, width_ratios=(1.15, 1.0))
-    part.suptitle(group.title, fontsize=12, fontweight="bold")
+    if layout.stacked:
+        left, right = part.subplots(2, 1, height_ratios=(2.0 + 0.36 * len(arms), 3.2))
+    else:
+        left, right = part.subplots(1, 2, width_ratios=(1.15, 1.0))
+    _heading(part, group, layout)
     accuracy = {
         arm: list(percent(final_values(rows, arm, "test_accuracy")).values()) for arm in arms
     }
@@ -219,14 +253,21 @@ def _accuracy_panels(
     left.grid(True, axis="x", color=LIGHT_GREY, linewidth=0.6)
     counts = {len(values) for values in accuracy.values()}
     several = max(counts) > 1
-    _title(
-        left,
-        f"accuracy of the students ({_spread(rows)})",
-        "large mark: mean; small marks: seeds; bar: sd" if several else "no deviation can be given",
-    )
+    marks = "large mark: mean; small marks: seeds; bar: sd"
+    if layout.stacked:
+        _title(left, "accuracy of the students", _spread(rows))
+    else:
+        second = marks if several else "no deviation can be given"
+        _title(left, f"accuracy of the students ({_spread(rows)})", second)
     _scatter(right, rows, arms, accuracy)
+    if layout.stacked:
+        right.set_xlabel("adjusted complexity\nof the arm's own supervision")
     bars = "; bars: sd" if several else ""
-    _title(right, "accuracy against complexity", f"marks as on the left{bars}")
+    _title(
+        right,
+        "accuracy against complexity",
+        f"marks as {'above' if layout.stacked else 'on the left'}{bars}",
+    )
 
 
 def _draw_teacher(axes: "matplotlib.axes.Axes", accuracy: MeanSd, place: float) -> None:
@@ -299,6 +340,11 @@ def _marked(arm: Supervision | None, rows: Sequence[Row], name: str = "") -> str
     """Return the name of an arm (None: the teacher, by `name`), marked where a seed's failed."""
     label = name if arm is None else arm.label
     return f"{label} {FAILED}" if failures(rows, arm) else label
+
+
+def _heading(part: Any, group: RunGroup, layout: FigureWidth) -> None:
+    title = textwrap.fill(group.title, 34) if layout.stacked else group.title
+    part.suptitle(title, fontsize=12, fontweight="bold")
 
 
 def _title(axes: "matplotlib.axes.Axes", first: str, second: str) -> None:

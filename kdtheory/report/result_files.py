@@ -1,4 +1,4 @@
-"""Results as files: each table in four forms, each figure in two."""
+"""Results as files: each table in four forms, each figure in two or more."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,17 +96,20 @@ def write_one_table(
     return write_whole(path, text())
 
 
-def write_figures(figures: Sequence[CaptionedFigure], out: Path) -> list[Path]:
-    """Write NAME.png and NAME.svg of each figure into a folder; return their paths.
+def write_figures(
+    figures: Sequence[CaptionedFigure], out: Path, forms: Sequence[str] = ("png", "svg")
+) -> list[Path]:
+    """Write NAME.png and NAME.svg of each figure, or other forms, into a folder; return the paths.
 
     Files of a figure that cannot be drawn are removed, so that no earlier one stays.
 
     Raises:
+      InputError: an unknown form.
       RunError: a file cannot be written.
     """
     written = []
-    for name, _, figure in figures:
-        for form in ("png", "svg"):
+    for name, _, figure, _ in figures:
+        for form in forms:
             path = out / f"{name}.{form}"
             if isinstance(figure, str):
                 path.unlink(missing_ok=True)

@@ -18,6 +18,8 @@ class CaptionedFigure(NamedTuple):
     caption: str
     figure: "matplotlib.figure.Figure | str"
     """Itself, or one line that says why it cannot be drawn."""
+    narrow: "matplotlib.figure.Figure | None" = None
+    """The same for a narrow screen."""
 
 
 class Results(NamedTuple):
@@ -30,8 +32,10 @@ class Results(NamedTuple):
     """What a reader must know of the runs."""
     health: Table | None = None
     """How far the networks of a study's settings came: before anything is judged."""
+    answer: Sequence[str] = ()
+    """What answers the question, in at most three lines; none for the findings in short."""
     caution: str = ""
-    """What is said before the verdict, because it must not be missed."""
+    """What is said before anything else, because it must not be missed."""
 
     @property
     def verdict(self) -> str:

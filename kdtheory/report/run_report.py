@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from kdtheory.errors import InputError
 from kdtheory.files import write_whole
+from kdtheory.report.answer import answer_lines
 from kdtheory.report.certificate_table import certificate_table
+from kdtheory.report.figure_width import FigureWidth
 from kdtheory.report.figures import accuracy_figure, complexity_figure
 from kdtheory.report.guide import GUIDE
 from kdtheory.report.page import report_page
@@ -21,7 +23,7 @@ from kdtheory.statistics.seeds import failure_line
 if TYPE_CHECKING:
     import matplotlib.figure
 
-_OPENING = (
+_ABOUT = (
     "How complex is each kind of supervision for the student, and how well does the student"
     " then do? Supervision complexity in the student’s neural tangent kernel, after"
     " Harutyunyan et al., “Supervision Complexity and its Role in Knowledge Distillation”"
@@ -37,10 +39,20 @@ _COMPLEXITY_CAPTION = (
     " side (none with one seed)."
 )
 _ACCURACY_CAPTION = (
-    "Left: test accuracy after the last epoch. The dashed line and the grey band are the teacher’s"
-    " mean and standard deviation. Right: the same accuracy against the adjusted complexity of the"
-    " arm’s own supervision. If less complex supervision helps, the marks fall from left to right."
+    "Left (above on a narrow screen): test accuracy after the last epoch. The dashed line and the"
+    " grey band are the teacher’s mean and standard deviation. Right: the same accuracy against the"
+    " adjusted complexity of the arm’s own supervision. If less complex supervision helps, the"
+    " marks fall from left to right."
 )
+
+#: The page's figures, that which answers its question first: how each is drawn, and its caption.
+_FIGURES: Mapping[str, tuple[Callable[..., "matplotlib.figure.Figure"], str]] = {
+    "accuracy": (accuracy_figure, _ACCURACY_CAPTION),
+    "complexity": (complexity_figure, _COMPLEXITY_CAPTION),
+}
+
+#: Inches of a figure that is read on a phone.
+_PHONE = 3.8
 
 
 def run_results(
@@ -51,12 +63,13 @@ def run_results(
     Raises:
       InputError: there are no rows, or one arm has several alphas.
     """
-    certified = certificate_table(rows)
+    certified, found = certificate_table(rows), findings(rows, comparison)
     return Results(
         tables=[run_table(rows, comparison), *([] if certified is None else [certified])],
         figures=[],
-        findings=findings(rows, comparison),
+        findings=found,
         notes=notes,
+        answer=answer_lines(rows, found, comparison),
         caution=" ".join(failure_line(rows)),
     )
 
@@ -70,6 +83,8 @@ def write_run(
     title: str,
     notes: Sequence[str] = (),
     comparison: Comparison = UNKNOWN,
+    figure_forms: Sequence[str] = ("png", "svg"),
+    figure_width: float | None = None,
 ) -> list[Path]:
     """Write tables, figures and the report into a folder; return the paths that were written.
 
@@ -88,37 +103,40 @@ def write_run(
       title: the report's heading.
       notes: lines for the reader, such as how the difficulty was chosen or what was left out.
       comparison: what is known of several runs besides their rows.
+      figure_forms: of the figures' files: png, svg, pdf.
+      figure_width: of these, in inches (default: that of a page).
 
     Raises:
-      InputError: there are no rows, or one arm has several alphas.
+      InputError: there are no rows, or one arm has several alphas; no figure has such a form or
+        width.
       RunError: a file cannot be written.
     """
     out = Path(out_dir)
-    results = run_results(rows, notes, comparison)._replace(
-        figures=[
-            _figure(rows, comparison, "complexity", complexity_figure, _COMPLEXITY_CAPTION),
-            _figure(rows, comparison, "accuracy", accuracy_figure, _ACCURACY_CAPTION),
-        ]
-    )
+    # The width first: a wrong one is told before anything is written.
+    own = [_figure(rows, comparison, name, figure_width) for name in _FIGURES]
+    results = run_results(rows, notes, comparison)
     data = summary_csv(rows, comparison)
     written = write_table(results.tables[0], out, found=results.findings, data=data)
     for table in results.tables[1:]:
         written += write_table(table, out)
-    written += write_figures(results.figures, out)
+    written += write_figures(own, out, figure_forms)
+    if figure_width is not None:
+        own = [_figure(rows, comparison, name) for name in _FIGURES]
+    narrow = _figure(rows, comparison, "accuracy", _PHONE).figure
+    first = own[0] if isinstance(narrow, str) else own[0]._replace(narrow=narrow)
     page = report_page(
-        results, title=title, opening=[_OPENING], config=config, provenance=provenance, guide=GUIDE
-    )
+        results._replace(figures=[first, *own[1:]]), title=title, about=[_ABOUT], config=config,
+        provenance=provenance, guide=GUIDE,
+    )  # fmt: skip
     return [*written, write_whole(out / "report.html", page)]
 
 
 def _figure(
-    rows: Sequence[Row],
-    comparison: Comparison,
-    name: str,
-    draw: Callable[[Sequence[Row], Comparison], "matplotlib.figure.Figure"],
-    caption: str,
+    rows: Sequence[Row], comparison: Comparison, name: str, width: float | None = None
 ) -> CaptionedFigure:
+    draw, caption = _FIGURES[name]
+    FigureWidth.of(width)
     try:
-        return CaptionedFigure(name, caption, draw(rows, comparison))
+        return CaptionedFigure(name, caption, draw(rows, comparison, width=width))
     except InputError as error:
         return CaptionedFigure(name, caption, str(error))

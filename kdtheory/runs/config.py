@@ -277,7 +277,7 @@ class OutputConfig:
 #: data themselves).
 _VARYING = (
     "seeds", "arms", "out", "data_dir", "save_seconds", "tensorboard", "compilation_cache",
-    "teachers", "teacher_logits", "teacher_variables",
+    "teachers", "teacher_logits", "teacher_function", "teacher_variables",
     "student_variables", "memory_budget", "teacher_cache_budget", "devices",
 )  # fmt: skip
 
@@ -300,33 +300,33 @@ class RunConfig(Groups):
     def __post_init__(self) -> None:
         if self.measuring.kernel == "none" and "matched" in self.distillation.arms:
             raise InputError("the matched arm needs a kernel; choose --kernel full or trace")
-        if self.teaching.teacher_logits is not None:
-            self._check_teacher_file()
+        if self.teaching.logits_of is not None:
+            self._check_teacher_without_network()
         if self.teaching.teacher_variables:
             check_checkpoints(
                 self.distillation.arms, len(self.teaching.teacher_variables), "--teacher-variables"
             )
 
-    def _check_teacher_file(self) -> None:
-        """Raise InputError for settings that a teacher in a file cannot have."""
-        training = self.training
+    def _check_teacher_without_network(self) -> None:
+        """Raise InputError for settings that a teacher of known logits cannot have."""
+        training, (flag,) = self.training, self.teaching.given
         if training.augment or training.cutout or training.mixup:
             raise InputError(
-                "--teacher-logits are of the images as they are; leave --augment, --cutout and "
+                f"{flag}: its logits are of the images as they are; leave --augment, --cutout and "
                 "--mixup out, or give the teacher as a network (--teacher-variables)"
             )
         measuring = self.measuring
         if self.distillation.assistant or measuring.similarity_size or measuring.certify:
             raise InputError(
                 "--assistant, --similarity-size and --certify need the teacher's network; leave "
-                "them or --teacher-logits out"
+                f"them or {flag} out"
             )
 
     @property
     def teacher_name(self) -> str:
-        """What the teacher is called in rows and tables: its model, or its file of logits."""
-        file = self.teaching.teacher_logits
-        return self.distillation.teacher if file is None else Path(file).name
+        """What the teacher is called in rows and tables: its model, file of logits or function."""
+        file, function = self.teaching.teacher_logits, self.teaching.teacher_function
+        return function or (self.distillation.teacher if file is None else Path(file).name)
 
     @property
     def title(self) -> str:

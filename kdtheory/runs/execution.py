@@ -15,7 +15,7 @@ from kdtheory.runs.certificates import certificates_at_init
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.events import Events
 from kdtheory.runs.given_variables import given_teacher, student_start
-from kdtheory.runs.loading import load_dataset, load_teacher_file
+from kdtheory.runs.loading import load_dataset, load_known_teacher
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed import Seed
@@ -58,7 +58,7 @@ def networks_of_seed(config: RunConfig, seed: int) -> int:
     [3, 2]
     """
     teaching = 1 + (config.distillation.assistant is not None)
-    if config.teaching.teacher_logits is not None:
+    if config.teaching.logits_of is not None:
         teaching = 0
     elif config.teaching.teacher_variables:
         teaching -= 1
@@ -76,15 +76,15 @@ class Runner:
         self.config, self.dataset, self.events = config, dataset, events
         #: With one teacher for all seeds: it, and its rows.
         self.taught_by: dict[int, tuple[TrainedNetwork, list[TeacherRow]]] = {}
-        file = config.teaching.teacher_logits
-        self.teacher_file = None if file is None else load_teacher_file(config, dataset)
+        known = config.teaching.logits_of is not None
+        self.known_teacher = load_known_teacher(config, dataset) if known else None
         self.given_teacher = given_teacher(config, dataset)
         self.student_start = student_start(config, dataset)
         self.teacher_cache = teacher_cache_of(config, events)
         start = self.student_start
         self.tuning = Tuning(config, dataset, None if start is None else start.variables[0])
         self.trainers: Mapping[str, Trainer] = {
-            **({} if file is not None else teacher_trainers(config, dataset)),
+            **({} if known else teacher_trainers(config, dataset)),
             "student": self.tuning.usual,
         }
 
@@ -94,9 +94,8 @@ class Runner:
 
     def data_provenance(self) -> dict[str, Any]:
         """Return where the data came from, and what else of files is data."""
-        file = self.teacher_file
         given = {
-            "teacher_logits": file,
+            "teacher_logits": self.known_teacher,
             "teacher_variables": self.given_teacher,
             "student_variables": self.student_start,
         }
@@ -105,9 +104,9 @@ class Runner:
 
     def teaching_points(self) -> tuple[str, Sequence[int]]:
         """Return the name of the network that teaches the students, and its checkpoints' steps."""
-        if self.teacher_file is None:
+        if self.known_teacher is None:
             return seen_points(self.config, self.trainers)
-        return "teacher", self.teacher_file.steps_for(self.trainers["student"].total_steps)
+        return "teacher", self.known_teacher.steps_for(self.trainers["student"].total_steps)
 
     def units(self, seed: int, store: RunStore) -> list[tuple[Unit, Sequence[int]]]:
         """Return the folders of a seed's networks, each with the steps that it has rows of."""
@@ -157,9 +156,9 @@ class Runner:
         taught_rows: list[TeacherRow]
         if networks.one_teacher and teaching in self.taught_by:
             teacher, taught_rows = self.taught_by[teaching]
-        elif self.teacher_file is not None:
+        elif self.known_teacher is not None:
             _, steps = self.teaching_points()
-            teacher = TrainedNetwork.of_logits(steps, self.teacher_file.logits)
+            teacher = TrainedNetwork.of_logits(steps, self.known_teacher.logits)
             taught_rows = teacher_rows(
                 teacher, {**row, "seed": teaching}, self.dataset, store.unit(teaching, "teacher"),
                 epoch_steps=self.trainers["student"].epoch_steps,

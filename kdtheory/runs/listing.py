@@ -11,6 +11,7 @@ from kdtheory.files import is_locked
 from kdtheory.rows import arm_of
 from kdtheory.runs.config_file import read_config
 from kdtheory.runs.own_rows import own_rows
+from kdtheory.runs.sweep import SWEEP_FILE
 from kdtheory.statistics.stored_rows import ROWS_FILE
 
 State = Literal["running", "complete", "interrupted", "damaged"]
@@ -53,15 +54,13 @@ def find_runs(folders: Sequence[Path]) -> list[RunSummary]:
 
 def summarise(folder: Path) -> RunSummary:
     """Return a run's summary, from its configuration, its lock and its rows."""
-    changed = datetime.datetime.fromtimestamp(
-        max(path.lstat().st_mtime for path in [folder, *folder.glob("*.json*")])
-    )
+    when = changed(folder)
     try:
         config = read_config(folder / "config.json")
         rows = own_rows(folder).rows if (folder / ROWS_FILE).exists() else []
     except KdtheoryError as error:
         message = " ".join(str(error).split())
-        return RunSummary(folder, "damaged", message, "", changed, ())
+        return RunSummary(folder, "damaged", message, "", when, ())
     measured = {
         (row["seed"], arm_of(row)) for row in rows if row["kind"] == "student" and row["final"]
     }
@@ -82,17 +81,35 @@ def summarise(folder: Path) -> RunSummary:
         state,
         config.title,
         f"{len(done)} of {config.distillation.seeds}",
-        changed,
+        when,
         means,
     )
 
 
+def changed(folder: Path) -> datetime.datetime:
+    """Return when a run's folder was last written to (local time)."""
+    files = [folder, *folder.glob("*.json*")]
+    return datetime.datetime.fromtimestamp(max(path.lstat().st_mtime for path in files))
+
+
 def run_folders(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
     """Return a folder if it is a run's, else those in it that are, some levels down."""
-    if (folder / "config.json").exists() and (folder / "data.json").exists():
-        yield folder
-        return
-    if depth:
+    return (each for each in _looked_in(folder, depth) if _is_run(each))
+
+
+def sweep_folders(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Return the folders of sweeps in a folder and some levels below it."""
+    return (each for each in _looked_in(folder, depth) if (each / SWEEP_FILE).exists())
+
+
+def _looked_in(folder: Path, depth: int) -> Iterator[Path]:
+    """Return a folder and those in it, some levels down; of runs only their own."""
+    yield folder
+    if depth and not _is_run(folder):
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from run_folders(Path(entry.path), depth - 1)
+                yield from _looked_in(Path(entry.path), depth - 1)
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.json").exists() and (folder / "data.json").exists()

@@ -1,4 +1,4 @@
-"""A run's data and its teacher's file, read and held against its configuration."""
+"""A run's data and its teacher's logits, read and held against its configuration."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR
 from kdtheory.runs.certificates import certificate_bytes
 from kdtheory.runs.config import MeasuringConfig, RunConfig
 from kdtheory.runs.events import Events
-from kdtheory.runs.teacher_file import TeacherFile, read_teacher_file
+from kdtheory.runs.teacher_file import KnownTeacher, function_teacher, read_teacher_file
 
 
 def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDataset:
@@ -84,23 +84,26 @@ def check_kernel(config: MeasuringConfig, num_outputs: int) -> None:
         )
 
 
-def load_teacher_file(config: RunConfig, dataset: ImageDataset) -> TeacherFile:
-    """Read the logits that `teacher_logits` names, and check that they are all that the run needs.
+def load_known_teacher(config: RunConfig, dataset: ImageDataset) -> KnownTeacher:
+    """Return a teacher's logits from the file or function that is named; check that they suffice.
 
     Raises:
       InputError: no logits of these examples, or not those that the run's arms and measurements
         are made from.
     """
-    path = config.teaching.teacher_logits
-    assert path is not None
-    file, arms, measuring = (
-        read_teacher_file(Path(path), dataset), config.distillation.arms, config.measuring
-    )  # fmt: skip
-    check_checkpoints(arms, len(file.logits), path)
+    teaching, arms, measuring = config.teaching, config.distillation.arms, config.measuring
+    name = teaching.logits_of
+    assert name is not None
+    teacher = (
+        function_teacher(name, dataset)
+        if teaching.teacher_function
+        else read_teacher_file(Path(name), dataset)
+    )
+    check_checkpoints(arms, len(teacher.logits), name)
     measured = measuring.kernel != "none" and measuring.ntk_split == "test"
-    if "test" not in file.logits[0] and (measured or measuring.bounds):
+    if "test" not in teacher.logits[0] and (measured or measuring.bounds):
         raise InputError(
-            f"{path} has no logits of the test split, which --bounds and --ntk-split test need: "
+            f"{name} has no logits of the test split, which --bounds and --ntk-split test need: "
             "give them as test"
         )
-    return file
+    return teacher

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.files import parse_json, read_json, read_text, refuse_link, write_json
 from kdtheory.runs.config import RunConfig, from_json, to_json
+from kdtheory.runs.identity import known_before
 
 _SECTIONS = ("base", "grid", "cases")
 
@@ -160,19 +161,53 @@ def write_sweep(cases: Sequence[Case], out: Path) -> None:
 
     Raises:
       RunError: it cannot be written.
-      InputError: the folder holds a run of that name with other settings.
+      InputError: a link in the place of a run's folder, or what is there is damaged.
     """
     for case in cases:
         refuse_link(out / case.name)
-    path = out / SWEEP_FILE
-    known: dict[str, Any] = {}
-    if path.exists():
-        try:
-            known = dict(read_json(path))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{path} is damaged ({error}); remove it") from error
+    known_cases(out)  # what is wrong with it is said before runs are made
+    known = _entries(out / SWEEP_FILE)
     known.update({case.name: to_json(case.config) for case in cases})
-    write_json(path, known)
+    write_json(out / SWEEP_FILE, known)
+
+
+def known_cases(folder: Path) -> dict[str, RunConfig]:
+    """Return the runs that sweeps of a folder described there, by name; none for another folder.
+
+    Raises:
+      InputError: the file that says so is damaged.
+    """
+    path = folder / SWEEP_FILE
+    return {
+        name: from_json(known_before(settings), str(path))
+        for name, settings in _entries(path).items()
+    }
+
+
+def known_failures(folder: Path) -> dict[str, str]:
+    """Return why runs of a folder's last sweep failed, by name; none for another folder.
+
+    Raises:
+      InputError: the file that says so is damaged.
+    """
+    entries = _entries(folder / FAILURES_FILE)
+    return {name: str(entry.get("error")) for name, entry in entries.items()}
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the objects in a file of a sweep by their names; none where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        held = read_json(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it") from error
+    if not isinstance(held, dict) or not all(isinstance(entry, dict) for entry in held.values()):
+        raise InputError(f"{path} is damaged (not an object of objects); remove it")
+    for name in held:
+        if Path(name).name != name:
+            raise InputError(f"{path} is damaged ({name!r} is no folder's name); remove it")
+    return held
 
 
 def write_failures(failed: Sequence[Outcome], out: Path) -> None:

@@ -1,4 +1,4 @@
-"""A teacher whose logits come from a file: one that was trained elsewhere, in any framework."""
+"""A teacher whose logits are known: from a file, or from a function that is asked once."""
 
 import hashlib
 import io
@@ -15,6 +15,7 @@ from kdtheory.errors import InputError
 from kdtheory.runs.network import SplitLogits, splits_of
 from kdtheory.runs.teacher_checkpoints import given_points
 from kdtheory.targets.decisions import accuracy
+from kdtheory.targets.functions import function_logits, teacher_function
 from kdtheory.targets.tabulated import chance_of
 
 #: What the arrays of an archive may be called.
@@ -24,17 +25,19 @@ NAMES = ("train", "validation", "test", "ids", "validation_ids", "test_ids", "st
 _SUM_TOLERANCE = 1e-3
 
 
-class TeacherFile(NamedTuple):
+class KnownTeacher(NamedTuple):
     """A teacher's logits on the splits of a data set, at each of its checkpoints."""
 
     name: str
-    """The file's, which stands for the teacher in rows and tables."""
+    """The file's or function's, which stands for the teacher in rows and tables."""
     logits: tuple[SplitLogits, ...]
     """One a checkpoint; "train" always, the other splits where the file has them."""
     steps: tuple[int, ...] | None
     """Each checkpoint's step, where the file says so."""
     sha256: str
-    """Of the file."""
+    """Of the file, or of the logits."""
+    source: str = "file"
+    """Either "file" or "function"."""
 
     def steps_for(self, total_steps: int) -> tuple[int, ...]:
         """Return each checkpoint's step: the file's, or evenly spread over a student's T steps.
@@ -49,14 +52,14 @@ class TeacherFile(NamedTuple):
     def provenance(self) -> dict[str, Any]:
         """Return what a run says of it, in JSON's types."""
         return {
-            "file": self.name,
+            self.source: self.name,
             "sha256": self.sha256,
             "checkpoints": len(self.logits),
             "splits": sorted(self.logits[0]),
         }
 
 
-def read_teacher_file(path: Path, dataset: ImageDataset) -> TeacherFile:
+def read_teacher_file(path: Path, dataset: ImageDataset) -> KnownTeacher:
     """Read a teacher's logits, matched to the examples of a data set.
 
     - `.npy`: logits of the training split, (n, d), or (m, n, d) of m checkpoints in time.
@@ -92,7 +95,24 @@ def read_teacher_file(path: Path, dataset: ImageDataset) -> TeacherFile:
         _check_order(by_split["train"][-1], dataset.train, path)
     logits = tuple({name: values[i] for name, values in by_split.items()} for i in range(m))
     steps = _steps(arrays["steps"], m, path) if "steps" in arrays else None
-    return TeacherFile(path.name, logits, steps, hashlib.sha256(content).hexdigest())
+    return KnownTeacher(path.name, logits, steps, hashlib.sha256(content).hexdigest())
+
+
+def function_teacher(name: str, dataset: ImageDataset) -> KnownTeacher:
+    """Ask a registered function about every example of a data set, once.
+
+    Raises:
+      InputError: an unknown name, or what it returns are no logits of these examples, as
+        `read_teacher_file`.
+    """
+    function, digest = teacher_function(name), hashlib.sha256()
+    logits: SplitLogits = {}
+    for split_name, split in splits_of(dataset).items():
+        asked = function_logits(function, split.images)
+        matched = _matched(asked, split, dataset, f"teacher function {name}: {split_name}", None)
+        logits[split_name] = matched[-1]
+        digest.update(f"{split_name} {matched.shape}".encode() + matched.tobytes())
+    return KnownTeacher(name, (logits,), None, digest.hexdigest(), "function")
 
 
 def _arrays(path: Path) -> tuple[Mapping[str, np.ndarray], bytes]:

@@ -48,6 +48,9 @@ class TeachingConfig:
     """A trained teacher's logits instead of a teacher network: .npy (n, d), or (m, n, d) of m
     checkpoints, of kdtheory data export's train/images.npy; .npz or .safetensors with train, and if
     wanted test, validation, ids, steps."""
+    teacher_function: str | None = None
+    """A trained teacher as a function of a NumPy batch, by the name that it is registered by in a
+    file for --import: asked once about every image, when the command starts."""
     teacher_variables: tuple[str, ...] = ()
     """A trained teacher's parameters instead of its training: an orbax folder, a .msgpack of Flax
     or a .safetensors with all arrays of the model --teacher, by name and shape; several are its
@@ -79,14 +82,28 @@ class TeachingConfig:
             raise InputError(
                 f"teacher_perturbation must be at least 0, got {self.teacher_perturbation}"
             )
-        if self.teacher_logits is None and not self.teacher_variables:
+        if not self.given:
             return
-        given = "--teacher-variables" if self.teacher_logits is None else "--teacher-logits"
-        if self.teacher_logits is not None and self.teacher_variables:
-            raise InputError("give --teacher-logits or --teacher-variables, not both")
+        if len(self.given) > 1:
+            raise InputError(f"give {' or '.join(self.given)}, not both")
+        (given,) = self.given
         for name in (
             "teacher_epochs", "teacher_data", "teacher_stop", "teacher_perturbation", "teachers",
         ):  # fmt: skip
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 flag = "--" + name.replace("_", "-")
                 raise InputError(f"{flag} is for a teacher that is trained; that of {given} is not")
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The flags that give a trained teacher."""
+        names = ("teacher_logits", "teacher_function", "teacher_variables")
+        return tuple("--" + name.replace("_", "-") for name in names if getattr(self, name))
+
+    @property
+    def logits_of(self) -> str | None:
+        """What gives the teacher's logits, without a network: a file's path or a function's name.
+
+        None where a network does.
+        """
+        return self.teacher_logits or self.teacher_function

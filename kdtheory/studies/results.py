@@ -1,6 +1,5 @@
 """Write what a study found into its folder: tables, figures, a summary and one page."""
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,11 +39,14 @@ def write_results(
     health = [results.health] if results.health is not None else []
     written = [path for table in (*health, *results.tables) for path in write_table(table, out)]
     written += write_figures(results.figures, out)
+    answer = [f"Expected: {study.expected}", f"Found: {verdict_line(results.findings)}"]
+    if results.findings:
+        first = results.findings[0]
+        answer.append(f"First: {first.hypothesis}: {first.verdict} ({first.evidence}).")
     page = report_page(
-        results,
+        results._replace(answer=answer),
         title=f"{study.name}: {study.question}",
-        opening=[f"<strong>{SMOKE_NOTE}</strong>"] * (size == "smoke")
-        + [html.escape(study.expected)],
+        opening=[f"<strong>{SMOKE_NOTE}</strong>"] * (size == "smoke"),
         config=config,
         provenance=provenance,
     )

@@ -1,7 +1,7 @@
 """Distillation: losses, target providers and a teacher's trajectory of checkpoints."""
 
 from kdtheory.targets.examples import Examples
-from kdtheory.targets.functions import offline_function
+from kdtheory.targets.functions import offline_function, register_teacher
 from kdtheory.targets.losses import (
     cross_entropy,
     distillation_divergence,
@@ -37,6 +37,7 @@ __all__ = [
     "offline",
     "offline_function",
     "online",
+    "register_teacher",
     "residual",
     "self_distillation",
     "soft_targets",

@@ -12,6 +12,52 @@ from kdtheory.targets.tabulated import TabulatedTeacher, tabulate, tabulated
 #: Images (m, h, w, c) -> logits (m, d), both NumPy's; what is in between is the function's affair.
 BatchFunction = Callable[[np.ndarray], np.ndarray]
 
+#: Functions by the names that their files gave them.
+TEACHERS: dict[str, BatchFunction] = {}
+
+
+def register_teacher(name: str) -> Callable[[BatchFunction], BatchFunction]:
+    """Give a function of a NumPy batch a name for `kdtheory run --teacher-function NAME`.
+
+    Args:
+      name: how rows and tables call the teacher; not empty.
+
+    Returns:
+      A decorator that returns the function unchanged.
+
+    Raises:
+      InputError: no name.
+
+    >>> @register_teacher("brightest")
+    ... def brightest(images):
+    ...     return images.reshape(len(images), -1)[:, :10].astype(float)
+    >>> teacher_function("brightest") is brightest
+    True
+    """
+    if not name:
+        raise InputError("a teacher's function needs a name")
+
+    def decorate(function: BatchFunction) -> BatchFunction:
+        TEACHERS[name] = function
+        return function
+
+    return decorate
+
+
+def teacher_function(name: str) -> BatchFunction:
+    """Return the function that was registered by a name; of several, the last.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    if name not in TEACHERS:
+        known = ", ".join(sorted(TEACHERS)) or "none"
+        raise InputError(
+            f"unknown teacher function {name!r}; known: {known}; a file for --import gives it "
+            "its name by @kdtheory.targets.register_teacher"
+        )
+    return TEACHERS[name]
+
 
 def function_logits(
     function: BatchFunction, images: Shaped[np.ndarray, "n ..."], *, batch_size: int = 256

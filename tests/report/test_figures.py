@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -122,13 +124,43 @@ def test_nothing_to_draw_is_an_error_that_says_so(make_rows):
         complexity_figure(rows)
     with pytest.raises(InputError, match="no finished student"):
         accuracy_figure([row for row in rows if row["kind"] == "teacher"])
-    with pytest.raises(InputError, match="known: png, svg"):
+    with pytest.raises(InputError, match="known: pdf, png, svg"):
         render(accuracy_figure(rows), "jpeg")
 
 
 def test_the_same_rows_give_the_same_file(make_rows):
     rows = make_rows(points=2, complexity=False)
-    assert render(accuracy_figure(rows), "svg") == render(accuracy_figure(rows), "svg")
+    for form in ("svg", "pdf"):
+        assert render(accuracy_figure(rows), form) == render(accuracy_figure(rows), form)
+
+
+def test_a_pdf_has_the_columns_width_and_its_fonts_inside(make_rows):
+    pdf = render(accuracy_figure(make_rows(points=2), width=3.25), "pdf")
+    (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ", pdf)
+    assert float(box) == pytest.approx(3.25 * 72)
+    assert b"/FontFile2" in pdf
+
+
+@pytest.mark.parametrize("draw", [complexity_figure, accuracy_figure])
+def test_in_a_column_panels_lie_below_each_other_and_text_is_of_its_size(make_rows, draw):
+    figure = draw(make_rows(points=2), width=3.25)
+    figure.canvas.draw()
+    ((above, below),) = panels(figure)
+    assert above.get_position().y0 > below.get_position().y1
+    ticks = [text.get_fontsize() for text in above.get_xticklabels() + above.get_yticklabels()]
+    assert set(ticks) == {pytest.approx(8.0)}
+    assert above.title.get_fontsize() == pytest.approx(8.0)
+    for axes in (above, below):  # nothing is cut off at the sides
+        box = axes.get_tightbbox().transformed(figure.transFigure.inverted())
+        assert box.x0 > -0.01
+        assert box.x1 < 1.01
+
+
+def test_in_a_pages_width_panels_stay_side_by_side(make_rows):
+    ((left, right),) = panels(complexity_figure(make_rows(points=2), width=6.75))
+    assert left.get_position().y0 == right.get_position().y0
+    with pytest.raises(InputError, match=r"2\.5 to 20 inches, got 1"):
+        accuracy_figure(make_rows(points=2), width=1)
 
 
 def test_supervisions_are_told_apart_without_colour():

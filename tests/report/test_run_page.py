@@ -3,11 +3,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from kdtheory.errors import RunError
+from kdtheory.errors import InputError, RunError
+from kdtheory.report.answer import answer_lines
 from kdtheory.report.run_report import write_run
 from kdtheory.statistics.hypotheses import findings
 
-VOID = {"meta", "img", "br", "link", "hr", "col"}
+VOID = {"meta", "img", "br", "link", "hr", "col", "source"}
 
 
 class Page(HTMLParser):
@@ -51,6 +52,9 @@ def test_the_page_holds_everything_and_refers_to_nothing(make_rows, page_of):
     page = Page(text)
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     assert len(images) == 2
+    narrow = [attrs for tag, attrs in page.tags if tag == "source"]
+    assert len(narrow) == 1
+    assert all(each["srcset"].startswith("data:image/svg+xml;base64,") for each in narrow)
     assert all(attrs["src"].startswith("data:image/svg+xml;base64,") for attrs in images)
     assert all(attrs["alt"] for attrs in images)
     assert not [tag for tag, attrs in page.tags if tag in ("script", "link", "iframe")]
@@ -69,6 +73,49 @@ def test_names_and_notes_cannot_inject_markup(make_rows, page_of):
     text = page_of(rows, title=evil, notes=[evil], config={evil: evil}, provenance={"x": evil})
     assert "<script" not in text
     Page(text)
+
+
+def test_the_page_begins_with_three_lines_and_the_picture_then_the_table(make_rows, page_of):
+    text = page_of(make_rows(noise=0.0))
+    parts = (
+        "<h1>",
+        "<p>How well: ",
+        "How complex, ",
+        "Of ",
+        "<figure",
+        "<table",
+        "seen</td>",
+        "<dt>",
+    )
+    places = [text.index(part, text.index("<body>")) for part in parts]
+    assert places == sorted(places)
+    assert "the student on online, τ = 4 is the most accurate, with 92.10 ± 0.00 %" in text
+    assert "(on labels 87.10 ± 0.00 %; the teacher 94" in text
+    assert "on the student trained on labels: online, τ = 4 is the least complex" in text
+    assert "labels the most (1.8" in text
+    assert "random labels, the control, have 3.0" in text
+
+
+def test_several_runs_are_answered_together(make_rows):
+    easy = make_rows(noise=0.0, points=2)
+    hard = make_rows(noise=0.0, points=2, task="even_odd", arms=(("labels", None),))
+    lines = answer_lines([*easy, *hard], [])
+    assert "on online, τ = 4 in digits, ten: resnet8 → lenet5x1, has 92.1" in lines[0]
+    assert "In 1 of 2 runs the most accurate student is not the one on labels." in lines[0]
+    assert "of 2 runs, the least complex supervision is online, τ = 4 in 2" in lines[1]
+    assert len(answer_lines([row for row in easy if row["kind"] == "teacher"], [])) == 1
+
+
+def test_figures_are_written_in_the_forms_and_width_that_are_asked_for(tmp_path, make_rows):
+    rows = make_rows(seeds=(0,), points=2)
+    settings = {"config": {}, "provenance": {}, "title": "A run"}
+    write_run(rows, tmp_path, **settings, figure_forms=("pdf",), figure_width=3.5)
+    assert {path.name for path in tmp_path.glob("*.pdf")} == {"complexity.pdf", "accuracy.pdf"}
+    assert not list(tmp_path.glob("*.svg"))
+    assert b"/MediaBox [ 0 0 252 " in (tmp_path / "accuracy.pdf").read_bytes()
+    with pytest.raises(InputError, match="width must be"):
+        write_run(rows, tmp_path / "other", **settings, figure_width=0.1)
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_contradicts_the_theory_stands_at_the_top(make_rows, page_of):

@@ -1,8 +1,12 @@
 """A configuration small enough to run the whole line in seconds."""
 
+import json
+import shutil
+
 import pytest
 
 from kdtheory.runs import RunConfig
+from kdtheory.training import OptimizerConfig
 
 #: Every arm; the tests shrink or change it further.
 TINY = RunConfig.of(
@@ -33,3 +37,33 @@ def tiny_anywhere():
 def tiny(tmp_path):
     """The tiny configuration, with a folder of the test's own."""
     return TINY.replace(out=str(tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def sweep(finished_once, tmp_path_factory):
+    """A sweep over rates, made out of one run, and a case of it that failed before it began."""
+    from kdtheory.runs.config import to_json
+    from kdtheory.runs.config_file import read_config
+    from kdtheory.runs.identity import settings_hash
+    from kdtheory.runs.store import stored_fingerprint
+    from kdtheory.statistics.stored_rows import read_rows, write_rows_file
+
+    out = tmp_path_factory.mktemp("side") / "sweep"
+    cases = {}
+    for rate in (0.1, 0.02):
+        folder = out / f"rate={rate}"
+        shutil.copytree(finished_once, folder)
+        config = read_config(folder / "config.json").replace(
+            student_optimizer=OptimizerConfig(learning_rate=rate), out=str(folder)
+        )
+        cases[folder.name] = to_json(config)
+        (folder / "config.json").write_text(json.dumps(to_json(config)))
+        settings = settings_hash(config.identity(), stored_fingerprint(folder / "data.json"))
+        write_rows_file(
+            folder / "rows.jsonl",
+            [{**row, "settings": settings} for row in read_rows(folder).rows],
+        )
+    cases["bad"] = {**cases["rate=0.1"], "batch_size": 64}
+    (out / "sweep.json").write_text(json.dumps(cases))
+    (out / "failures.json").write_text(json.dumps({"bad": {"error": "too large", "log": None}}))
+    return out

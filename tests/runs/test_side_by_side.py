@@ -17,38 +17,9 @@ from kdtheory.report.selection import Condition, selected
 from kdtheory.rows import json_lines
 from kdtheory.runs.config import to_json
 from kdtheory.runs.config_file import read_config
-from kdtheory.runs.identity import settings_hash
 from kdtheory.runs.side_by_side import side_by_side
-from kdtheory.runs.store import stored_fingerprint
 from kdtheory.statistics.groups import group_rows
-from kdtheory.statistics.stored_rows import read_rows, write_rows_file
-from kdtheory.training import OptimizerConfig
-
-RATES = (0.1, 0.02)
-
-
-@pytest.fixture(name="sweep", scope="module")
-def sweep_fixture(finished_once, tmp_path_factory):
-    """A sweep over rates, made out of one run, and a case of it that failed before it began."""
-    out = tmp_path_factory.mktemp("side") / "sweep"
-    cases = {}
-    for rate in RATES:
-        folder = out / f"rate={rate}"
-        shutil.copytree(finished_once, folder)
-        config = read_config(folder / "config.json").replace(
-            student_optimizer=OptimizerConfig(learning_rate=rate), out=str(folder)
-        )
-        cases[folder.name] = to_json(config)
-        (folder / "config.json").write_text(json.dumps(to_json(config)))
-        settings = settings_hash(config.identity(), stored_fingerprint(folder / "data.json"))
-        write_rows_file(
-            folder / "rows.jsonl",
-            [{**row, "settings": settings} for row in read_rows(folder).rows],
-        )
-    cases["bad"] = {**cases[f"rate={RATES[0]}"], "batch_size": 64}
-    (out / "sweep.json").write_text(json.dumps(cases))
-    (out / "failures.json").write_text(json.dumps({"bad": {"error": "too large", "log": None}}))
-    return out
+from kdtheory.statistics.stored_rows import read_rows
 
 
 def test_what_differs_is_a_column_and_names_the_groups(sweep):
@@ -120,6 +91,12 @@ def test_the_command_writes_the_form_that_is_named(sweep, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*words, str(tmp_path / "t.docx")])
     assert "a table is written to .md" in capsys.readouterr().err
+
+
+def test_figures_of_a_file_are_refused(sweep, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["table", str(sweep), "--out", str(tmp_path / "t.tex"), "--figure-forms", "pdf"])
+    assert "need --out FOLDER" in capsys.readouterr().err
 
 
 def test_a_labelled_run_has_its_name_in_a_column(sweep):

@@ -249,13 +249,25 @@ def test_runs_says_what_is_damaged(finished_once, tmp_path, capsys):
 
 def test_what_lies_in_a_sweeps_folder_is_not_trusted(tmp_path):
     cases = expand({"cases": [{"name": "a"}]}, tmp_path)
-    for content in ("[1]", '"x"', "3", "{"):
+    for content in ("[1]", '"x"', "3", "{", '{"cases": 1}', '{"../b": {}}'):
         (tmp_path / "sweep.json").write_text(content)
         with pytest.raises(InputError, match=r"sweep\.json is damaged"):
             write_sweep(cases, tmp_path)
+    (tmp_path / "sweep.json").write_text('{"base": {}, "grid": {"seeds": [1]}}')
+    with pytest.raises(InputError, match=r"unknown setting in .*sweep\.json"):
+        write_sweep(cases, tmp_path)
     (tmp_path / "a").symlink_to(tmp_path.parent)
     with pytest.raises(InputError, match="a is a symbolic link"):
         write_sweep(cases, tmp_path)
+
+
+def test_a_description_in_the_place_of_the_sweeps_own_file_is_refused(tmp_path, capsys):
+    file = tmp_path / "sweep.json"
+    file.write_text('{"cases": [{"name": "a"}]}')
+    with pytest.raises(SystemExit):
+        main(["sweep", str(file), "--out", str(tmp_path)])
+    assert "give the description elsewhere" in capsys.readouterr().err
+    assert file.read_text() == '{"cases": [{"name": "a"}]}'
 
 
 def test_bad_launchers_and_workers_are_one_line(capsys):

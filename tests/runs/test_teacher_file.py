@@ -1,5 +1,6 @@
 """A teacher whose logits come from a file: matched, checked, taught from, and told apart."""
 
+import json
 import os
 import runpy
 import sys
@@ -12,8 +13,9 @@ import safetensors.numpy
 from kdtheory.cli import main
 from kdtheory.datasets import load
 from kdtheory.errors import InputError
-from kdtheory.runs import execute
+from kdtheory.runs import RunConfig, execute
 from kdtheory.runs.teacher_file import read_teacher_file
+from kdtheory.targets import register_teacher
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SIZES = {"train_size": 40, "validation_size": 10, "test_size": 20}
@@ -224,3 +226,54 @@ def test_the_examples_make_a_teacher_that_a_run_takes(tmp_path, monkeypatch, nam
     right = found.logits[0]["train"].argmax(axis=-1) == DATA.train.labels
     assert right.mean() > 0.9
     assert found.logits[0]["test"].shape == (20, 10)
+
+
+def test_a_function_of_a_file_for_import_is_asked_once_and_teaches(tmp_path, capsys):
+    code = tmp_path / "mine.py"
+    code.write_text(
+        "import numpy as np\n"
+        "from kdtheory.targets import register_teacher\n"
+        "asked = []\n"
+        "@register_teacher('mine')\n"
+        "def teach(images):\n"
+        "    asked.append((images.dtype, images.shape))\n"
+        "    assert images.dtype == np.uint8, images.dtype\n"
+        "    flat = images.reshape(len(images), -1).astype(float)\n"
+        "    return np.stack([-flat[:, :32].sum(1), flat[:, :32].sum(1)], axis=1) / 100\n"
+    )
+    out = tmp_path / "run"
+    words = ["run", "--import", str(code), "--dataset", "digits", "--task", "even_odd",
+             "--teacher-function", "mine", "--student", "mlp8x1", "--train-size", "40",
+             "--validation-size", "10", "--test-size", "20", "--batch-size", "20", "--epochs", "2",
+             "--arms", "labels", "offline", "--temperatures", "1", "--kernel", "none", "--seeds",
+             "1", "--points", "2", "--out", str(out)]  # fmt: skip
+    main(words)
+    module = next(m for name, m in sys.modules.items() if name.endswith("_mine"))
+    assert sum(shape[0] for _, shape in module.asked) == 40 + 10 + 20
+    assert "teacher (mine)" in capsys.readouterr().out
+    data = json.loads((out / "data.json").read_text())
+    assert data["teacher_logits"]["function"] == "mine"
+    main(words)  # the same function goes on where it was
+    with pytest.raises(SystemExit):
+        main([*words, "--augment"])
+    assert "--teacher-function: its logits are of the images as they are" in capsys.readouterr().err
+
+
+def test_another_function_under_the_same_name_is_another_run(tmp_path):
+    settings = {
+        "dataset": "digits", **SIZES, "teacher_function": "drawn", "student": "mlp8x1",
+        "arms": ("offline",), "temperatures": (1.0,), "kernel": "none", "seeds": 1, "points": 2,
+        "epochs": 1, "batch_size": 20, "out": str(tmp_path / "run"),
+    }  # fmt: skip
+    register_teacher("drawn")(lambda x: x.reshape(len(x), -1)[:, :10])
+    with pytest.raises(InputError, match="must return floating logits"):
+        execute(RunConfig.of(**settings), quiet=True)
+    register_teacher("drawn")(lambda x: x.reshape(len(x), -1)[:, 20:30] + 0.5)
+    execute(RunConfig.of(**settings), quiet=True)
+    register_teacher("drawn")(lambda x: x.reshape(len(x), -1)[:, 20:30] + 1.5)
+    with pytest.raises(InputError, match="holds a run of another"):
+        execute(RunConfig.of(**settings), quiet=True)
+    with pytest.raises(InputError, match="unknown teacher function 'nobody'; known: "):
+        execute(RunConfig.of(**{**settings, "teacher_function": "nobody"}), quiet=True)
+    with pytest.raises(InputError, match="give --teacher-logits or --teacher-function, not both"):
+        RunConfig.of(teacher_function="drawn", teacher_logits="x.npy")

@@ -123,6 +123,16 @@ def test_every_field_is_required_and_an_arm_must_be_known(make_rows):
                 checked_row({**row, "arm": "mutual"})
 
 
+def test_rates_and_sample_sizes_are_above_zero(make_rows):
+    row = make_rows(seeds=(0,), points=1)[0]
+    for rate in (0.0, -1.0):
+        with pytest.raises(InputError, match=r"'learning_rate' is .*; allowed: a number above 0"):
+            checked_row({**tuning_row(row), "learning_rate": rate})
+    for make in (bound_row, certificate_row):
+        with pytest.raises(InputError, match=r"'n' is 0; allowed: an integer from 1"):
+            checked_row({**make(row), "n": 0})
+
+
 def test_the_centred_similarity_may_be_left_out_or_null_but_not_wrong(make_rows):
     row = next(row for row in make_rows(seeds=(0,), points=1) if row["kind"] == "student")
     row.pop("ntk_similarity_centred", None)
