@@ -13,7 +13,7 @@ from kdtheory.rows import Supervision
 if TYPE_CHECKING:
     from kdtheory.commands.complexity import ComplexityOf
     from kdtheory.measure.examples import KernelExamples
-    from kdtheory.runs.teacher_file import TeacherFile
+    from kdtheory.runs.teacher_file import KnownTeacher
 
 
 class NamedTargets(NamedTuple):
@@ -21,7 +21,7 @@ class NamedTargets(NamedTuple):
 
     sets: dict[str, Float[np.ndarray, "n d"]]
     """Those that are the same at every step of the network."""
-    teacher: "TeacherFile | None"
+    teacher: "KnownTeacher | None"
     """Of whose checkpoints the online ones are made."""
     stacked: bool
     """Whether there may be several."""
@@ -118,7 +118,7 @@ def _in_file(
     return {f"{path.stem} {place}": one for place, one in enumerate(each)}, True
 
 
-def _teacher(options: "ComplexityOf", examples: "KernelExamples", path: Path) -> "TeacherFile":
+def _teacher(options: "ComplexityOf", examples: "KernelExamples", path: Path) -> "KnownTeacher":
     from kdtheory.runs.teacher_file import read_teacher_file
 
     if options.kernel.outputs == "sum":
@@ -134,7 +134,7 @@ def _teacher(options: "ComplexityOf", examples: "KernelExamples", path: Path) ->
 def _teachers_targets(
     options: "ComplexityOf",
     examples: "KernelExamples",
-    teacher: "TeacherFile",
+    teacher: "KnownTeacher",
     place: int,
     kind: str,
 ) -> dict[str, Float[np.ndarray, "n d"]]:

@@ -52,7 +52,7 @@ class FigureWidth(NamedTuple):
         for axes in figure.axes:  # first: it makes the ticks' texts
             axes.tick_params(labelsize=10.0)
         for text in figure.findobj(Text):
-            text.set_fontsize(text.get_fontsize() * self.scale)
+            text.set_fontsize(float(text.get_fontsize()) * self.scale)
         for axes in figure.axes:
             axes.tick_params(labelsize=10.0 * self.scale)
         for line in figure.findobj(Line2D):

@@ -129,8 +129,9 @@ def render(figure: "matplotlib.figure.Figure", form: str) -> bytes:
     if form not in FORMS:
         raise unknown_name("figure form", form, FORMS)
     buffer = io.BytesIO()
-    settings = {"svg.hashsalt": "kdtheory", "svg.fonttype": "path", "pdf.fonttype": 42}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "kdtheory", "svg.fonttype": "path", "pdf.fonttype": 42}
+    ):
         figure.savefig(buffer, format=form, dpi=200, metadata=FORMS[form])
     return buffer.getvalue()
 

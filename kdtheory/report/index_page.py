@@ -135,8 +135,8 @@ def _line(line: IndexLine, settings: Sequence[str], arms: Sequence[str]) -> str:
         _cell(in_html(line.state), line.state, f"state{failed}"),
     ]
     for arm in arms:
-        value, mark = line.accuracies.get(arm, (MeanSd(None, None, 0), False))
-        cells.append(_cell(_accuracy(value) + f" {FAILED}" * mark, value.mean, "number"))
+        accuracy, mark = line.accuracies.get(arm, (MeanSd(None, None, 0), False))
+        cells.append(_cell(_accuracy(accuracy) + f" {FAILED}" * mark, accuracy.mean, "number"))
     images = " ".join(
         f'<a href="{in_html(link)}"><img src="{in_html(link)}" alt="{in_html(what)}"'
         ' loading="lazy"></a>'

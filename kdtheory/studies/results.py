@@ -85,6 +85,6 @@ def summary(study: Study, results: Results, size: Size) -> str:
     lines += [*(f"- {note}" for note in results.notes), ""] if results.notes else []
     lines += [*map(finding_line, results.findings), "", RULE, ""]
     lines += map(markdown, results.tables)
-    for name, caption, _ in results.figures:
+    for name, caption, *_ in results.figures:
         lines += [f"![{caption}]({name}.png)", "", caption, ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -50,8 +50,9 @@ def test_terminal_table_and_page_mark_it(with_failure, tmp_path):
     assert "†: among its seeds is a network that ended at chance" in markdown
     page = (tmp_path / "report.html").read_text()
     assert note in page
-    (verdict,) = [part for part in page.split("<p") if part.startswith(' class="verdict"')]
-    assert "1 of 21 networks ended at chance or with a loss that never fell (†)" in verdict
+    (caution,) = [part for part in page.split("<p") if part.startswith(' class="caution"')]
+    assert "1 of 21 networks ended at chance or with a loss that never fell (†)" in caution
+    assert page.index('class="caution"') < page.index('class="verdict"')
     assert r"online, $\tau$ = 1 $\dagger$" in (tmp_path / "table.tex").read_text()
     assert polars.read_csv(tmp_path / "table.csv")["failed"].sum() == 1
 

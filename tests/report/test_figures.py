@@ -144,23 +144,25 @@ def test_a_pdf_has_the_columns_width_and_its_fonts_inside(make_rows):
 @pytest.mark.parametrize("draw", [complexity_figure, accuracy_figure])
 def test_in_a_column_panels_lie_below_each_other_and_text_is_of_its_size(make_rows, draw):
     figure = draw(make_rows(points=2), width=3.25)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     ((above, below),) = panels(figure)
     assert above.get_position().y0 > below.get_position().y1
     ticks = [text.get_fontsize() for text in above.get_xticklabels() + above.get_yticklabels()]
-    assert set(ticks) == {pytest.approx(8.0)}
+    assert ticks == pytest.approx([8.0] * len(ticks))
     assert above.title.get_fontsize() == pytest.approx(8.0)
     for axes in (above, below):  # nothing is cut off at the sides
         box = axes.get_tightbbox().transformed(figure.transFigure.inverted())
-        assert box.x0 > -0.01
-        assert box.x1 < 1.01
+        assert box.x0 >= 0
+        assert box.x1 <= 1
 
 
 def test_in_a_pages_width_panels_stay_side_by_side(make_rows):
-    ((left, right),) = panels(complexity_figure(make_rows(points=2), width=6.75))
+    figure = complexity_figure(make_rows(points=2), width=6.75)
+    figure.draw_without_rendering()
+    ((left, right),) = panels(figure)
     assert left.get_position().y0 == right.get_position().y0
     with pytest.raises(InputError, match=r"2\.5 to 20 inches, got 1"):
-        accuracy_figure(make_rows(points=2), width=1)
+        accuracy_figure(make_rows(points=2), width=1.0)
 
 
 def test_supervisions_are_told_apart_without_colour():
