@@ -29,9 +29,10 @@ _SPECIAL = {
 
 
 def latex(table: Table) -> str:
-    r"""Return a `table*` environment to be used with `\usepackage{booktabs}`.
+    r"""Return a `table*` environment to be used with `\usepackage{booktabs,graphicx}`.
 
-    One block of lines a section, each under its title; the caption explains every column.
+    One block of lines a section, each under its title; the caption explains every column. What is
+    wider than the page is made as small as that.
     """
     sections, headers = table.by_section(), list(table.columns)
     several = len(sections) > 1
@@ -50,20 +51,22 @@ def latex(table: Table) -> str:
         for header, text in table.meanings.items()
     ]
     caption += [f"{escape_latex(note)}." for note in table.notes]
+    places = "l" + "".join("l" if table.is_text(header) else "r" for header in headers[1:])
     return "\n".join(
         [
-            r"% Needs \usepackage{booktabs}.",
+            r"% Needs \usepackage{booktabs,graphicx}.",
             r"\begin{table*}",
             r"\centering",
             r"\scriptsize",
             r"\setlength{\tabcolsep}{2.5pt}",
-            rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}",
+            rf"\sbox0{{\begin{{tabular}}{{{places}}}",
             r"\toprule",
             " & ".join(map(_header, headers)) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}%",
+            r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
             rf"\caption{{{' '.join(caption)}}}",
             r"\end{table*}",
             "",

@@ -93,7 +93,7 @@ def write_run(
     A figure for which the rows hold nothing is not written, and an old one
     of that name is removed, so that the folder never shows another run's figure; the report says
     why it is missing. The Markdown and the HTML show the findings under the table; the LaTeX needs
-    the package `booktabs`.
+    the packages `booktabs` and `graphicx`.
 
     Args:
       rows: the checked rows of one or several runs.

@@ -208,6 +208,8 @@ def test_latex_is_plain_ascii_and_every_line_has_all_cells(make_rows):
     titles = [line for line in cells if line.startswith(r"\multicolumn{10}")]
     assert len(titles) == 2
     assert {len(re.findall(r"(?<!\\)&", line)) for line in cells if line not in titles} == {9}
+    # One that is wider than the page is made smaller, not run over its edge.
+    assert r"\ifdim\wd0>\linewidth\resizebox{\linewidth}" in text
     for rule in (r"\toprule", r"\bottomrule", r"\begin{table*}", r"\end{table*}"):
         assert text.count(rule) == 1
 
