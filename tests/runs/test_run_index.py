@@ -9,6 +9,7 @@ import pytest
 from kdtheory.cli import main
 from kdtheory.runs.config import to_json
 from kdtheory.runs.config_file import read_config
+from kdtheory.statistics.stored_rows import read_rows, write_rows_file
 
 
 class Cells(HTMLParser):
@@ -50,16 +51,21 @@ def folder(sweep, tmp_path):
     shutil.copytree(sweep, out / "sweep")
     for name in ("half", "torn", "<b>x"):
         shutil.copytree(sweep / "rate=0.1", out / name)
+    for path in out.glob("**/rows.jsonl"):
+        # So small a run may have networks at chance: here these are what the test says.
+        rows = [
+            {name: value for name, value in row.items() if name != "failure"}
+            for row in read_rows(path).rows
+        ]
+        for row in rows:
+            ends = row.get("arm") == "labels" and row["kind"] == "student" and row["final"]
+            if path.parent.name == "<b>x" and ends:
+                row["failure"] = "at chance"
+        write_rows_file(path, rows)
     config = read_config(out / "half/config.json").replace(seeds=3)
     (out / "half/config.json").write_text(json.dumps(to_json(config)))
     with (out / "torn/rows.jsonl").open("a") as file:
         file.write("x")
-    rows = [json.loads(line) for line in (out / "<b>x/rows.jsonl").read_text().splitlines()]
-    for row in rows:
-        if row.get("arm") == "labels" and row["kind"] == "student" and row["final"]:
-            row["failure"] = "at chance"
-    (out / "<b>x/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (out / "<b>x/rows.jsonl.sha256").unlink()
     return out
 
 

@@ -78,7 +78,7 @@ def test_the_health_of_the_setting_opens_summary_and_report(analysis, tmp_path):
     text = (tmp_path / "summary.md").read_text()
     assert text.index("| digits | passed |") < text.index(GATE) < text.index("Of 3 hypotheses")
     page = (tmp_path / "report.html").read_text()
-    assert page.index("The setting's health") < page.index("<h2>Tables")
+    assert page.index("The setting's health") < page.index("<h2>Table")
     assert (tmp_path / "health.csv").read_text().startswith("setting,gate")
 
 
