@@ -45,17 +45,13 @@ class _Grid(NamedTuple):
     students: tuple[str, ...]
     examples: tuple[int, ...]
     epochs: tuple[int, ...]
-    task: str
 
 
 _GRIDS: dict[Size, _Grid] = {
-    "smoke": _Grid(("mlp8x1",), (32,), (2,), "odd_even"),
-    "small": _Grid(("lenet5x2",), (1_000, 3_000, 9_000), (6, 18, 54), "classes:0-19"),
-    "full": _Grid(
-        ("lenet5x2", "lenet5x8"), (1_000, 5_000, 15_000, 45_000), (10, 40, 160, 600),
-        "coarse_label",
-    ),
-}  # fmt: skip
+    "smoke": _Grid(("mlp8x1",), (32,), (2,)),
+    "small": _Grid(("lenet5x2",), (1_000, 3_000, 9_000), (6, 18, 54)),
+    "full": _Grid(("lenet5x2", "lenet5x8"), (1_000, 5_000, 15_000, 45_000), (10, 40, 160, 600)),
+}
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
@@ -68,7 +64,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
         common: dict[str, Any] = {"tune": (0.01, 0.1), "online_until": 0.5}
         base = setting(size, **common)
     else:
-        base = learnable_setting(size, task=grid.task)
+        base = learnable_setting(size)
     found: dict[str, RunConfig] = {}
     middle = grid.epochs[len(grid.epochs) // 2]
     for examples in grid.examples:

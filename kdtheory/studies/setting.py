@@ -86,12 +86,13 @@ SMOKE = RunConfig.of(
     ridge=1e-2,
 )
 
-#: What is known to be learnable in minutes: 20 classes of CIFAR-100 at 16 x 16, under ResNet-20.
-#: Students see the images as they are, so that a teacher's logits are read off a table; the teacher
-#: is augmented. Each arm has its own learning rate, chosen on the validation images at seed 0.
+#: What is learnable in minutes: CIFAR-100's 20 superclasses at 16 x 16, under ResNet-20. Their test
+#: set has 10,000 images, five times as many as 20 of the classes. Students see the images as they
+#: are, so that a teacher's logits are read off a table; the teacher is augmented. Each arm has its
+#: own learning rate, chosen on the validation images at seed 0.
 LEARNABLE = RunConfig.of(
     dataset="cifar100",
-    task="classes:0-19",
+    task="coarse_label",
     image_size=(16, 16),
     train_size=9_000,
     validation_size=1_000,
@@ -101,7 +102,7 @@ LEARNABLE = RunConfig.of(
     # Half of the usual: of 1,000 images 54 epochs are 864 updates.
     batch_size=64,
     epochs=54,
-    tune=(0.01, 0.03, 0.1),
+    tune=(0.01, 0.03, 0.1, 0.3),
     student_optimizer=OptimizerConfig(
         learning_rate=0.03, schedule="step", milestones=(3 / 8, 6 / 8, 7 / 8)
     ),
@@ -134,7 +135,7 @@ def learnable_setting(size: Size, **changes: Any) -> RunConfig:
     Full trains a larger teacher for longer, and measures larger kernels.
 
     >>> learnable_setting("small", train_size=1000).data.task
-    'classes:0-19'
+    'coarse_label'
     """
     if size == "smoke":
         return setting(size, **changes)
