@@ -72,8 +72,6 @@ def _print_findings(
         text = finding.hypothesis
         if verdict == "not seen":
             text += f" ({finding.evidence})"
-        elif verdict == "open":
-            text += f" ({finding.open})"
         elif verdict == "undecided" and finding.effect is not None and finding.effect < 0:
             text += " (the mean goes against it)"
         listed.append(text)

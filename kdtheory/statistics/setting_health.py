@@ -192,6 +192,8 @@ def _at_chance(
                 for seed, value in final_values(rows, arm, "test_accuracy").items()
                 if is_at_chance(value, num_classes=num_classes, examples=examples)
             }
-        label = "teacher" if arm is None else arm.label
-        found += [f"{label} (seed {seed})" for seed in sorted(lost)]
+        if lost:
+            label = "teacher" if arm is None else arm.label
+            seeds = ", ".join(map(str, sorted(lost)))
+            found.append(f"{label} (seed{'s' * (len(lost) > 1)} {seeds})")
     return found

@@ -1,5 +1,6 @@
 """The health of a study's settings: read off its rows, told before anything is judged."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def health_table(healths: Sequence[SettingHealth]) -> Table:
     lines: list[Line] = [
         {
             "setting": health.name,
-            "gate": "; ".join(health.faults.values()) or "passed",
+            "gate": f"fails {', '.join(health.faults)}" if health.faults else "passed",
             "teacher, train": percent(health.teacher_train),
             "teacher, test": percent(health.teacher_test),
             "student, train": percent(health.student_train),
@@ -72,7 +73,8 @@ def health_table(healths: Sequence[SettingHealth]) -> Table:
         }
         for health in healths
     ]
-    return Table.of_lines("health", caption, lines)
+    notes = [f"{one.name}: {words}" for one in healths for words in one.faults.values()]
+    return dataclasses.replace(Table.of_lines("health", caption, lines), notes=notes)
 
 
 def _of_data(path: Path) -> tuple[int, int | None]:
