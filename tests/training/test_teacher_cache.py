@@ -1,5 +1,8 @@
 """A teacher's logits on augmented views, computed once: right, rounded, shared, bounded, sealed."""
 
+import concurrent.futures
+import threading
+import time
 import warnings
 
 import jax
@@ -239,6 +242,21 @@ def test_a_spent_budget_is_told_once_and_changes_no_number(student, data, cache,
     assert "its budget is" in told[0]
     with pytest.warns(UserWarning, match="computed for each student anew"):
         cached(OFFLINE, student, data, TeacherCache(folder=tmp_path / "no", budget=1)).tables.at(0)
+
+
+def test_who_wants_a_table_that_another_computes_waits_for_it(cache):
+    owner, calls = Owner(names={"views": "a", "teacher": "b", "epoch": 0}), []
+
+    def compute():
+        calls.append(threading.get_ident())
+        time.sleep(0.3)
+        return np.ones((1, 2, 3), np.float32)
+
+    # Each opens the lock's file itself, as another process would.
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: cache.table(owner, (1, 2, 3), compute), range(3)))
+    assert len(calls) == 1
+    assert all((table == 1).all() for table in found)
 
 
 @pytest.mark.parametrize("together", ["interleaved", "vmap"])
