@@ -130,7 +130,7 @@ def setting_health(
     arms = arms_in(rows)
     last_of_teacher = [row["step"] for row in teachers(rows) if row["final"]]
     of_arms = chosen_rates(rows)
-    told = [f"{arm.label} {found:g}" for arm, found in of_arms.items()] or [f"{rate:g}"]
+    told = [f"{arm.label}: {found:g}" for arm, found in of_arms.items()] or [f"students: {rate:g}"]
     found = SettingHealth(
         name=name,
         teacher_train=final_values(rows, None, "train_accuracy"),
@@ -140,7 +140,7 @@ def setting_health(
         teacher_updates=max(last_of_teacher, default=None),
         student_updates=max(row["step"] for row in students(rows, LABELS)),
         test_examples=test_examples,
-        rates="; ".join([*told, *([f"teacher {teacher_rate:g}"] if teacher_rate else [])]),
+        rates="; ".join([*told, *([f"teacher: {teacher_rate:g}"] if teacher_rate else [])]),
         gain_sd=_pooled_sd(rows, arms),
         looked_for=looked_for,
         faults={},

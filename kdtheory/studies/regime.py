@@ -294,7 +294,7 @@ REGIME = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "75 min on two cores, by estimate",
+        "small": "50 min on two cores, by estimate",
         "full": "needs an accelerator; not measured",
     },
     analyse=analyse,

@@ -37,7 +37,7 @@ def test_a_setting_in_which_something_is_learnt_passes(hand_made):
     health = health_of(rows_of(hand_made))
     assert health.faults == {}
     assert (health.student_updates, health.teacher_updates) == (50, 70)
-    assert health.rates == "0.03; teacher 0.05"
+    assert health.rates == "students: 0.03; teacher: 0.05"
     assert health.accuracy_error == pytest.approx(math.sqrt(0.8 * 0.2 / 10_000))
     assert health.gain_sd == pytest.approx(0.002)
 
