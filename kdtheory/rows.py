@@ -46,6 +46,7 @@ SupervisionName: TypeAlias = str
 ARMS: list[ArmName] = [
     "labels", "offline", "online", "matched", "self",
     "dkd", "dist", "lskd", "rco", "one_checkpoint", "two_checkpoints",
+    "dml", "crd", "sskd", "css",
 ]  # fmt: skip
 _CONTROL = "random_labels"
 

@@ -126,14 +126,19 @@ def crop_and_flip(
     images: Num[ArrayLike, "n h w c"],
     *,
     config: AugmentConfig,
+    crop: int = 0,
 ) -> Num[Array, "n h w c"]:
     """Return the images, each one cropped and mirrored at random, and nothing else.
+
+    Other numbers `crop` give other crops of the same mirrored images.
 
     >>> images = jnp.ones((1, 2, 2, 1))
     >>> crop_and_flip(jax.random.key(0), images, config=AugmentConfig(crop_padding=0)).ravel()
     Array([1., 1., 1., 1.], dtype=float32)
     """
     crop_key, flip_key = jax.random.split(key)
+    if crop:
+        crop_key = jax.random.fold_in(crop_key, crop)
     images = jnp.asarray(images)
     # The crop last: XLA's CPU compiler would fuse a flip after it into a gather for each pixel,
     # 30 times slower inside a scan.

@@ -31,6 +31,7 @@ def train_view(
     std: Float[ArrayLike, " c"],
     config: AugmentConfig,
     dtype: Any = jnp.float32,
+    crop: int = 0,
 ) -> TrainView:
     """Return the batch that a training step shows to networks. Pure; call it in the compiled step.
 
@@ -49,6 +50,7 @@ def train_view(
       mean: shape (c,), in units of pixel / 255.
       std: likewise.
       config: static in compiled code.
+      crop: other numbers give other crops of the same mirrored images, static.
       dtype: of the images. Arithmetic is in float32 (float64 if `dtype` is); the mixture is rounded
         to `dtype` once.
 
@@ -60,7 +62,7 @@ def train_view(
     ([0.0, 1.0, 1.0, 1.0], None, None)
     """
     working = jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
-    seen = normalize(crop_and_flip(key, images, config=config), mean, std, working)
+    seen = normalize(crop_and_flip(key, images, config=config, crop=crop), mean, std, working)
     if config.cutout:
         seen = random_cutout(cutout_key(key), seen, size=config.cutout)
     if not config.mixup:

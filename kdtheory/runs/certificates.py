@@ -158,8 +158,8 @@ def _targets(seed: Seed, sample: Split, arm: Supervision | None) -> list[Targets
             ]
     if arm is not None and arm.name not in ("labels", "offline", "online"):
         own = teacher_logits_at(arm, last, seed)
-        assert own is not None
-        shown_by.append((arm, None, shown(arm, own["sample"])))
+        if own is not None:  # labels stand there already
+            shown_by.append((arm, None, shown(arm, own["sample"])))
     for supervision, checkpoint, logits in shown_by:
         assert supervision.temperature is not None
         values = seed.targets_of(

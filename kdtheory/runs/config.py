@@ -51,7 +51,7 @@ class DistillationConfig:
     """How students are supervised: labels, offline, online, matched (online distillation whose
     teacher changes in step with the complexity that a student on labels has taken on, instead of by
     time), self, or methods of the literature: dkd, dist, lskd, rco, one_checkpoint,
-    two_checkpoints (see kdtheory methods) and those of --import."""
+    two_checkpoints, dml, crd, sskd, css (see kdtheory methods) and those of --import."""
     temperatures: tuple[float, ...] = (1.0, 4.0)
     """tau of the offline and online arms, and of the supervisions measured."""
     alpha: float = 1.0
@@ -85,7 +85,7 @@ class DistillationConfig:
                     f"{name} must differ from each other, got {' '.join(map(str, values))}"
                 )
         at_temperatures = {"offline", "online", "matched"} | {
-            name for name, method in METHODS.items() if method.temperature is None
+            name for name, method in METHODS.items() if method.route is not None
         }
         if not self.temperatures and at_temperatures & set(self.arms):
             raise InputError("arms with a teacher need at least one temperature above 0")
@@ -134,7 +134,8 @@ class TrainingConfig:
     'kdtheory[grain]'): for images that do not fit there. The batches are the same, and so are the
     numbers, to rounding."""
     together: Together = "none"
-    """Which students train together: none, the seeds of an arm, or its temperatures (arms) too.
+    """Which students train together: none, the seeds of an arm, or its temperatures (arms) too;
+    methods that train more than a student (see kdtheory methods) train one by one.
     CPUs run the programs of students with convolutions side by side, with each one's numbers bit
     for bit; else one program serves all, whose numbers are those to rounding."""
 
@@ -347,7 +348,7 @@ class RunConfig(Groups):
                     arms.append(LABELS)
                 elif name == "self":
                     arms.append(Supervision(name, SELF_TEMPERATURE))
-                elif name in METHODS and METHODS[name].temperature is not None:
+                elif name in METHODS and METHODS[name].own_loss:
                     arms.append(Supervision(name, METHODS[name].temperature))
                 else:
                     arms.extend(Supervision(name, tau) for tau in self.distillation.temperatures)

@@ -19,6 +19,7 @@ from kdtheory.runs.loading import load_dataset, load_known_teacher
 from kdtheory.runs.network import TrainedNetwork
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.seed import Seed
+from kdtheory.runs.stage import train_stage
 from kdtheory.runs.store import RunStore, open_store, read_provenance
 from kdtheory.runs.student import (
     needs_labels_student,
@@ -26,7 +27,7 @@ from kdtheory.runs.student import (
     student_points,
     train_student,
 )
-from kdtheory.runs.supervision import teacher_cache_of
+from kdtheory.runs.supervision import seed_of, teacher_cache_of, trains_alone
 from kdtheory.runs.teacher import TeacherOfSeed, seen_points, teacher_rows, teacher_trainers
 from kdtheory.runs.together import arms_together, train_together
 from kdtheory.runs.tuning import TUNING_SEED, Tuning
@@ -214,17 +215,19 @@ class Runner:
         of_students: dict[int, list[Row]] = {number: [] for number in missing}
         for group in arms_together(trained_arms(self.config), together):
             for arm, seed in itertools.product(group, seeds):
-                self.tuning.tune(arm, seed, store, self.events)
+                train_stage(arm, seed, store.unit(seed.number, f"{arm.slug}-stage"), self.events)
+                self.tuning.tune(arm, seed_of(arm, seed), store, self.events)
                 if seed.number == TUNING_SEED:
                     rows[seed.number] += self.tuning.rows(arm, store)
             for arms in self.tuning.alike(group, store):
-                students = [(seed, arm) for seed in seeds for arm in arms]
+                students = [(seed_of(arm, seed), arm) for seed in seeds for arm in arms]
                 if together != "none":
                     networks = {
                         f"{seed.number}-{arm.slug}": student_network(
                             arm, seed, self.tuning.unit(seed.number, arm, store)
                         )
                         for seed, arm in students
+                        if not trains_alone(arm)
                     }
                     title = f"students {self.config.distillation.student}"
                     train_together(networks, store.out / "together", self.events, title=title)

@@ -5,12 +5,13 @@ from pathlib import Path
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
-from kdtheory.methods.registry import check_checkpoints, check_suitable
+from kdtheory.methods.registry import check_checkpoints, check_networks, check_suitable
 from kdtheory.runs.bounds_at_init import BOUNDS_NEED_A_FACTOR
 from kdtheory.runs.certificates import certificate_bytes
 from kdtheory.runs.config import MeasuringConfig, RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.teacher_file import KnownTeacher, function_teacher, read_teacher_file
+from kdtheory.runs.trainers import networks_of
 
 
 def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDataset:
@@ -48,6 +49,10 @@ def load_dataset(config: RunConfig, events: Events | None = None) -> ImageDatase
         num_outputs=dataset.num_outputs,
         checkpoints=config.teaching.online_checkpoints or config.teaching.teacher_checkpoints,
     )
+    check_networks(
+        config.distillation.arms, networks_of(config, dataset), mixup=config.training.mixup,
+        given_start=config.training.student_variables is not None,
+    )  # fmt: skip
     if config.measuring.kernel != "none":
         check_kernel(config.measuring, dataset.num_outputs)
     if config.measuring.certify:

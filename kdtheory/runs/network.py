@@ -23,6 +23,7 @@ from kdtheory.runs.events import Events
 from kdtheory.runs.unit import Unit
 from kdtheory.targets import TargetProvider, Trajectory, stack
 from kdtheory.targets.decisions import accuracy
+from kdtheory.targets.stateful import StatefulMethod
 from kdtheory.training import Trainer, TrainingData, predict_logits
 from kdtheory.training.state import HostData
 from kdtheory.typing import Variables
@@ -39,7 +40,7 @@ class Network:
     """What it is, for messages: "teacher, seed 0"."""
     trainer: Trainer
     """Its architecture and its compiled training."""
-    supervision: TargetProvider
+    supervision: TargetProvider | StatefulMethod
     """What it is trained on."""
     data: TrainingData | HostData
     """The examples, where the trainer wants them."""
@@ -62,6 +63,17 @@ class Network:
             points=self.points, folder=self.unit.folder, name=self.label, on_step=events.step,
             owner=self.unit.owner,
         )  # fmt: skip
+
+    def auxiliary_at(self, step: int) -> Variables:
+        """Return what its method trains beside it, as it is stored at a point.
+
+        Raises:
+          RunError: what is stored is damaged or another's.
+        """
+        assert isinstance(self.supervision, StatefulMethod)
+        return self.trainer.stored_auxiliary(
+            self.supervision, self.unit.folder, step, self.unit.owner
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,11 @@
 """What the networks of one seed share: data, teacher, and what students have in common."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,12 @@ from kdtheory.typing import Variables
 _mixture_targets = jax.jit(mixture_targets, static_argnames="form")
 
 
+@functools.lru_cache(maxsize=16)  # a run's few rates; more would keep ended runs' programs
+def with_network(trainer: Trainer, network: nn.Module) -> Trainer:
+    """Return a trainer of another network; the same one, and its compiled program, each time."""
+    return trainer.replace(module=network)
+
+
 @dataclass(kw_only=True)
 class Seed:
     """What the networks of one seed share; all its randomness comes from `jax.random.key(seed)`."""
@@ -65,12 +73,26 @@ class Seed:
     """The trainers of arms with a learning rate of their own."""
     teacher_cache: TeacherCache | None = None
     """Where the teacher's logits on the students' views are kept, if they are."""
+    peer_logits: dict[tuple[Supervision, int], SplitLogits] = field(default_factory=dict)
+    """Of the arm and the step that are measured, where the student is shown a peer's logits."""
+    stages: dict[str, Variables] = field(default_factory=dict)
+    """By arm, what its method's earlier stage trained."""
+    network: nn.Module | None = None
+    """Of the students of one arm, where its method makes another network of the run's student."""
     kernels_at_init: dict[str, MeasuredKernel] = field(default_factory=dict)
     """Where `kernel_at_init` keeps what it computed."""
 
     def trainer_of(self, arm: Supervision) -> Trainer:
         """Return what trains an arm's student."""
-        return self.arm_trainers.get(arm, self.student_trainer)
+        trainer = self.arm_trainers.get(arm, self.student_trainer)
+        return trainer if self.network is None else with_network(trainer, self.network)
+
+    def with_network(self, network: nn.Module) -> "Seed":
+        """Return the seed of students that are another network: what is measured is theirs."""
+        return dataclasses.replace(
+            self, network=network, kernels_at_init={},
+            student_trainer=with_network(self.student_trainer, network),
+        )  # fmt: skip
 
     @property
     def key(self) -> jax.Array:

@@ -45,6 +45,7 @@ from kdtheory.typing import Variables
 _distillation_loss = jax.jit(distillation_loss)
 _cross_entropy = jax.jit(cross_entropy)
 _method_loss = jax.jit(lambda provider, *arguments: provider.loss(*arguments))
+_logit_loss = jax.jit(lambda logit_loss, *arguments: logit_loss(*arguments), static_argnums=0)
 
 
 _NO_SIMILARITY: dict[str, None] = {"ntk_similarity": None, "ntk_similarity_centred": None}
@@ -58,8 +59,11 @@ def _train_loss(
         return float(_cross_entropy(logits["train"], labels).mean())
     assert arm.temperature is not None
     alpha = weight_of_teacher(arm, seed)
-    loss = METHODS[arm.name].loss if arm.name in METHODS else None
-    if loss is not None:
+    method = METHODS.get(arm.name)
+    loss, logit_loss = (None, None) if method is None else (method.loss, method.logit_loss)
+    if logit_loss is not None:
+        losses = _logit_loss(logit_loss, logits["train"], teacher_logits["train"], labels)
+    elif loss is not None:
         total = seed.student_trainer.total_steps
         examples = Examples(seed.dataset.train.images, labels, np.arange(len(labels)))
         table = tabulate([teacher_logits["train"]], [total])
@@ -227,6 +231,7 @@ def train_student(
         if arm == LABELS and "matched" in arms:
             seed.learned[step] = seed.student_logits(variables)
         if measured and unit.rows(step) is None:
+            _look_at_peer(arm, step, network, seed)
             rows = measure(arm, step, variables, seed, events, with_kernel=step in with_kernel)
             unit.write_rows(step, rows)
             events.measured(step, rows)
@@ -234,6 +239,18 @@ def train_student(
         logits = split_logits(network.trainer, variables, seed.dataset, label=network.label)
         seed.labels_student = TrainedNetwork.of(network.trainer, [0], [variables], [logits])
     return unit.all_rows(network.points) or [] if measured else []
+
+
+def _look_at_peer(arm: Supervision, step: int, network: Network, seed: Seed) -> None:
+    """Have the logits at hand that an arm's student is shown at a point, if a peer shows them."""
+    method = METHODS.get(arm.name)
+    if method is None or method.targets_from != "peer":
+        return
+    logits = split_logits(
+        network.trainer, network.auxiliary_at(step), seed.dataset,
+        label=f"peer of the {network.label}",
+    )  # fmt: skip
+    seed.peer_logits = {(arm, step): logits}
 
 
 def needs_labels_student(config: RunConfig) -> bool:

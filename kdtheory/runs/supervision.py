@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.memory import parse_bytes
+from kdtheory.methods.pair import Pair
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import Supervision
 from kdtheory.runs.config import RunConfig
@@ -15,6 +16,7 @@ from kdtheory.runs.network import SplitLogits, TrainedNetwork
 from kdtheory.runs.seed import Seed
 from kdtheory.runs.shared_teachers import own_model
 from kdtheory.runs.teacher_checkpoints import spread_steps
+from kdtheory.runs.trainers import networks_of
 from kdtheory.targets import (
     Labels,
     TargetProvider,
@@ -27,6 +29,7 @@ from kdtheory.targets import (
 )
 from kdtheory.targets.decisions import accuracy
 from kdtheory.targets.providers import TeacherLogits
+from kdtheory.targets.stateful import StatefulMethod
 from kdtheory.training import TeacherCache, cached_teacher
 from kdtheory.typing import ApplyFn
 
@@ -37,8 +40,30 @@ def labels_student(seed: Seed) -> TrainedNetwork:
     return seed.labels_student
 
 
-def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
-    """Return the target provider that trains an arm's student.
+def seed_of(arm: Supervision, seed: Seed) -> Seed:
+    """Return the seed as an arm's student knows it: of another network, if its method makes one."""
+    method = METHODS.get(arm.name)
+    if method is None or method.network is None:
+        return seed
+    return seed.with_network(method.network(networks_of(seed.config, seed.dataset)))
+
+
+def pair_of(arm: Supervision, seed: Seed) -> Pair:
+    """Return what a method with variables of its own is made for."""
+    teacher = seed.teacher
+    known = teacher.trainer is not None
+    return Pair(
+        networks=networks_of(seed.config, seed.dataset),
+        teacher_apply=_apply_fn(teacher) if known else None,
+        teacher_variables=teacher.trajectory.final() if known else None,
+        labels=np.asarray(seed.dataset.train.labels),
+        total_steps=seed.student_trainer.total_steps,
+        stage=seed.stages.get(arm.name),
+    )
+
+
+def provider_of(arm: Supervision, seed: Seed) -> TargetProvider | StatefulMethod:
+    """Return what trains an arm's student: a target provider, or a method with its own variables.
 
     Without augmentation a student sees the training examples as they are, on which the teacher's
     logits are known: they are looked up (`targets.tabulated`), which gives the targets of the
@@ -46,9 +71,11 @@ def provider_of(arm: Supervision, seed: Seed) -> TargetProvider:
     costs nothing. With augmentation, or with logits above 1 GiB, the teacher runs on every batch
     of each student, or with teacher_cache once for all students.
     """
+    method = METHODS.get(arm.name)
+    if method is not None and method.training is not None:
+        return method.training(pair_of(arm, seed))
     if arm.temperature is None:
         return Labels(seed.dataset.num_outputs)
-    method = METHODS.get(arm.name)
     loss = None if method is None else method.loss
     mixture = {"temperature": arm.temperature, "alpha": weight_of_teacher(arm, seed)}
     table = seed.teacher_table
@@ -119,7 +146,16 @@ def _apply_fn(teacher: TrainedNetwork) -> ApplyFn:
 def weight_of_teacher(arm: Supervision, seed: Seed) -> float:
     """Return alpha of an arm's targets: methods with a loss of their own show the teacher alone."""
     method = METHODS.get(arm.name)
-    return 1.0 if method and method.loss else seed.config.distillation.alpha
+    return 1.0 if method and method.own_loss else seed.config.distillation.alpha
+
+
+def trains_alone(arm: Supervision) -> bool:
+    """Return whether an arm's student never trains together with others.
+
+    >>> trains_alone(Supervision("dml", 1.0)), trains_alone(Supervision("dkd", 4.0))
+    (True, False)
+    """
+    return arm.name in METHODS and METHODS[arm.name].training is not None
 
 
 def has_own_schedule(arm: Supervision, config: RunConfig) -> bool:
@@ -153,9 +189,14 @@ def online_steps(arm: Supervision, seed: Seed) -> tuple[int, ...]:
 
 
 def teacher_logits_at(arm: Supervision, step: int, seed: Seed) -> SplitLogits | None:
-    """Return the logits that supervise an arm at a step, read off the stored checkpoints."""
+    """Return the logits that supervise an arm at a step, read off the stored checkpoints.
+
+    None where labels do.
+    """
     method = METHODS.get(arm.name)
-    if arm.name == "offline" or (method is not None and method.loss is not None):
+    if method is not None and method.targets_from != "teacher":
+        return seed.peer_logits[arm, step] if method.targets_from == "peer" else None
+    if arm.name == "offline" or (method is not None and method.own_loss):
         return seed.teacher.logits[-1]
     if arm.name in ("online", "matched") or method is not None:
         teacher = seed.online_teacher
@@ -192,7 +233,9 @@ def supervisions(
         arms.append(arm)
     for each in arms:
         logits = teacher_logits_at(each, step, seed)
-        assert logits is not None
+        if logits is None:
+            named.append((each.name, None, seed.fixed_targets["labels"]))
+            continue
         assert each.temperature is not None
         targets = seed.targets_of(
             shown(each, seed.measured(logits)), each.temperature, weight_of_teacher(each, seed)

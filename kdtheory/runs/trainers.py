@@ -9,6 +9,7 @@ from kdtheory import models
 from kdtheory.datasets import AugmentConfig, ImageDataset, default_augmentation
 from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
+from kdtheory.methods.pair import Networks
 from kdtheory.runs.config import RunConfig
 from kdtheory.training import OptimizerConfig, Trainer, data_mesh
 from kdtheory.typing import Variables
@@ -58,6 +59,20 @@ def mesh_of(config: RunConfig) -> Mesh | None:
             f"got {config.training.devices}"
         )
     return data_mesh(found[: config.training.devices]) if config.training.devices > 1 else None
+
+
+def networks_of(config: RunConfig, dataset: ImageDataset) -> Networks:
+    """Return a run's student and who teaches it, before they are trained."""
+    names = config.distillation
+    teacher = names.teacher if names.assistant is None else names.assistant
+    return Networks(
+        student=models.create(names.student, dataset.num_outputs),
+        teacher=None
+        if config.teaching.logits_of is not None
+        else models.create(teacher, dataset.num_outputs),
+        image_shape=dataset.image_shape,
+        num_outputs=dataset.num_outputs,
+    )
 
 
 def trainer_of(

@@ -136,6 +136,7 @@ class Tuning:
         """Train a candidate, or read it; return its fields."""
         seed.arm_trainers[arm] = trainer = self._at[rate]
         network = student_network(arm, seed, store.unit(seed.number, _slug(arm, rate)))
+        module = network.trainer.module
         events.network(
             f"seed {seed.number}: student {self._config.distillation.student}, {arm.slug}, "
             f"rate {rate:g}", trainer.total_steps,
@@ -147,7 +148,7 @@ class Tuning:
             for _, variables in network.train(events):
                 last = variables
             logits = predict_logits(
-                trainer.module.apply, last, validation.images,
+                module.apply, last, validation.images,
                 mean=self._dataset.mean, std=self._dataset.std,
             )  # fmt: skip
             if np.isfinite(logits).all():

@@ -15,6 +15,7 @@ from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.models.requirements import require_train_argument
 from kdtheory.targets.examples import Examples
+from kdtheory.targets.stateful import StatefulMethod
 from kdtheory.training.batches import batch_indices, epoch_order
 from kdtheory.training.kept_inputs import kept_convolution_inputs
 from kdtheory.training.optimizers import update_of
@@ -22,6 +23,7 @@ from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import in_precision
 from kdtheory.training.stacking import Stacked
 from kdtheory.training.state import Batch, HostBatches, TrainingData, TrainState
+from kdtheory.training.stateful_step import stateful_update
 from kdtheory.typing import ArrayLike
 
 #: How several networks run together: one program after another without waiting between them, one
@@ -156,9 +158,13 @@ def make_train_chunk(
         step_key: jax.Array,
     ) -> tuple[TrainState, jax.Array]:
         """Make one step on a batch."""
-        view = train_view(
-            step_key, batch.images, mean=mean, std=std, config=augmentation or NO_AUGMENTATION
-        )
+        changed = augmentation or NO_AUGMENTATION
+        if isinstance(supervision, StatefulMethod):
+            return stateful_update(
+                state, supervision, batch, step_key, apply_fn=apply_fn, optimizer=optimizer,
+                augmentation=changed, mean=mean, std=std, shared_out=shared_out,
+            )  # fmt: skip
+        view = train_view(step_key, batch.images, mean=mean, std=std, config=changed)
         images = shared_out(view.images)
         labels, indices = jnp.asarray(batch.labels), jnp.asarray(batch.indices)
         examples = Examples(images, labels, indices)
@@ -233,7 +239,7 @@ def make_train_chunk(
         return state, jnp.stack(losses)
 
     #: One step for all: an online teacher's checkpoint is then the same for all networks.
-    axes = TrainState(None, 0, 0, 0)  # type: ignore[arg-type]
+    axes = TrainState(None, 0, 0, 0, 0)  # type: ignore[arg-type]
 
     def advance_many(
         states: TrainState,

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from kdtheory.targets.provider import TargetProvider
+from kdtheory.targets.stateful import StatefulMethod
 
 
 class LoadedSupervision:
@@ -18,7 +19,9 @@ class LoadedSupervision:
     """
 
     def __init__(
-        self, supervisions: Sequence[TargetProvider], prepared: Callable[[list[Any]], Any]
+        self,
+        supervisions: Sequence[TargetProvider | StatefulMethod],
+        prepared: Callable[[list[Any]], Any],
     ) -> None:
         self._supervisions, self._prepare = supervisions, prepared
         self._leaves: list[Any] | None = None

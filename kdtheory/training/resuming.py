@@ -25,6 +25,9 @@ Train = Callable[[Any, Sequence[int], Pause], Iterator[Any]]
 #: Between two points, the state is saved when this many seconds have passed.
 SAVE_SECONDS = 30.0
 
+#: Folder of a second network that a method trains beside the student, at every point.
+AUXILIARY = "auxiliary"
+
 #: How many whole states are kept for going on.
 KEPT_STATES = 2
 
@@ -39,13 +42,15 @@ def _variables_of(state: Any) -> Any:
 
 
 class _Store:
-    """The two kinds of checkpoints of one training.
+    """The kinds of checkpoints of one training.
 
     folder/step-*         the variables at each point: what is measured, a teacher's trajectory
+    folder/auxiliary/step-*  the variables of a second network that a method trains, at each point
     folder/resume/step-*  the last whole states, optimiser included; gone when training has ended
     """
 
-    def __init__(self, folder: Path, owner: Owner | None) -> None:
+    def __init__(self, folder: Path, owner: Owner | None, with_peer: bool) -> None:
+        self._folder, self._owner, self._with_peer = folder, owner, with_peer
         self.resume_folder = folder / "resume"
         self.points = Checkpoints(folder, owner)
         self.states = Checkpoints(self.resume_folder, owner)
@@ -53,6 +58,11 @@ class _Store:
     def save(self, state: Any, *, point: bool) -> None:
         step = _step_of(state)
         if point and step not in self.points.steps():
+            # Before the point itself: none is without it.
+            if self._with_peer:
+                beside = Checkpoints(self._folder / AUXILIARY, self._owner)
+                beside.save(step, state.auxiliary.variables)
+                beside.close()
             self.points.save(step, _variables_of(state))
             # First the point: a state that goes on from it must not be without it.
             self.points.wait()
@@ -91,6 +101,7 @@ def resumable(
     name: str,
     save_seconds: float | None = None,
     owner: Owner | None = None,
+    with_peer: bool = False,
 ) -> Iterator[tuple[int, Any]]:
     """Train with checkpoints in a folder, and yield (step, variables) at every point.
 
@@ -105,6 +116,7 @@ def resumable(
       points: increasing steps to yield at.
       name: what is being trained, for messages.
       save_seconds: between points, the state is saved as often (default: `SAVE_SECONDS`).
+      with_peer: whether a point also keeps what a method trains beside the student.
       owner: whose training it is: states of another are refused (default: not compared).
 
     Yields:
@@ -119,7 +131,7 @@ def resumable(
       UserWarning: a state to go on from is damaged or another's; the one before it is taken.
     """
     seconds = SAVE_SECONDS if save_seconds is None else save_seconds
-    store = _Store(folder, owner)
+    store = _Store(folder, owner, with_peer)
     try:
         abstract = jax.eval_shape(_variables_of, initial)
         stored = store.points.steps()

@@ -38,6 +38,15 @@ class HostBatches(NamedTuple):
     std: Float[ArrayLike, " c"]
 
 
+class Auxiliary(NamedTuple):
+    """What a method trains beside the student (`targets.stateful`)."""
+
+    variables: dict[str, Any]
+    """{"params": ..., and others}."""
+    opt_state: Any
+    """Of its parameters."""
+
+
 class TrainState(NamedTuple):
     """All that changes in training."""
 
@@ -47,6 +56,8 @@ class TrainState(NamedTuple):
     model_state: dict[str, Any]
     """The variables that are not parameters: {"batch_stats": ...} or {}."""
     opt_state: Any
+    auxiliary: Auxiliary | tuple[()] = ()
+    """Of a method that trains something beside the student; otherwise empty."""
 
     @property
     def variables(self) -> dict[str, Any]:

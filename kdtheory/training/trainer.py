@@ -21,8 +21,10 @@ from kdtheory.datasets import AugmentConfig, Split, StreamedSplit, stream
 from kdtheory.digests import Owner
 from kdtheory.errors import InputError
 from kdtheory.targets.provider import TargetProvider
+from kdtheory.targets.stateful import StatefulMethod
 from kdtheory.targets.tabulated import check_tables
 from kdtheory.training.batches import epoch_order, steps_per_epoch
+from kdtheory.training.checkpoints import Checkpoints
 from kdtheory.training.chunk import (
     Together,
     TrainChunk,
@@ -32,14 +34,16 @@ from kdtheory.training.chunk import (
 from kdtheory.training.loop import OnChunk, Pause, run, run_many
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer
 from kdtheory.training.precision import in_precision
-from kdtheory.training.resuming import SAVE_SECONDS, resumable
+from kdtheory.training.resuming import AUXILIARY, SAVE_SECONDS, resumable
 from kdtheory.training.state import (
+    Auxiliary,
     HostData,
     TrainingData,
     TrainState,
     init_state,
     training_data,
 )
+from kdtheory.training.stateful_step import check_augmentation
 from kdtheory.training.streamed import run_streamed
 from kdtheory.training.teacher_cache import check_views
 from kdtheory.training.views import Views
@@ -163,12 +167,40 @@ class Trainer:
     def _first_state(self) -> Callable[[Variables], TrainState]:
         return jax.jit(lambda variables: init_state(variables, self.transformation))
 
-    def initial_state(self, key: jax.Array) -> TrainState:
-        """Return the state before the first update."""
+    def initial_state(
+        self, key: jax.Array, targets: TargetProvider | StatefulMethod | None = None
+    ) -> TrainState:
+        """Return the state before the first update; of a method's own variables too."""
         variables: Variables = models.init(self.module, key, self.image_shape)
         if self.variables is not None:
             variables = models.match_variables(variables, self.variables).variables
-        return self._first_state(variables)
+        state = self._first_state(variables)
+        if not isinstance(targets, StatefulMethod):
+            return state
+        own = self.initial_auxiliary(key, targets)
+        return state._replace(auxiliary=Auxiliary(own, self.transformation.init(own["params"])))
+
+    def initial_auxiliary(self, key: jax.Array, method: StatefulMethod) -> dict[str, Any]:
+        """Return a method's own variables before the first update."""
+        return method.init(
+            jax.random.fold_in(key, 1),
+            lambda own_key: models.init(self.module, own_key, self.image_shape),
+        )
+
+    def stored_auxiliary(
+        self, method: StatefulMethod, folder: Path, step: int, owner: Owner | None = None
+    ) -> dict[str, Any]:
+        """Return a method's own variables at a point that `train` stored in a folder.
+
+        Raises:
+          RunError: there are none, or they are damaged or another's.
+        """
+        like = jax.eval_shape(lambda: self.initial_auxiliary(jax.random.key(0), method))
+        stored = Checkpoints(folder / AUXILIARY, owner)
+        try:
+            return stored.restore(step, like)
+        finally:
+            stored.close()
 
     def place(
         self,
@@ -209,7 +241,7 @@ class Trainer:
 
     def train(
         self,
-        targets: TargetProvider,
+        targets: TargetProvider | StatefulMethod,
         data: TrainingData | HostData,
         *,
         init_key: jax.Array,
@@ -223,7 +255,7 @@ class Trainer:
         """Train a network, and yield (step, variables) at every point.
 
         Args:
-          targets: what supervises it.
+          targets: what supervises it, or a method with variables of its own.
           data: from `place`.
           init_key: PRNG key of the initial parameters.
           train_key: PRNG key of the batches, the augmentation and dropout.
@@ -255,14 +287,17 @@ class Trainer:
             )  # fmt: skip
 
         self._check(targets, data, train_key)
-        initial = self.initial_state(init_key)
+        initial = self.initial_state(init_key, targets)
         if folder is None:
             return ((int(state.step), state.variables) for state in states(initial, points))
-        return self._stored(states, initial, folder, points, name, owner)
+        return self._stored(
+            states, initial, folder, points, name, owner,
+            with_peer=isinstance(targets, StatefulMethod) and targets.has_peer,
+        )  # fmt: skip
 
     def train_many(
         self,
-        targets: Sequence[TargetProvider],
+        targets: Sequence[TargetProvider | StatefulMethod],
         data: TrainingData | HostData,
         *,
         init_keys: Sequence[jax.Array],
@@ -282,6 +317,8 @@ class Trainer:
           InputError: as `train`; other numbers of targets, keys and names; images that are
             streamed: such networks train one by one.
         """
+        if any(isinstance(each, StatefulMethod) for each in targets):
+            raise InputError("methods with variables of their own train one by one, not together")
         if isinstance(data, HostData):
             raise InputError("networks whose images are streamed train one by one, not together")
 
@@ -303,9 +340,13 @@ class Trainer:
             )
         return self._stored(states, initial, folder, points, " and ".join(names), owner)
 
-    def _check(self, targets: TargetProvider, data: TrainingData | HostData, key: Any) -> None:
+    def _check(
+        self, targets: TargetProvider | StatefulMethod, data: TrainingData | HostData, key: Any
+    ) -> None:
         """Raise InputError for targets or a key that this training cannot use."""
         check_key(key, name="train_key")
+        if isinstance(targets, StatefulMethod):
+            check_augmentation(targets, self.augmentation)
         labels = data.labels if isinstance(data, TrainingData) else data.split.labels
         check_tables(targets, examples=len(labels), augmentation=self.augmentation)
         check_views(targets, lambda: self.views(data, train_key=key))
@@ -318,12 +359,13 @@ class Trainer:
         points: Sequence[int],
         name: str,
         owner: Owner | None,
+        with_peer: bool = False,
     ) -> Iterator[tuple[int, Any]]:
         if jax.process_count() > 1:
             raise InputError("checkpoints are those of one process; leave the folder out")
         return resumable(
             train, initial, folder=folder, points=points, name=name,
-            save_seconds=self.save_seconds, owner=owner,
+            save_seconds=self.save_seconds, owner=owner, with_peer=with_peer,
         )  # fmt: skip
 
     def _batches(self, data: HostData, key: jax.Array) -> Any:

@@ -6,10 +6,13 @@ import pytest
 from kdtheory.errors import InputError
 from kdtheory.methods.logit_standardisation import standardise
 from kdtheory.methods.registry import METHODS
-from kdtheory.rows import supervision_of
+from kdtheory.rows import LABELS, supervision_of
 from kdtheory.runs import execute
+from kdtheory.runs.loading import load_dataset
 
-ARMS = ("labels", "offline", *METHODS)
+#: Of these, css needs a convolutional student.
+NAMES = tuple(name for name in METHODS if name != "css")
+ARMS = ("labels", "offline", *NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +37,34 @@ def complexities(rows, arm):
 
 @pytest.mark.slow
 def test_every_method_is_trained_and_its_own_supervision_is_measured(rows):
-    for name, method in METHODS.items():
-        row = final(rows, name)
-        assert row["temperature"] == (method.temperature or 4.0)
+    for name in NAMES:
+        method, row = METHODS[name], final(rows, name)
+        assert row["temperature"] == (4.0 if method.route is not None else method.temperature)
         assert row["train_loss"] > 0
         assert any(s.name == name for s in complexities(rows, name))
     # Another loss or another teacher: no two students are the same.
-    ends = [final(rows, name)["train_kl"] for name in ("offline", *METHODS)]
+    ends = [final(rows, name)["train_kl"] for name in ("offline", *NAMES)]
     assert len(set(ends)) == len(ends)
 
 
 @pytest.mark.slow
 def test_what_is_shown_is_what_is_measured(rows):
-    measured = {name: complexities(rows, name) for name in METHODS}
-    for name in ("dkd", "dist"):  # the same targets, trained on by another loss
+    measured = {name: complexities(rows, name) for name in NAMES}
+    for name in ("dkd", "dist", "sskd"):  # the same targets, trained on by another loss
         by_name = {s.name: value for s, value in measured[name].items()}
         assert by_name[name] == pytest.approx(by_name["offline"], rel=1e-9)
     by_name = {s.name: value for s, value in measured["lskd"].items()}
     assert by_name["lskd"] != pytest.approx(by_name["offline"], rel=1e-3)
+    by_name = {s.name: value for s, value in measured["crd"].items()}
+    assert by_name["crd"] == by_name["labels"]
+    by_name = {s.name: value for s, value in measured["dml"].items()}
+    assert by_name["dml"] != pytest.approx(by_name["offline"], rel=1e-3)
 
 
 @pytest.mark.slow
 def test_routes_say_their_schedule(rows):
-    for name, method in METHODS.items():
-        schedule = final(rows, name).get("schedule")
+    for name in NAMES:
+        method, schedule = METHODS[name], final(rows, name).get("schedule")
         if method.route is None:
             assert schedule is None
         else:
@@ -81,6 +88,51 @@ def test_unsuitable_pairs_are_one_line(tiny):
         execute(tiny.replace(arms=("lskd",), task="first_half"), quiet=True)
     with pytest.raises(InputError, match=r"arm rco needs .* it has 1 \(raise"):
         execute(tiny.replace(arms=("rco",), teacher_checkpoints=1), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"arms": ("dml",), "mixup": 0.2}, "arm dml needs images that are not mixed"),
+        ({"arms": ("css",)}, "arm css: it sets corners of the map .* MLP has no layer"),
+        ({"arms": ("crd",), "teacher_logits": "t.npz"}, "arm crd: it needs the teacher as a netw"),
+        ({"arms": ("sskd",), "teacher_logits": "t.npz"}, "arm sskd: it needs the teacher as a n"),
+        ({"arms": ("css",), "student": "resnet8", "student_variables": "s.npz"},
+         "arm css trains a network of its own: leave --student-variables out"),
+    ],
+)  # fmt: skip
+def test_methods_with_variables_refuse_unsuitable_pairs_in_one_line(tiny, changes, line):
+    with pytest.raises(InputError, match=line) as refused:
+        load_dataset(tiny.replace(**changes))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_broken_run_of_each_kind_ends_the_same(rows, tiny, tiny_anywhere, tmp_path):
+    """A peer, a bank, a stage before: what a student's training needs beside it is stored."""
+    few = tiny.replace(arms=("dml", "crd", "sskd"), temperatures=(4.0,), points=2, together="arms")
+    execute(few, quiet=True)
+    for name in ("dml-tau1", "crd", "sskd-tau4"):
+        (tmp_path / "run" / "seeds" / "0" / name / "rows-00000016.jsonl").unlink()
+    for name in ("dml", "crd", "sskd"):  # others' company and measuring again change nothing
+        assert final(execute(few, quiet=True), name) == final(rows, name)
+
+
+@pytest.mark.slow
+def test_css_is_measured_on_its_own_network(tiny):
+    config = tiny.replace(
+        arms=("labels", "css"), temperatures=(4.0,), points=2, dataset="digits", train_size=64,
+        validation_size=16, test_size=16, student="lenet5x1", tune=(0.01, 0.03), batch_size=16,
+    )  # fmt: skip
+    rows = execute(config, quiet=True)
+    css, labels = final(rows, "css"), final(rows, "labels")
+    assert css["temperature"] == 3.0
+    assert css["train_loss"] > 0
+    # Another network has another kernel, so other complexities of the same targets.
+    of_labels = [complexities(rows, arm) for arm in ("labels", "css")]
+    assert of_labels[0][LABELS] != pytest.approx(of_labels[1][LABELS], rel=1e-3)
+    assert any(s.name == "css" for s in of_labels[1])
+    assert labels["ntk_similarity"] != css["ntk_similarity"]
 
 
 def test_lskd_shows_shift_and_scale_free_logits():
