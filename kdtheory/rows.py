@@ -312,6 +312,10 @@ class CertificateRow(PointFields):
     """Test examples of these two."""
     network_held_out: NotRequired[Rate]
     """Clopper and Pearson's bound of the trained network itself, from the n examples."""
+    leave_one_out_error: NotRequired[Rate]
+    """Share of the n examples whose label the fit to all others misses."""
+    alignment: NotRequired[Number]
+    """Centred alignment of the kernel and the targets; null where either is constant."""
     delta: Finite
     """Probability with which each of the bounds fails."""
     validity: Text

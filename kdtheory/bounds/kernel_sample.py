@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from kdtheory.analysis import ntk_similarity
 from kdtheory.bounds.arguments import class_gaps
 from kdtheory.bounds.gaussian_process import gaussian_process_bound
 from kdtheory.bounds.held_out import held_out_bound
@@ -13,7 +14,7 @@ from kdtheory.bounds.margin import margin_bound, multiclass_margin_bound
 from kdtheory.bounds.prequential import PrequentialBound, prequential_bound
 from kdtheory.bounds.ridge import leave_one_out_predictions, ridge_fit
 from kdtheory.complexity import Factor, Spectrum, eigendecompose, factorize
-from kdtheory.errors import InputError
+from kdtheory.errors import InputError, KernelError
 from kdtheory.typing import ArrayLike
 
 #: Ridges of a kernel whose diagonal is 1, fixed before any sample.
@@ -64,6 +65,11 @@ class CertifiedFit(NamedTuple):
     examples."""
     certified_test_error: float | None
     """Of the predictors that the certificate is about: what it should not be below."""
+    leave_one_out: float
+    """Share of the sample's examples whose label the fit to all others misses, at the ridge with
+    the fewest: an estimate, and no bound."""
+    alignment: float | None
+    """Centred alignment of the kernel and the targets' Y Y^T; None where either is constant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +169,8 @@ def certified_fit(
     ...                     kernel_depends_on_sample=False, targets_depend_on_sample=False)
     >>> round(fit.prequential.bound, 2), round(fit.held_out_half, 2), fit.prequential.validity
     (0.03, 0.02, 'certificate')
+    >>> fit.leave_one_out, fit.alignment > 0.5
+    (0.0, True)
     """
     y = np.asarray(targets, np.float64)
     labels = sample.labels
@@ -175,11 +183,11 @@ def certified_fit(
         delta=delta,
     )
     half = len(y) // 2
-    of_half = _by_leave_one_out(sample.halves, y[:half], labels[:half])
+    of_half, _ = _by_leave_one_out(sample.halves, y[:half], labels[:half])
     missed = _wrong(sample.kernel[half:, :half] @ _solve(of_half, y[:half]), labels[half:])
+    chosen, left_out = _by_leave_one_out(sample.factors, y, labels)
     test_error = certified_test_error = None
     if sample.cross is not None and sample.test_labels is not None:
-        chosen = _by_leave_one_out(sample.factors, y, labels)
         wrong = _wrong(sample.cross @ _solve(chosen, y), sample.test_labels)
         test_error = float(wrong.mean())
         certified_test_error = _risk_of_iterates(sample, y, terms.weights)
@@ -204,7 +212,16 @@ def certified_fit(
         gibbs=process,
         test_error=test_error,
         certified_test_error=certified_test_error,
+        leave_one_out=left_out,
+        alignment=_alignment(sample.kernel, y),
     )
+
+
+def _alignment(kernel: np.ndarray, y: np.ndarray) -> float | None:
+    try:
+        return ntk_similarity(kernel, y @ y.T, centred=True)
+    except KernelError:
+        return None
 
 
 def _margin(
@@ -230,15 +247,19 @@ def _margin(
     return float(found.best().bound)
 
 
-def _by_leave_one_out(factors: tuple[Factor, ...], y: np.ndarray, labels: np.ndarray) -> Factor:
-    """Return the factor of the fewest leave-one-out errors, the largest ridge of equals."""
+def _by_leave_one_out(
+    factors: tuple[Factor, ...], y: np.ndarray, labels: np.ndarray
+) -> tuple[Factor, float]:
+    """Return the factor of the fewest leave-one-out errors, the largest ridge of equals; and their
+    share."""
     falling = factors[::-1]
     stack = np.ascontiguousarray(y.T)
     errors = [
-        _wrong(np.atleast_2d(leave_one_out_predictions(factor, stack)).T, labels).sum()
+        _wrong(np.atleast_2d(leave_one_out_predictions(factor, stack)).T, labels).mean()
         for factor in falling
     ]
-    return falling[int(np.argmin(errors))]
+    best = int(np.argmin(errors))
+    return falling[best], float(errors[best])
 
 
 def _solve(factor: Factor, y: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from kdtheory.claims import (
     self_distillation,
     self_distillation_weight,
     surrogate_targets,
+    teacher_capacity,
     temperature,
     top_directions,
     transfer_risk,
@@ -59,6 +60,7 @@ CLAIMS: list[Claim] = [
     top_directions.CLAIM,
     weak_to_strong.CLAIM,
     early_stopped_student.CLAIM,
+    teacher_capacity.CLAIM,
 ]
 
 

@@ -12,6 +12,7 @@ COLUMNS = {
     "held-out half": "held_out_half",
     "margin bound": "margin_bound",
     "prequential error": "prequential_error",
+    "leave-one-out error": "leave_one_out_error",
     "certified risk on test": "certified_test_error",
     "test error": "test_error",
     "network, held out": "network_held_out",
@@ -22,8 +23,9 @@ CAPTION = (
     "network was trained; mean ± standard deviation over seeds. The kernel is the student's: "
     "before training, or after training on the arm with the other examples. Certificate: bounds "
     "the risk of the kernel ridge fits to growing parts of the sample, to the supervision's "
-    "targets, from their errors on the next example (the prequential error). Held-out half, the "
-    "yardstick: Clopper and Pearson's bound of the fit to one half from the other. Certified risk "
+    "targets, from their errors on the next example (the prequential error). Leave-one-out error: "
+    "of the fits to all examples but one, an estimate and no bound. Held-out half, the yardstick: "
+    "Clopper and Pearson's bound of the fit to one half from the other. Certified risk "
     "on test: of the predictors that the certificate is about, which it should not be below; test "
     "error: of the fit to the whole sample. Network, held out: Clopper and Pearson's bound of the "
     "trained student itself. Online is the teacher's checkpoint nearest to half of its training; "

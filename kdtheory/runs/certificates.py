@@ -115,6 +115,7 @@ def certificate_rows(
                 "n": n, "certificate": terms.bound, "prequential_error": terms.error,
                 "held_out_half": fit.held_out_half, "margin_bound": fit.margin,
                 "test_error": fit.test_error, "certified_test_error": fit.certified_test_error,
+                "leave_one_out_error": fit.leave_one_out, "alignment": fit.alignment,
                 "num_test": len(cross), "delta": DELTA, "validity": terms.validity,
                 "premises": "; ".join(terms.premises.assumed), **network,
             }))  # fmt: skip

@@ -35,6 +35,26 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
     return float(np.corrcoef(ranks, rowvar=False)[0, 1])
 
 
+def partial_rank_correlation(triples: Sequence[tuple[float, float, float]]) -> float | None:
+    """Return Spearman's correlation of the first two of three quantities, given the third.
+
+    (r12 - r13 r23) / sqrt((1 - r13^2) (1 - r23^2)) of the ranks. None with fewer than four triples,
+    where a quantity is the same in all, or where the third ranks as one of the others does.
+
+    >>> first, second, given = (1.0, 2.0, 3.0, 4.0), (2.0, 1.0, 4.0, 3.0), (1.0, 2.0, 2.0, 1.0)
+    >>> partial_rank_correlation(list(zip(first, second, given)))
+    0.6
+    """
+    pairs = ((0, 1), (0, 2), (1, 2))
+    found = [rank_correlation([(t[i], t[j]) for t in triples]) for i, j in pairs]
+    if len(triples) < 4 or None in found:
+        return None
+    r12, r13, r23 = (value for value in found if value is not None)
+    left = (1 - r13**2) * (1 - r23**2)
+    # What rounding leaves of 1 - 1 is no variance.
+    return None if left < 1e-12 else round((r12 - r13 * r23) / left**0.5, 12)
+
+
 def pairs_by_seed(
     first: Mapping[Measured, Mapping[int, float]], second: Mapping[Measured, Mapping[int, float]]
 ) -> list[list[tuple[float, float]]]:

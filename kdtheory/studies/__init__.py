@@ -7,6 +7,7 @@ from kdtheory.studies.capacity_gap import CAPACITY_GAP
 from kdtheory.studies.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.early_stopping import EARLY_STOPPING
 from kdtheory.studies.noisy_teacher import NOISY_TEACHER
+from kdtheory.studies.predictors import PREDICTORS_STUDY
 from kdtheory.studies.regime import REGIME
 from kdtheory.studies.schedule import SCHEDULE
 from kdtheory.studies.similarity import SIMILARITY
@@ -26,6 +27,7 @@ STUDIES: dict[str, Study] = {
         SCHEDULE,
         NOISY_TEACHER,
         BOUNDS_ON_IMAGES,
+        PREDICTORS_STUDY,
     )
 }
 

@@ -33,6 +33,7 @@ BROKEN_PREMISES = {
     "top_directions": {"teacher_time": 1e12},
     "weak_to_strong": {"hidden_overlap": 5},
     "early_stopped_student": {"exponent": 0.0},
+    "teacher_capacity": {"limited": False},
 }
 
 
