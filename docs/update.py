@@ -3,7 +3,7 @@
     python docs/update.py demo [runs/demo]      table and figures, here and in the README
     python docs/update.py study NAME [FOLDER]   results and page of a finished study, the README
     python docs/update.py findings              the README's table of findings
-    python docs/update.py tables                the tables in docs/bounds.md, the index
+    python docs/update.py tables                the tables of bounds.md and advise.md, the index
 
 A study's small results go from runs/studies/NAME (or FOLDER) into experiments/results/NAME: tables
 (md, csv), figures (png), summary.md, config.json and provenance.json; report.html and svg figures
@@ -35,13 +35,13 @@ UNCHECKED = "made before the health of settings was checked"
 OF_DEMO = ("table.md", "complexity.png", "accuracy.png", "config.json", "provenance.json")
 #: The README shows these of the demo's table.
 README_COLUMNS = ("arm", "adjusted complexity", "margin", "test fidelity (%)", "test accuracy (%)")
-OF_BOUNDS = (
-    "bound_tightness",
-    "interval_coverage",
-    "certified_cifar100",
-    "certificates",
-    "certificates/parts",
-)
+#: Experiments by the page that shows their table.
+OF_PAGES = {
+    "bounds.md": ("bound_tightness", "interval_coverage", "certified_cifar100", "certificates"),
+    "advise.md": ("advise",),
+}
+#: Experiments that write their line of the README's table themselves, into finding.md.
+OF_README = ("certificates", "advise")
 
 
 def between_marks(page: Path, name: str, text: str) -> None:
@@ -93,10 +93,13 @@ def small_table(lines: list[str]) -> tuple[str, str]:
 
 
 def tables(root: Path = ROOT) -> None:
-    """Put the tables of experiments into docs/bounds.md, and the studies into their index."""
-    for name in OF_BOUNDS:
-        table = (root / "experiments" / "results" / name / "table.md").read_text(encoding="utf-8")
-        between_marks(root / "docs" / "bounds.md", name, table)
+    """Put the tables of experiments into their pages, and the studies into their index."""
+    for page, names in OF_PAGES.items():
+        for name in names:
+            table = root / "experiments" / "results" / name / "table.md"
+            # An experiment that was not run yet leaves its page as it is.
+            if table.is_file():
+                between_marks(root / "docs" / page, name, table.read_text(encoding="utf-8"))
     update_index(root)
 
 
@@ -197,6 +200,10 @@ def findings(root: Path = ROOT) -> None:
                 f"| {study.name} | {expected.words} | {seen(about)} | "
                 f"[page](docs/studies/{study.name}.md) |"
             )
+    for name in OF_README:
+        line = root / "experiments" / "results" / name / "finding.md"
+        if line.is_file():
+            lines.append(line.read_text(encoding="utf-8").rstrip())
     between_marks(root / "README.md", "findings", "\n".join(lines))
 
 

@@ -132,6 +132,17 @@ def test_the_readmes_table_is_made_from_stored_findings(publisher, repository, f
     assert any(line.startswith("| accuracy |") and "| not run |" in line for line in lines)
 
 
+def test_an_experiment_writes_its_line_of_the_readme(publisher, repository):
+    own = repository / "experiments" / "results" / "certificates" / "finding.md"
+    publisher.findings(repository)
+    assert "| certificates |" not in (repository / "README.md").read_text()
+    own.parent.mkdir(parents=True)
+    own.write_text("| certificates | below 0.1 | 0.05 | [page](docs/bounds.md) |\n")
+    publisher.findings(repository)
+    text = (repository / "README.md").read_text()
+    assert text.endswith(f"{own.read_text()}<!-- findings: end -->\n")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
