@@ -153,7 +153,7 @@ def _line(line: IndexLine, settings: Sequence[str], arms: Sequence[str]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _cell(shown: str, key: str | float | None, kind: str = "") -> str:
+def _cell(shown: str, key: str | float | int | None, kind: str = "") -> str:
     sort = "" if key is None else in_html(str(key))
     return f'<td class="{kind}" data-sort="{sort}">{shown}</td>'
 
