@@ -195,9 +195,7 @@ def figure(found: pl.DataFrame, table: pl.DataFrame) -> Figure:
         axes.plot(values, [height] * len(values), "|", color=GREY, markersize=9)
         axes.plot(line["regret"], height, "o", color=color, markersize=7)
     axes.set_yticks(range(len(table)), table.reverse()["rule"].to_list())
-    axes.set(
-        xlabel="points of test accuracy lost against the best candidate; red: rules of the theory"
-    )
+    axes.set(xlabel="points of test accuracy lost against the best; red: of the theory")
     axes.grid(True, axis="x", color="#EEEEEE")
     axes.set_axisbelow(True)
     return canvas
