@@ -1,5 +1,6 @@
 # make demo   install everything into .venv and make the first complexity-versus-accuracy table
-# make test   install everything and run the test suite (make slow: the long tests)
+# make test   install everything and run the test suite (make slow: the long tests); OPTIMISED=1 compiles
+#             its programs as a user's are compiled, which takes half as long again
 # make check  formatter, linter and types
 # make docs   build the site into build/site, its notebooks executed (NOTEBOOKS=off: in seconds, without figures)
 # make package build wheel and sdist into dist/, and install the wheel into an empty environment
@@ -9,6 +10,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Tests in so many processes; each takes up to 3 GiB.
 WORKERS ?= 2
+# Small tests wait for the compiler more than for anything else.
+TEST_FLAGS := $(if $(OPTIMISED),,--xla_backend_optimization_level=0)
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := constraints/py$(VERSION).txt
@@ -31,7 +34,7 @@ demo: $(INSTALLED)
 	$(BIN)/kdtheory demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	XLA_FLAGS="$$XLA_FLAGS $(TEST_FLAGS)" $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
