@@ -158,7 +158,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
         "cifar100-classes-50-54": {**classes, "task": "classes:50-54"},
     }
     return {
-        f"{name}, {student}": setting(size, student=student, **common, **task)
+        f"{name}-{student}": setting(size, student=student, **common, **task)
         for name, task in tasks.items()
         for student in ("mlp32x1", "lenet5x1")
     }
