@@ -356,7 +356,7 @@ def _figure(
     axes.set_yticks(range(len(ordered)), names)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set(
-        xlabel="rank correlation with test accuracy over the arms (*: takes examples set apart)",
+        xlabel="rank correlation with test accuracy over the arms\n(*: takes examples set apart)",
         xlim=(-1.05, 1.05),
     )
     axes.grid(True, axis="x", color="#EEEEEE")

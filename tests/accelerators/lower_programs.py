@@ -133,6 +133,7 @@ def training() -> None:
         run_many,
         training_data,
     )
+    from kdtheory.training.views import Views
 
     dataset = load("synthetic", train_size=16, validation_size=0, test_size=8)
     data = training_data(dataset.train, mean=dataset.mean, std=dataset.std)
@@ -156,6 +157,9 @@ def training() -> None:
     list(run(chunk, states[0], online, data, keys[0], stops=[2]))
     for together in ("vmap", "packed"):
         list(run_many(chunk, states, [online] * 2, data, keys, stops=[2], together=together))
+    views = Views(data=data, key=keys[0], batch_size=8, augmentation=augmentation)
+    assert views.shows(views)
+    views.logits(model.apply, trajectory, 0)
     predict_logits(
         model.apply, variables[0], dataset.test.images, mean=dataset.mean, std=dataset.std
     )

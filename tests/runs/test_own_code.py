@@ -222,7 +222,7 @@ def test_methods_of_one_s_own_are_checked(forget):
     method = methods.METHODS["rco"]
     with pytest.raises(InputError, match="an arm named 'dkd' exists already"):
         methods.register_method("dkd", method)
-    with pytest.raises(InputError, match="needs a loss or a route"):
+    with pytest.raises(InputError, match="needs a loss, a route or a training"):
         methods.register_method("none", dataclasses.replace(method, route=None))
-    with pytest.raises(InputError, match="a loss stands at a temperature of its own"):
+    with pytest.raises(InputError, match="a loss or a training stands at a temperature of its own"):
         methods.register_method("warm", dataclasses.replace(method, temperature=2.0))
