@@ -362,9 +362,8 @@ def _into_place(
         for whole, leaf in zip(block, jax.tree.leaves(part), strict=True):
             whole[index * size : (index + 1) * size] = np.asarray(leaf)
 
-    first = 0 if ready else 1
-    for index in range(first):
-        work(index)
+    if not ready:
+        work(0)
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, range(first, len(chunks))):
+        for _ in pool.map(work, range(0 if ready else 1, len(chunks))):
             pass

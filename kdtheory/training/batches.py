@@ -35,6 +35,11 @@ def epoch_order(key: jax.Array, epoch: Int[ArrayLike, ""], num_examples: int) ->
     return order.astype(jnp.int32)
 
 
+def step_key(key: jax.Array, step: Int[ArrayLike, ""]) -> jax.Array:
+    """Return the key of a step's augmentation and dropout, in the training that has this key."""
+    return jax.random.fold_in(jax.random.split(key)[1], step)
+
+
 def batch_indices(
     key: jax.Array,
     step: Int[ArrayLike, ""],

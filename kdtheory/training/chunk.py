@@ -16,9 +16,9 @@ from kdtheory.errors import InputError
 from kdtheory.models.requirements import require_train_argument
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.stateful import StatefulMethod
-from kdtheory.training.batches import batch_indices, epoch_order
-from kdtheory.training.kept_inputs import kept_convolution_inputs
-from kdtheory.training.optimizers import update_of
+from kdtheory.training.batches import batch_indices, epoch_order, step_key
+from kdtheory.training.forward import train_forward
+from kdtheory.training.optimizers import apply_gradient
 from kdtheory.training.packed import packed_convolutions
 from kdtheory.training.precision import in_precision
 from kdtheory.training.stacking import Stacked
@@ -135,11 +135,9 @@ def make_train_chunk(
         key: jax.Array,
         order: jax.Array | None,
     ) -> tuple[TrainState, jax.Array]:
-        order_key, augment_key = jax.random.split(key)
-        step_key = jax.random.fold_in(augment_key, state.step)
         indices = shared_out(
             batch_indices(
-                order_key,
+                jax.random.split(key)[0],
                 state.step,
                 num_examples=data.images.shape[0],
                 batch_size=batch_size,
@@ -147,7 +145,7 @@ def make_train_chunk(
             )
         )
         batch = Batch(data.images[indices], data.labels[indices], indices)
-        return update(state, supervision, batch, data.mean, data.std, step_key)
+        return update(state, supervision, batch, data.mean, data.std, key)
 
     def update(
         state: TrainState,
@@ -155,44 +153,38 @@ def make_train_chunk(
         batch: Batch,
         mean: ArrayLike,
         std: ArrayLike,
-        step_key: jax.Array,
+        key: jax.Array,
     ) -> tuple[TrainState, jax.Array]:
         """Make one step on a batch."""
+        own_key = step_key(key, state.step)
         changed = augmentation or NO_AUGMENTATION
         if isinstance(supervision, StatefulMethod):
             return stateful_update(
-                state, supervision, batch, step_key, apply_fn=apply_fn, optimizer=optimizer,
+                state, supervision, batch, own_key, apply_fn=apply_fn, optimizer=optimizer,
                 augmentation=changed, mean=mean, std=std, shared_out=shared_out,
             )  # fmt: skip
-        view = train_view(step_key, batch.images, mean=mean, std=std, config=changed)
+        view = train_view(own_key, batch.images, mean=mean, std=std, config=changed)
         images = shared_out(view.images)
         labels, indices = jnp.asarray(batch.labels), jnp.asarray(batch.indices)
         examples = Examples(images, labels, indices)
 
         def objective(params: Any) -> tuple[jax.Array, dict[str, Any]]:
-            with kept_convolution_inputs(state.step) if on_cpu else contextlib.nullcontext():
-                logits, updated = apply_fn(
-                    {"params": params, **state.model_state},
-                    images,
-                    train=True,
-                    mutable=list(state.model_state),
-                    rngs={"dropout": jax.random.fold_in(step_key, 1)},
-                )
+            variables = {"params": params, **state.model_state}
+            logits, updated = train_forward(
+                apply_fn, variables, images, step=state.step, step_key=own_key
+            )
             losses = supervision.loss(logits, state.step + 1, examples)
             if view.partner is not None:
                 # A teacher sees the same images in both: the compiler evaluates it once.
                 partner = Examples(images, labels[view.partner], indices[view.partner])
                 second = supervision.loss(logits, state.step + 1, partner)
                 losses = mix_losses(view, losses, second)
-            return losses.mean(), dict(updated)
+            return losses.mean(), updated
 
         (loss, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        # optax mixes integer step counts and floats: its own business, whatever JAX's strictness.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, opt_state = update_of(
-                optimizer, gradient, state.opt_state, state.params, loss=loss
-            )
-            params = optax.apply_updates(state.params, updates)
+        params, opt_state = apply_gradient(
+            optimizer, gradient, state.opt_state, state.params, loss=loss
+        )
         return TrainState(state.step + 1, params, model_state, opt_state), loss
 
     def advance(
@@ -213,12 +205,10 @@ def make_train_chunk(
     def advance_on(
         state: TrainState, supervision: Any, batches: HostBatches, key: jax.Array
     ) -> tuple[TrainState, jax.Array]:
-        augment_key = jax.random.split(key)[1]
         supervision = supervision.over(state.step + 1, length)
 
         def on_batch(state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
-            step_key = jax.random.fold_in(augment_key, state.step)
-            return update(state, supervision, batch, batches.mean, batches.std, step_key)
+            return update(state, supervision, batch, batches.mean, batches.std, key)
 
         return repeat(on_batch, state, batches.batches)
 

@@ -113,7 +113,7 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
     return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
-def update_of(
+def apply_gradient(
     optimizer: optax.GradientTransformation,
     gradient: Any,
     opt_state: Any,
@@ -121,9 +121,10 @@ def update_of(
     *,
     loss: jax.Array,
 ) -> tuple[Any, Any]:
-    """Return an optimiser's update and next state; it may ask for the batch's loss and gradient.
+    """Return the parameters and the optimiser's state after one update.
 
-    Transformations such as `optax.contrib.reduce_on_plateau` and `optax.polyak_sgd` do.
+    The optimiser may ask for the batch's loss and gradient: transformations such as
+    `optax.contrib.reduce_on_plateau` and `optax.polyak_sgd` do.
 
     Raises:
       InputError: it asks for more, such as the loss as a function (a line search).
@@ -131,13 +132,17 @@ def update_of(
     >>> import jax.numpy as jnp
     >>> optimizer, params = optax.polyak_sgd(), jnp.float32(2.0)
     >>> state = optimizer.init(params)
-    >>> update, _ = update_of(optimizer, jnp.float32(4.0), state, params, loss=jnp.float32(4.0))
-    >>> float(update)  # -loss / gradient^2 * gradient
-    -1.0
+    >>> gradient = loss = jnp.float32(4.0)
+    >>> float(apply_gradient(optimizer, gradient, state, params, loss=loss)[0])
+    1.0
     """
     with_loss = optax.with_extra_args_support(optimizer)
     try:
-        return with_loss.update(gradient, opt_state, params, value=loss, grad=gradient)
+        # optax mixes integer step counts and floats: its own business, whatever JAX's strictness.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = with_loss.update(
+                gradient, opt_state, params, value=loss, grad=gradient
+            )
     except TypeError as error:
         if "required" not in str(error):
             raise
@@ -145,3 +150,5 @@ def update_of(
             f"this optax transformation asks for more than gradient, parameters and the loss's "
             f"value, which is all that training has: {error}"
         ) from error
+    with jax.numpy_dtype_promotion("standard"):
+        return optax.apply_updates(params, updates), opt_state

@@ -1,6 +1,6 @@
 """One training step of a student and of what a method trains beside it."""
 
-import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +12,10 @@ from kdtheory.datasets import AugmentConfig, train_view
 from kdtheory.errors import InputError
 from kdtheory.targets.examples import Examples
 from kdtheory.targets.stateful import StatefulMethod, TrainStep
-from kdtheory.training.kept_inputs import kept_convolution_inputs
-from kdtheory.training.optimizers import update_of
+from kdtheory.training.forward import train_forward
+from kdtheory.training.optimizers import apply_gradient
 from kdtheory.training.state import Auxiliary, Batch, TrainState
-from kdtheory.typing import ApplyFn, ArrayLike, Variables
+from kdtheory.typing import ApplyFn, ArrayLike
 
 
 def check_augmentation(method: StatefulMethod, augmentation: AugmentConfig | None) -> None:
@@ -64,23 +64,8 @@ def stateful_update(
         ).images
         return shared_out(images)
 
-    def forward(
-        variables: Variables, images: jax.Array, dropout: int = 1, **arguments: Any
-    ) -> tuple[jax.Array, dict[str, Any]]:
-        on_cpu = jax.default_backend() == "cpu"
-        with kept_convolution_inputs(state.step) if on_cpu else contextlib.nullcontext():
-            logits, updated = apply_fn(
-                variables,
-                images,
-                train=True,
-                mutable=[name for name in variables if name != "params"],
-                rngs={"dropout": jax.random.fold_in(step_key, dropout)},
-                **arguments,
-            )
-        return logits, dict(updated)
-
     step = TrainStep(
-        forward=forward,
+        forward=functools.partial(train_forward, apply_fn, step=state.step, step_key=step_key),
         examples=Examples(view(0), jnp.asarray(batch.labels), jnp.asarray(batch.indices)),
         view=view,
         number=state.step + 1,
@@ -103,12 +88,7 @@ def stateful_update(
         trained
     )
 
-    def moved(gradient: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
-        # optax mixes integer step counts and floats: its own business.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, opt_state = update_of(optimizer, gradient, opt_state, params, loss=loss)
-            return optax.apply_updates(params, updates), opt_state
-
+    moved = functools.partial(apply_gradient, optimizer, loss=loss)
     params, opt_state = moved(gradients[0], state.opt_state, trained[0])
     own_params, own_opt_state = moved(gradients[1], own.opt_state, trained[1])
     auxiliary = Auxiliary({**own.variables, **own_state, "params": own_params}, own_opt_state)

@@ -23,7 +23,7 @@ from kdtheory.errors import InputError
 from kdtheory.targets.provider import TargetProvider
 from kdtheory.targets.stateful import StatefulMethod
 from kdtheory.targets.tabulated import check_tables
-from kdtheory.training.batches import epoch_order, steps_per_epoch
+from kdtheory.training.batches import steps_per_epoch
 from kdtheory.training.checkpoints import Checkpoints
 from kdtheory.training.chunk import (
     Together,
@@ -31,6 +31,7 @@ from kdtheory.training.chunk import (
     default_steps_per_dispatch,
     make_train_chunk,
 )
+from kdtheory.training.epoch_orders import order_of_epoch
 from kdtheory.training.loop import OnChunk, Pause, run, run_many
 from kdtheory.training.optimizers import OptimizerConfig, make_optimizer
 from kdtheory.training.precision import in_precision
@@ -370,10 +371,10 @@ class Trainer:
 
     def _batches(self, data: HostData, key: jax.Array) -> Any:
         """Return the stream that has the batches of `run` with this key."""
-        order_key, examples = jax.random.split(key)[0], len(data.split)
+        examples = len(data.split)
 
         def order(epoch: int) -> np.ndarray:
-            return np.asarray(epoch_order(order_key, jnp.int32(epoch), examples))
+            return np.asarray(order_of_epoch(key, jnp.int32(epoch), examples))
 
         return functools.partial(
             stream, data.split, batch_size=self.batch_size, order=order,

@@ -18,7 +18,7 @@ from kdtheory.datasets import AugmentConfig, StreamedSplit, stream, train_view
 from kdtheory.datasets.augment import NO_AUGMENTATION
 from kdtheory.errors import InputError
 from kdtheory.targets.trajectory import Trajectory
-from kdtheory.training.batches import steps_per_epoch
+from kdtheory.training.batches import step_key, steps_per_epoch
 from kdtheory.training.epoch_orders import order_of_epoch
 from kdtheory.training.state import HostData, TrainingData
 from kdtheory.typing import ApplyFn
@@ -26,9 +26,7 @@ from kdtheory.typing import ApplyFn
 
 @functools.partial(jax.jit, static_argnames=("config",))
 def _view(key: jax.Array, step: jax.Array, images: Any, mean: Any, std: Any, *, config: Any) -> Any:
-    # The keys of `make_train_chunk`.
-    step_key = jax.random.fold_in(jax.random.split(key)[1], step)
-    return train_view(step_key, images, mean=mean, std=std, config=config).images
+    return train_view(step_key(key, step), images, mean=mean, std=std, config=config).images
 
 
 @functools.partial(jax.jit, static_argnames=("apply_fn", "config"))
