@@ -19,7 +19,8 @@ SMALL = {
     "run": ["--train-size", "32", "--validation-size", "8", "--test-size", "16", "--epochs", "2",
             "--teacher", "mlp16x1", "--student", "mlp8x1", "--batch-size", "16", "--points", "2",
             "--ntk-size", "8", "--seeds", "1", "--teacher-checkpoints", "2", "--arms", "labels",
-            "online", "--dataset", "synthetic", "--no-augment"],
+            "online", "--dataset", "synthetic", "--image-size", "None", "--task", "even_odd",
+            "--no-augment"],
     "gram": ["--ntk-size", "12", "--model", "mlp8x1"],
     "study": ["--smoke", "--seeds", "1"],
     "sweep": ["--list"],  # tests/runs/test_sweep.py carries sweeps out
