@@ -210,6 +210,8 @@ class StudentRow(NetworkFields):
     """Mean margin of its logits with respect to the training labels."""
     schedule: NotRequired[Steps]
     """Where a rule of its own decides when each checkpoint teaches: the student's last step."""
+    training_seconds: NotRequired[Number]
+    """What its training took: no run stores it; a study reads it off the student's folder."""
 
 
 class ComplexityRow(PointFields):

@@ -19,6 +19,7 @@ from kdtheory.datasets import ImageDataset, Split
 from kdtheory.digests import Owner
 from kdtheory.errors import RunError
 from kdtheory.rows import Accuracies
+from kdtheory.runs.clock import Clock
 from kdtheory.runs.events import Events
 from kdtheory.runs.unit import Unit
 from kdtheory.targets import TargetProvider, Trajectory, stack
@@ -58,11 +59,20 @@ class Network:
         begun = last_step(self.unit.folder)
         if begun and begun < self.points[-1]:
             events.resumed(begun)
-        yield from self.trainer.train(
+        clock = Clock()
+
+        def on_step(step: int, loss: float) -> None:
+            clock.step(step)
+            events.step(step, loss)
+
+        for point in self.trainer.train(
             self.supervision, self.data, init_key=self.init_key, train_key=self.train_key,
-            points=self.points, folder=self.unit.folder, name=self.label, on_step=events.step,
+            points=self.points, folder=self.unit.folder, name=self.label, on_step=on_step,
             owner=self.unit.owner,
-        )  # fmt: skip
+        ):  # fmt: skip
+            clock.pause()
+            yield point
+        clock.write(self.unit.folder, self.points[-1])
 
     def auxiliary_at(self, step: int) -> Variables:
         """Return what its method trains beside it, as it is stored at a point.

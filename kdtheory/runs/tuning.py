@@ -96,7 +96,7 @@ class Tuning:
     def unit(self, seed: int, arm: Supervision, store: RunStore) -> Unit:
         """Return the folder of an arm's student: at its rate, once that is chosen."""
         rate = self.rate(arm, store)
-        return store.unit(seed, arm.slug if rate is None else _slug(arm, rate))
+        return store.unit(seed, student_slug(arm, rate))
 
     def units(
         self, arms: Sequence[Supervision], store: RunStore
@@ -135,12 +135,12 @@ class Tuning:
     ) -> dict[str, Any]:
         """Train a candidate, or read it; return its fields."""
         seed.arm_trainers[arm] = trainer = self._at[rate]
-        network = student_network(arm, seed, store.unit(seed.number, _slug(arm, rate)))
+        network = student_network(arm, seed, store.unit(seed.number, student_slug(arm, rate)))
         module = network.trainer.module
         events.network(
             f"seed {seed.number}: student {self._config.distillation.student}, {arm.slug}, "
             f"rate {rate:g}", trainer.total_steps,
-            folder=f"{seed.number}-{_slug(arm, rate)}", epoch_steps=trainer.epoch_steps,
+            folder=f"{seed.number}-{student_slug(arm, rate)}", epoch_steps=trainer.epoch_steps,
         )  # fmt: skip
         found: dict[str, Any] = {"learning_rate": rate, "validation_accuracy": None}
         validation = self._dataset.validation
@@ -189,7 +189,13 @@ class Tuning:
         return store.unit(TUNING_SEED, f"{arm.slug}-tuning")
 
 
-def _slug(arm: Supervision, rate: float) -> str:
-    """Return the name of an arm's student at a rate: two rates never share one."""
+def student_slug(arm: Supervision, rate: float | None) -> str:
+    """Return the name of an arm's student: at a rate, if it was tuned; two rates never share one.
+
+    >>> student_slug(Supervision("labels", None), 0.03), student_slug(Supervision("crd", None), None)
+    ('labels-rate0.03', 'crd')
+    """
+    if rate is None:
+        return arm.slug
     short = f"{rate:g}"
     return f"{arm.slug}-rate{short if float(short) == rate else repr(rate)}"

@@ -6,6 +6,7 @@ from kdtheory.studies.bounds_on_images import BOUNDS_ON_IMAGES
 from kdtheory.studies.capacity_gap import CAPACITY_GAP
 from kdtheory.studies.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.early_stopping import EARLY_STOPPING
+from kdtheory.studies.methods import METHODS_STUDY
 from kdtheory.studies.noisy_teacher import NOISY_TEACHER
 from kdtheory.studies.predictors import PREDICTORS_STUDY
 from kdtheory.studies.regime import REGIME
@@ -28,6 +29,7 @@ STUDIES: dict[str, Study] = {
         NOISY_TEACHER,
         BOUNDS_ON_IMAGES,
         PREDICTORS_STUDY,
+        METHODS_STUDY,
     )
 }
 

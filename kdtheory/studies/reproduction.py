@@ -21,6 +21,7 @@ from kdtheory.runs.launcher import Launcher
 from kdtheory.runs.provenance import provenance
 from kdtheory.runs.store import read_provenance
 from kdtheory.runs.sweep import Case, Outcome
+from kdtheory.runs.timed import timed
 from kdtheory.statistics.findings import corrected_by_holm
 from kdtheory.statistics.gate import gated
 from kdtheory.statistics.groups import arms_in
@@ -109,8 +110,9 @@ def reproduce(
     else:
         _as_jobs(study, cases, out, launcher, quiet)
     rows: dict[str, list[Row]] = {
-        case.name: list(read_rows(Path(case.config.output.out) / "rows.jsonl").rows)
+        case.name: timed(read_rows(out / "rows.jsonl").rows, out)
         for case in cases
+        for out in [Path(case.config.output.out)]
     }
     notes = [
         f"{case}: {note}"
