@@ -190,10 +190,11 @@ class Tuning:
 
 
 def student_slug(arm: Supervision, rate: float | None) -> str:
-    """Return the name of an arm's student: at a rate, if it was tuned; two rates never share one.
+    """Return the folder of an arm's student, at a rate if it was tuned: two rates never share one.
 
-    >>> student_slug(Supervision("labels", None), 0.03), student_slug(Supervision("crd", None), None)
-    ('labels-rate0.03', 'crd')
+    >>> arm = Supervision("labels", None)
+    >>> student_slug(arm, 0.03), student_slug(arm, None)
+    ('labels-rate0.03', 'labels')
     """
     if rate is None:
         return arm.slug
