@@ -8,7 +8,7 @@ candidate trains the student (20 to 30 epochs); the truth is the mean test accur
 rule chooses for each student and seed by what it may see, which is never the test split; its regret
 is the best candidate's mean accuracy less that of the chosen one. One teacher of each kind a task.
 
-The same command continues what was cut off. Expected run time: 10 minutes of one core.
+The same command continues what was cut off. Expected run time: 20 minutes of one core.
 Result seen: experiments/results/advise/table.md.
 """
 

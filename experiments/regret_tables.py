@@ -12,11 +12,13 @@ from kdtheory.palette import BLUE, GREY, VERMILION
 from kdtheory.report.figures import render
 from kdtheory.statistics.correlations import rank_correlation
 
+USUAL = "final teacher, τ = 4"
+#: What `kdtheory advise` ranks by.
+ADVISED = "prequential error, kernel at initialisation"
+RANDOM = "a candidate at random"
 #: Rules of the theory by name: the column that is to be smallest, and one that decides ties.
 THEORY = {
-    "prequential error, kernel at initialisation": (
-        "prequential, initial", "leave-one-out, initial",
-    ),
+    ADVISED: ("prequential, initial", "leave-one-out, initial"),
     "prequential error, after a short training": ("prequential, short", "leave-one-out, short"),
     "adjusted complexity over rms, after a short training": (
         "complexity over rms, short", "prequential, short",
@@ -29,7 +31,6 @@ PLAIN_COLUMNS = {
         "complexity, initial", "prequential, initial",
     ),
 }  # fmt: skip
-USUAL = "final teacher, τ = 4"
 #: Resamplings of the cells.
 RESAMPLES = 10_000
 
@@ -96,7 +97,7 @@ def regrets(rows: pl.DataFrame) -> pl.DataFrame:
                 "rank correlation": float(np.mean(known)) if known else None,
             })  # fmt: skip
         found.append({
-            "rule": "a candidate at random", "task": task, "student": student,
+            "rule": RANDOM, "task": task, "student": student,
             "regret": 100 * (best - float(np.mean(list(truth.values())))),
             "rank correlation": None,
         })  # fmt: skip
@@ -129,14 +130,20 @@ def verdict(table: pl.DataFrame) -> str:
     theory, plain = (
         rules.filter(pl.col("of theory") == of).row(0, named=True) for of in (True, False)
     )
-    first = theory["regret"] < plain["regret"]
-    sure = theory["to"] < 0
+    asked, random = (
+        table.row(by_predicate=pl.col("rule") == rule, named=True)["regret"]
+        for rule in (ADVISED, RANDOM)
+    )
+    beats = "it beats" if theory["regret"] < plain["regret"] else "it does not beat"
+    # The interval of a difference decides its sign where it leaves out 0.
+    decided = theory["from"] > 0 or theory["to"] < 0
     return (
         f"The best rule of the theory, {theory['rule']}, loses {theory['regret']:.2f} points of "
         f"test accuracy against the best candidate, the best plain one, {plain['rule']}, "
-        f"{plain['regret']:.2f}: {'it beats' if first else 'it does not beat'} the plain rules; "
-        f"less than {USUAL}: {theory['less the usual']:+.2f} "
-        f"({theory['from']:+.2f} to {theory['to']:+.2f}, {'decided' if sure else 'undecided'})."
+        f"{plain['regret']:.2f}: {beats} the plain rules. Its regret less that of {USUAL}: "
+        f"{theory['less the usual']:+.2f} ({theory['from']:+.2f} to {theory['to']:+.2f}, "
+        f"{'decided' if decided else 'undecided'}). What the command ranks by, {ADVISED}, loses "
+        f"{asked:.2f}; {RANDOM} {random:.2f}."
     )
 
 
@@ -167,9 +174,13 @@ def publish(folder: Path) -> None:
     ranges = spread.group_by("task", "student").agg(
         (pl.col("test accuracy, end").max() - pl.col("test accuracy, end").min()) * 100
     )["test accuracy, end"]
+    seeds, candidates = (
+        " to ".join(map(str, sorted({values.min(), values.max()})))
+        for values in (counts, spread.group_by("task", "student").len()["len"])
+    )
     note = (
-        f"{len(counts)} pairs of task and student, {counts.min()} to {counts.max()} seeds, "
-        f"{rows['candidate'].n_unique()} candidates; the best and the worst candidate are "
+        f"{len(counts)} pairs of task and student, {seeds} seeds, "
+        f"{candidates} candidates each; the best and the worst candidate are "
         f"{ranges.to_numpy().mean():.1f} points apart on average. Regret in points of test "
         f"accuracy; the usual: {USUAL}; intervals from resampled pairs of task and student. The "
         "best candidate is the best of its own means, so that chance is part of every regret alike."

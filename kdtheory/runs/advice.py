@@ -48,10 +48,11 @@ from kdtheory.typing import ApplyFn, Variables
 #: Endings of files of logits.
 _FILES = (".npy", ".npz", ".safetensors")
 
-#: What was measured of such advice: see docs/advise.md.
+#: What was measured of such advice, by experiments/advise.py: see docs/advise.md.
 MEASURED = (
-    "Not measured yet: whether such advice beats plain rules, such as the final teacher at tau 4 "
-    "(docs/advise.md)."
+    "Measured on four tasks and three students, no rule of the theory beats the plain ones: the "
+    "first of this ranking loses 2.10 points of test accuracy against the best candidate, one at "
+    "random 1.35, the final teacher at tau 4 0.63 (docs/advise.md)."
 )
 
 _mixture_targets = jax.jit(mixture_targets)

@@ -1,6 +1,8 @@
 """`kdtheory advise`: teachers of three kinds, what is ranked, and what is refused."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError
 from kdtheory.report.advice_table import advice_table, shown_places
 from kdtheory.runs.advice import (
+    MEASURED,
     AdviceConfig,
     Candidate,
     Teacher,
@@ -162,3 +165,19 @@ def test_the_table_shows_the_first_and_the_plain_ones():
     table = advice_table(["a", "b", "c", "d"], ranked, {"labels": 2}, notes=["It rests on x."])
     assert table.columns["candidate"] == ["d", "b", "a", "c"]
     assert table.notes == ("Plain rules would take labels: place 4.", "It rests on x.")
+
+
+def test_the_first_line_says_what_the_study_measured():
+    stored = Path(__file__).parents[2] / "experiments" / "results" / "advise"
+    rows = dict(
+        (cells[1].strip(), float(cells[3]))
+        for line in (stored / "table.md").read_text(encoding="utf-8").splitlines()
+        if (cells := line.split("|"))[0] == "" and len(cells) > 4 and "." in cells[3]
+    )
+    rules = (
+        "prequential error, kernel at initialisation", "a candidate at random",
+        "final teacher, τ = 4",
+    )  # fmt: skip
+    assert re.findall(r"\d+\.\d+", MEASURED) == [f"{rows[rule]:.2f}" for rule in rules]
+    verdict = "it does not beat the plain rules" in (stored / "finding.md").read_text("utf-8")
+    assert ("no rule of the theory beats the plain ones" in MEASURED) == verdict
