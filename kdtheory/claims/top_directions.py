@@ -74,8 +74,7 @@ CLAIM = Claim(
     check=check,
     draw=draw,
     caveat=(
-        "That a student exaggerates the teacher's confidence, the same paper's observation on "
-        "networks, is not tested: a Gram matrix has no softmax. A teacher that has converged "
-        "changes nothing."
+        "A teacher that has converged changes nothing. What the same paper says of confidence is "
+        "the claim exaggerated_confidence."
     ),
 )

@@ -31,6 +31,7 @@ BROKEN_PREMISES = {
     "repeated_self_distillation": {"distinct": False},
     "surrogate_targets": {"exponent": 0.0},
     "top_directions": {"teacher_time": 1e12},
+    "exaggerated_confidence": {"own_teacher": False},
     "weak_to_strong": {"hidden_overlap": 5},
     "early_stopped_student": {"exponent": 0.0},
     "teacher_capacity": {"limited": False},
