@@ -169,11 +169,11 @@ def test_the_table_shows_the_first_and_the_plain_ones():
 
 def test_the_first_line_says_what_the_study_measured():
     stored = Path(__file__).parents[2] / "experiments" / "results" / "advise"
-    rows = dict(
-        (cells[1].strip(), float(cells[3]))
+    rows = {
+        cells[1].strip(): float(cells[3])
         for line in (stored / "table.md").read_text(encoding="utf-8").splitlines()
         if (cells := line.split("|"))[0] == "" and len(cells) > 4 and "." in cells[3]
-    )
+    }
     rules = (
         "prequential error, kernel at initialisation", "a candidate at random",
         "final teacher, τ = 4",
