@@ -7,6 +7,7 @@ one on the matched arm, which is ours; nothing here expects them to hold.
 import itertools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
@@ -53,30 +54,54 @@ def findings(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> list[Find
     return found
 
 
-def _complexity_findings(
-    group: RunGroup, rows: Sequence[Row], reference: Supervision
-) -> list[Finding]:
-    """Order of the supervisions' adjusted complexities on the reference student."""
-    measured = measured_supervisions(rows, reference)
+class ComplexityOrder(NamedTuple):
+    """Which of two supervisions is predicted to be the more complex one."""
+
+    topic: str
+    words: str
+    higher: Supervision
+    lower: Supervision
+    equal_agrees: bool
+    """Whether the prediction holds where they are equal, too."""
+
+    @property
+    def hypothesis(self) -> str:
+        """The prediction in words."""
+        return f"{self.higher.label} {self.words} {self.lower.label}"
+
+
+def complexity_orders(measured: Sequence[Supervision]) -> list[ComplexityOrder]:
+    """Return the predicted orders among the supervisions measured on one student.
+
+    >>> [each.hypothesis for each in complexity_orders([LABELS, Supervision("offline", 4.0)])][1:]
+    ['labels are more complex than offline, τ = 4']
+    """
     offline = [s for s in measured if s.name == "offline"]
     online = [s for s in measured if s.name == "online"]
-    # (topic, words, predicted to be higher, predicted to be lower, equality agrees too)
-    pairs = [("complexity order", "are more complex than", RANDOM_LABELS, LABELS, False)]
-    pairs += [("complexity order", "are more complex than", LABELS, s, False) for s in offline]
-    pairs += [
-        ("complexity order", "is at least as complex as", s, t, True)
+    more = ("complexity order", "are more complex than")
+    orders = [ComplexityOrder(*more, RANDOM_LABELS, LABELS, False)]
+    orders += [ComplexityOrder(*more, LABELS, s, False) for s in offline]
+    orders += [
+        ComplexityOrder("complexity order", "is at least as complex as", s, t, True)
         for s in offline
         for t in online
         if s.temperature == t.temperature
     ]
     for same in (offline, online):
-        pairs += [
-            ("temperature", "is more complex than", low, high, False)
+        orders += [
+            ComplexityOrder("temperature", "is more complex than", low, high, False)
             for low, high in itertools.pairwise(same)
         ]
+    return orders
+
+
+def _complexity_findings(
+    group: RunGroup, rows: Sequence[Row], reference: Supervision
+) -> list[Finding]:
+    """Order of the supervisions' adjusted complexities on the reference student."""
     found = []
-    for topic, words, higher, lower, equal_agrees in pairs:
-        along = differences_along(rows, reference, higher, lower)
+    for order in complexity_orders(measured_supervisions(rows, reference)):
+        along = differences_along(rows, reference, order.higher, order.lower)
         values = [math.fsum(of_seed.values()) / len(of_seed) for of_seed in along.values()]
         if not values:
             continue
@@ -85,17 +110,25 @@ def _complexity_findings(
             math.fsum(of_seed[step] for of_seed in along.values() if step in of_seed)
             for step in steps
         ]
-        agreeing = sum(total > 0 or (equal_agrees and total == 0) for total in at_steps)
-        verdict, effect, half_width = judge(values, equal_agrees=equal_agrees)
+        agreeing = sum(total > 0 or (order.equal_agrees and total == 0) for total in at_steps)
+        verdict, effect, half_width = judge(values, equal_agrees=order.equal_agrees)
         interval = _interval(effect, half_width, len(values), rows)
         evidence = (
             f"difference in adjusted complexity {interval}"
             f" on the student trained on {reference.label}; so ordered at {agreeing} of"
             f" {len(steps)} measuring points"
         )
-        hypothesis = f"{higher.label} {words} {lower.label}"
         found.append(
-            Finding(hypothesis, verdict, evidence, effect, half_width, len(values), group, topic)
+            Finding(
+                order.hypothesis,
+                verdict,
+                evidence,
+                effect,
+                half_width,
+                len(values),
+                group,
+                order.topic,
+            )
         )
     return found
 

@@ -102,13 +102,30 @@ def failure_line(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+#: Adjusted complexity over what the targets' scale moves alike, by its name: the field divided by.
+SCALE_FREE = {"over_rms": "target_rms", "over_margin": "margin"}
+
+
+def complexity_value(row: Row, name: str) -> float | None:
+    """Return a complexity row's field or one of `SCALE_FREE`, or None where it has none.
+
+    >>> complexity_value({"adjusted_complexity": 3.0, "target_rms": 0.5}, "over_rms")
+    6.0
+    >>> complexity_value({"adjusted_complexity": 3.0, "margin": -0.1}, "over_margin")
+    """
+    if name not in SCALE_FREE:
+        return number(row, name)
+    adjusted, scale = number(row, "adjusted_complexity"), number(row, SCALE_FREE[name])
+    return adjusted / scale if adjusted is not None and scale is not None and scale > 0 else None
+
+
 def complexity_points(
     rows: Sequence[Row], student: Supervision, supervision: Supervision, name: str
 ) -> dict[int, dict[int, float]]:
     """Return {seed: {step: value}} of one supervision along the training of one arm's students.
 
-    `name` is a field of the complexity rows: "complexity", "adjusted_complexity" or "margin".
-    Seeds whose training was not finished are left out.
+    `name` is a field of the complexity rows ("complexity", "adjusted_complexity", "margin") or one
+    of `SCALE_FREE`. Seeds whose training was not finished are left out.
     """
     finished = finished_seeds(rows, student)
     points: dict[int, dict[int, float]] = {}
@@ -116,9 +133,9 @@ def complexity_points(
         if (
             row["kind"] == "complexity"
             and row["seed"] in finished
-            and (value := number(row, name)) is not None
             and arm_of(row) == student
             and supervision_of(row) == supervision
+            and (value := complexity_value(row, name)) is not None
         ):
             points.setdefault(row["seed"], {})[row["step"]] = value
     return points
@@ -148,10 +165,14 @@ def differences(first: Mapping[int, float], second: Mapping[int, float]) -> dict
 
 
 def differences_along(
-    rows: Sequence[Row], student: Supervision, first: Supervision, second: Supervision
+    rows: Sequence[Row],
+    student: Supervision,
+    first: Supervision,
+    second: Supervision,
+    name: str = "adjusted_complexity",
 ) -> dict[int, dict[int, float]]:
-    """Return {seed: {step: first less second in adjusted complexity}}, where both were measured."""
-    a, b = (complexity_points(rows, student, s, "adjusted_complexity") for s in (first, second))
+    """Return {seed: {step: first less second in `name`}}, where both were measured."""
+    a, b = (complexity_points(rows, student, s, name) for s in (first, second))
     found = {
         seed: {step: a[seed][step] - b[seed][step] for step in sorted(a[seed].keys() & b[seed])}
         for seed in sorted(a.keys() & b.keys())

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from kdtheory.report.figures import complexity_figure
 from kdtheory.report.results import CaptionedFigure, Results
@@ -10,6 +11,7 @@ from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
+from kdtheory.statistics.hypotheses import complexity_orders
 from kdtheory.statistics.hypotheses import findings as general_findings
 from kdtheory.statistics.seeds import (
     complexity_points,
@@ -30,9 +32,13 @@ MEETING = 0.1
 
 def cases(size: Size) -> dict[str, RunConfig]:
     """Return a run measured on training examples, and one on unseen test examples."""
+    of_size: dict[Size, dict[str, Any]] = {
+        "small": {"train_size": 3_000},
+        "full": {"student": "lenet5x8", "ntk_size": 4096},
+    }
     train = learnable_setting(
         size,
-        **({"train_size": 3_000} if size == "small" else {}),
+        **of_size.get(size, {}),
         arms=("labels", "offline", "online"),
         temperatures=(1.0, 4.0),
         points={"smoke": 3, "small": 11, "full": 11}[size],
@@ -58,6 +64,7 @@ def analyse(case_rows: CaseRows) -> Results:
     found: list[Finding] = []
     for case, rows in case_rows.items():
         found += _order(case, rows)
+        found += _order_over_rms(case, rows)
         found += [each._replace(settings=(case,)) for each in _course(case, rows)]
     return Results([_table(case_rows)], figures, found + _unseen(case_rows))
 
@@ -79,9 +86,10 @@ def _table(case_rows: CaseRows) -> Table:
     caption = (
         "Adjusted supervision complexity A = sqrt(Y' K^-1 Y Tr K) / n at three points of the "
         "student's training and its mean over all points; then the complexity Y' K^-1 Y and the "
-        "margin of the targets, means over the points. Mean ± standard deviation over seeds. "
-        "Complexities are comparable on the same student only: first all supervisions on one, then "
-        "each arm's own supervision on the student that it trains. K is the kernel of that "
+        "margin of the targets, and A over the targets' root mean square and over their margin, "
+        "which do not change with their scale: means over the points. Mean ± standard deviation "
+        "over seeds. Complexities are comparable on the same student only: first all "
+        "supervisions on one, then each arm's own supervision on the student that it trains. K is the kernel of that "
         "student on training examples, or on test examples that no network has seen."
     )
     return Table.of_lines("table", caption, lines)
@@ -94,9 +102,9 @@ def _line(case: str, rows: list[Row], student: Supervision, supervision: Supervi
         {seed: along[step] for seed, along in adjusted.items() if step in along}
         for step in (steps[0], steps[len(steps) // 2], steps[-1])
     ]
-    mean, complexity, margin = (
+    mean, complexity, margin, over_rms, over_margin = (
         mean_complexity(rows, student, supervision, name)
-        for name in ("adjusted_complexity", "complexity", "margin")
+        for name in ("adjusted_complexity", "complexity", "margin", "over_rms", "over_margin")
     )
     return {
         "examples": case,
@@ -108,6 +116,8 @@ def _line(case: str, rows: list[Row], student: Supervision, supervision: Supervi
         "mean over points": mean,
         "complexity": complexity,
         "margin": margin,
+        "adjusted / rms": over_rms,
+        "adjusted / margin": over_margin,
     }
 
 
@@ -119,10 +129,29 @@ def _mean(values: Iterable[float]) -> float:
 def _order(case: str, rows: list[Row]) -> list[Finding]:
     """The order of the supervisions, and the temperatures', which every report holds up too."""
     return [
-        found._replace(hypothesis=f"{case}: {found.hypothesis}", group=None, settings=(case,))
+        found._replace(
+            hypothesis=f"{case}: adjusted: {found.hypothesis}", group=None, settings=(case,)
+        )
         for found in general_findings(rows)
         if found.topic in ("complexity order", "temperature")
     ]
+
+
+def _order_over_rms(case: str, rows: list[Row]) -> list[Finding]:
+    """The same orders where no target is simple by being small."""
+    reference = reference_student(rows, arms_in(rows))
+    if reference is None:
+        return []
+    return [
+        finding(
+            f"{case}: over rms: {order.hypothesis}",
+            [_mean(along.values()) for along in differences_along(
+                rows, reference, order.higher, order.lower, "over_rms").values()],
+            unit=" in adjusted complexity over the targets' root mean square",
+            settings=(case,),
+        )
+        for order in complexity_orders(measured_supervisions(rows, reference))
+    ]  # fmt: skip
 
 
 def _course(case: str, rows: list[Row]) -> list[Finding]:
@@ -220,8 +249,9 @@ COMPLEXITY_CURVE = Study(
     expectations=(
         Expectation(
             "random labels, labels, offline, online in falling order of adjusted complexity",
-            ("complex as", "more complex than"),
+            ("adjusted:",),
         ),
+        Expectation("the same order of adjusted complexity over rms", ("over rms:",)),
     ),
     analyse=analyse,
 )
