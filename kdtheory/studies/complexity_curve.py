@@ -90,7 +90,8 @@ def _table(case_rows: CaseRows) -> Table:
         "which do not change with their scale: means over the points. Mean ± standard deviation "
         "over seeds. Complexities are comparable on the same student only: first all "
         "supervisions on one, then each arm's own supervision on the student that it trains. K is "
-        "the kernel of that student on training examples, or on test examples that no network has seen."
+        "the kernel of that student on training examples, or on test examples that no network "
+        "has seen."
     )
     return Table.of_lines("table", caption, lines)
 
