@@ -1,5 +1,6 @@
 """Rows such as a run writes, made from a seeded generator instead of training."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -159,3 +160,27 @@ def forget() -> Iterator[Callable[[], None]]:
 @pytest.fixture(name="make_rows")
 def make_rows_fixture() -> Callable[..., list[dict[str, Any]]]:
     return make_rows
+
+
+#: Folders of tests of what stands around a figure; the figures' own lie in report and studies.
+UNDRAWN = ("complexity", "faults", "methods", "models", "runs", "training")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blank_figures_fixture(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Write empty pictures: a third of what a small run costs is the drawing of its figures."""
+    if request.path.parent.name not in UNDRAWN:
+        yield
+        return
+    from matplotlib.figure import Figure
+
+    drawn = Figure.savefig
+
+    def blank(_: Figure, file: Any, **options: Any) -> None:
+        empty = io.BytesIO()
+        drawn(Figure(figsize=(0.1, 0.1)), empty, **options)
+        file.write(empty.getvalue())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", blank)
+        yield

@@ -7,6 +7,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.palette import LIGHT_GREY
@@ -115,11 +116,16 @@ def accuracy_figure(
     return layout.sized(figure)
 
 
+#: {figure: {form: its bytes}}, for as long as the figure lives.
+_DRAWN: WeakKeyDictionary["matplotlib.figure.Figure", dict[str, bytes]] = WeakKeyDictionary()
+
+
 def render(figure: "matplotlib.figure.Figure", form: str) -> bytes:
     """Return a figure as the bytes of a "png" (200 dots an inch), "svg" or "pdf" file.
 
     The same figure gives the same bytes: no date is written, and SVG's identifiers are fixed. The
-    fonts of a PDF are embedded as outlines (type 42), which publishers take.
+    fonts of a PDF are embedded as outlines (type 42), which publishers take. A figure is drawn
+    once in a form, however many files and pages show it; it is not to be changed afterwards.
 
     Raises:
       InputError: another form is asked for.
@@ -128,12 +134,15 @@ def render(figure: "matplotlib.figure.Figure", form: str) -> bytes:
 
     if form not in FORMS:
         raise unknown_name("figure form", form, FORMS)
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(
-        {"svg.hashsalt": "kdtheory", "svg.fonttype": "path", "pdf.fonttype": 42}
-    ):
-        figure.savefig(buffer, format=form, dpi=200, metadata=FORMS[form])
-    return buffer.getvalue()
+    drawn = _DRAWN.setdefault(figure, {})
+    if form not in drawn:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(
+            {"svg.hashsalt": "kdtheory", "svg.fonttype": "path", "pdf.fonttype": 42}
+        ):
+            figure.savefig(buffer, format=form, dpi=200, metadata=FORMS[form])
+        drawn[form] = buffer.getvalue()
+    return drawn[form]
 
 
 def _complexity_panels(
