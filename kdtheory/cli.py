@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import tyro
 
+from kdtheory.arms import ARMS
 from kdtheory.commands.advise import Advise, advise
 from kdtheory.commands.completion import Completion, completion_script
 from kdtheory.commands.complexity import ComplexityOf, complexity
@@ -48,7 +49,6 @@ from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
 from kdtheory.plain_text import plain
-from kdtheory.rows import ARMS
 from kdtheory.runs.config_file import read_config, recipe
 from kdtheory.runs.own_code import import_code, place_in_own_code
 from kdtheory.training.orbax_messages import leave_out_orbax_messages

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kdtheory.arms import ARMS
 from kdtheory.cli import COMMANDS, completion_of
 from kdtheory.commands.unknown_options import options_of
-from kdtheory.rows import ARMS
 
 BASH = """
 source "$1"; shift

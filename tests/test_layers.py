@@ -22,6 +22,7 @@ ORDER = (
         "archives",
         "array_files",
         "plain_text",
+        "arms",
         "rows",
         "row_values",
         "thread_settings",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError
-from kdtheory.rows import Supervision
 
 if TYPE_CHECKING:
     from kdtheory.commands.complexity import ComplexityOf

@@ -6,6 +6,7 @@ from typing import Literal
 
 import flax.linen as nn
 
+from kdtheory.arms import register_arm
 from kdtheory.errors import InputError
 from kdtheory.methods.crd import check_crd, crd
 from kdtheory.methods.css import css, css_network
@@ -21,7 +22,6 @@ from kdtheory.methods.sskd import check_sskd, sskd, sskd_stage
 from kdtheory.methods.sskd import logit_loss as sskd_logit_loss
 from kdtheory.methods.taught import Taught
 from kdtheory.methods.two_checkpoints import two_checkpoints_steps
-from kdtheory.rows import register_arm
 from kdtheory.targets.providers import TeacherLogits
 from kdtheory.targets.stateful import StatefulMethod
 from kdtheory.training import Trainer

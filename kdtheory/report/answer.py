@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kdtheory.arms import LABELS, RANDOM_LABELS, Supervision
 from kdtheory.report.table import format_cell
-from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
 from kdtheory.statistics.findings import Finding, verdict_line
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows

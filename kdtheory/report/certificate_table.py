@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from kdtheory.arms import Supervision
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import CertificateRow, Row, Supervision, certificates, number, supervision_of
+from kdtheory.rows import CertificateRow, Row, certificates, number, supervision_of
 from kdtheory.statistics.groups import group_rows
 
 #: Columns by header: the field of the rows.

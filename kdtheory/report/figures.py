@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.palette import LIGHT_GREY
 from kdtheory.report.drawing import draw_band, height
 from kdtheory.report.figure_width import FigureWidth
 from kdtheory.report.styles import TEACHER_COLOR, line_style, plain_ticks
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
 from kdtheory.statistics.seeds import (

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.report.columns import COLUMNS, CSV_ONLY
-from kdtheory.rows import GROUP_FIELDS, Row, Supervision
+from kdtheory.rows import GROUP_FIELDS, Row
 from kdtheory.statistics.comparison import IN_TITLES, UNKNOWN, ComparedRun, Comparison
 from kdtheory.statistics.groups import RunGroup, arms_in, group_rows
 from kdtheory.statistics.seeds import (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kdtheory.arms import Supervision
 from kdtheory.palette import (
     BLACK,
     BLUE,
@@ -20,7 +21,6 @@ from kdtheory.palette import (
     VERMILION,
     WINE,
 )
-from kdtheory.rows import Supervision
 
 # The marker tells the kind of supervision without colour, line style and marker filling the
 # temperature.

@@ -1,6 +1,6 @@
 """Runs: configurations, their stores, and the runner that fills them."""
 
-from kdtheory.rows import Supervision
+from kdtheory.arms import Supervision
 from kdtheory.runs.config import RunConfig, from_json, to_json
 from kdtheory.runs.config_file import read_config
 from kdtheory.runs.execution import execute

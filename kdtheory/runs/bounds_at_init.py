@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from kdtheory.analysis import decisions, margins
+from kdtheory.arms import SupervisionName
 from kdtheory.bounds import margin_bound, ridge_fit, teacher_student_bound
 from kdtheory.errors import InputError
 from kdtheory.measure.exact_kernel import ExactKernel
-from kdtheory.rows import BoundRow, SupervisionName
+from kdtheory.rows import BoundRow
 from kdtheory.runs.seed import Seed
 
 #: The margins gamma that the bound holds for at once, fixed before any sample.

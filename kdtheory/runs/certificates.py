@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.arms import Supervision
 from kdtheory.bounds import certified_fit, held_out_bound, kernel_sample, unit_diagonal
 from kdtheory.datasets import Split, encode_labels, normalize
 from kdtheory.memory import factorising_bytes
 from kdtheory.ntk import gram, operator
-from kdtheory.rows import Row, Supervision, checked_row
+from kdtheory.rows import Row, checked_row
 from kdtheory.runs.events import Events
 from kdtheory.runs.seed import Seed
 from kdtheory.runs.supervision import shown, teacher_logits_at, weight_of_teacher

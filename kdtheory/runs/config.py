@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from kdtheory.arms import ARMS, LABELS, ArmName, Supervision
 from kdtheory.datasets.data_config import DataConfig
 from kdtheory.errors import InputError, unknown_name
 from kdtheory.measure import KernelSpec
 from kdtheory.measure.spec import DEFAULT_RIDGE
 from kdtheory.methods.registry import METHODS, check_checkpoints
-from kdtheory.rows import ARMS, LABELS, ArmName, Supervision
 from kdtheory.runs.teaching_config import TeachingConfig
 from kdtheory.settings import (
     Groups,

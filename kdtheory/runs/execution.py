@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.analysis.health import marked_failures
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import Terminated
 from kdtheory.report import write_run
-from kdtheory.rows import LABELS, Row, SeedFields, Supervision, TeacherRow, arm_of
+from kdtheory.rows import Row, SeedFields, TeacherRow, arm_of
 from kdtheory.runs.bounds_at_init import bound_rows
 from kdtheory.runs.certificates import certificates_at_init
 from kdtheory.runs.config import RunConfig, to_json

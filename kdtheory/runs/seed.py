@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from kdtheory.arms import Supervision, SupervisionName
 from kdtheory.datasets import ImageDataset, Split, normalize
 from kdtheory.measure import SupervisionComplexity, measured_kernel
 from kdtheory.measure.network_kernel import MeasuredKernel, with_margins
 from kdtheory.memory import TABLE_BYTES
 from kdtheory.ntk import gram
-from kdtheory.rows import SeedFields, Supervision, SupervisionName
+from kdtheory.rows import SeedFields
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import SplitLogits, TrainedNetwork

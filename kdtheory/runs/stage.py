@@ -2,8 +2,8 @@
 
 import jax
 
+from kdtheory.arms import Supervision
 from kdtheory.methods.registry import METHODS
-from kdtheory.rows import Supervision
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import Network
 from kdtheory.runs.seed import Seed

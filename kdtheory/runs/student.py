@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from kdtheory.analysis import fidelity, margins, ntk_similarity
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.errors import KernelError
 from kdtheory.methods.registry import METHODS
-from kdtheory.rows import LABELS, Row, Supervision, checked_row
+from kdtheory.rows import Row, checked_row
 from kdtheory.runs.certificates import certificate_rows
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from kdtheory.arms import Supervision
 from kdtheory.memory import parse_bytes
 from kdtheory.methods.pair import Pair
 from kdtheory.methods.registry import METHODS
-from kdtheory.rows import Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.matched import matched_schedule

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kdtheory.arms import Supervision
 from kdtheory.digests import Owner
 from kdtheory.errors import RunError
 from kdtheory.files import read_json, write_whole
-from kdtheory.rows import Supervision
 from kdtheory.runs.config import Together
 from kdtheory.runs.events import Events
 from kdtheory.runs.network import Network, last_step

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from kdtheory.arms import Supervision
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import InputError, RunError
-from kdtheory.rows import Row, Supervision, checked_row, tunings
+from kdtheory.rows import Row, checked_row, tunings
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.events import Events
 from kdtheory.runs.seed import Seed

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from kdtheory.rows import BoundRow, Row, Supervision, bounds, number, supervision_of
+from kdtheory.arms import Supervision
+from kdtheory.rows import BoundRow, Row, bounds, number, supervision_of
 
 #: The fields of the bound's terms; it is their sum.
 TERMS = ("teacher_error", "margin_loss", "complexity_term", "confidence_term")

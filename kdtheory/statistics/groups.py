@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError
 from kdtheory.plain_text import plain
-from kdtheory.rows import Row, Supervision, arm_of
+from kdtheory.rows import Row, arm_of
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
 
 

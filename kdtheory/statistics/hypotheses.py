@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
+from kdtheory.arms import LABELS, RANDOM_LABELS, Supervision
+from kdtheory.rows import Row
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, judge

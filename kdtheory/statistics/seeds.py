@@ -4,7 +4,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from kdtheory.rows import Row, Supervision, arm_of, number, supervision_of
+from kdtheory.arms import Supervision
+from kdtheory.rows import Row, arm_of, number, supervision_of
 
 #: Stands beside what holds a network that ended at chance, or whose loss never fell.
 FAILED = "†"

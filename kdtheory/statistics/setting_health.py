@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from kdtheory.analysis.health import is_at_chance
-from kdtheory.rows import LABELS, Row, Supervision, students, teachers
+from kdtheory.arms import LABELS, Supervision
+from kdtheory.rows import Row, students, teachers
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import differences, failures, final_values, mean_sd
 from kdtheory.statistics.tuning import chosen_rates

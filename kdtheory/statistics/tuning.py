@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from kdtheory.rows import Row, Supervision, TuningRow, arm_of, tunings
+from kdtheory.arms import Supervision
+from kdtheory.rows import Row, TuningRow, arm_of, tunings
 
 
 def chosen_rates(rows: Sequence[Row]) -> dict[Supervision, float]:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.report.figures import accuracy_figure
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import LABELS, Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+from kdtheory.arms import Supervision
 from kdtheory.bounds import held_out_bound
 from kdtheory.errors import InputError
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.statistics.bounds import bound_supervisions, bound_values, bounds_of, norm_term
 from kdtheory.statistics.seeds import final_values
 from kdtheory.studies.study import CaseRows, Values

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.palette import GREY, LIGHT_GREY
 from kdtheory.report.bound_bars import BOUND_COLOR, BOUND_TERMS, ERROR_COLOR, draw_stacked_terms
 from kdtheory.report.drawing import draw_bars, draw_grid
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.styles import line_style
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import LABELS, Supervision
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import bound_values, bounds_of
 from kdtheory.statistics.findings import Finding, finding

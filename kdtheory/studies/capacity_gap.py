@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdtheory.arms import LABELS
 from kdtheory.palette import CYCLE
 from kdtheory.report.drawing import draw_bars, draw_grid
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import LABELS, Row
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding

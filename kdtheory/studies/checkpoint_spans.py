@@ -4,8 +4,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError
-from kdtheory.rows import Row, Supervision, students
+from kdtheory.rows import Row, students
 from kdtheory.runs.teacher_checkpoints import thinned
 from kdtheory.statistics.bounds import bounds_of, norm_term
 from kdtheory.statistics.seeds import finished_seeds

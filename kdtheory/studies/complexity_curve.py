@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from kdtheory.arms import LABELS, RANDOM_LABELS, Supervision
 from kdtheory.report.figures import complexity_figure
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import LABELS, RANDOM_LABELS, Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in

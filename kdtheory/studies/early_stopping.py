@@ -2,18 +2,9 @@
 
 from collections.abc import Sequence
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.report.results import CaptionedFigure, Results
-from kdtheory.rows import (
-    LABELS,
-    BoundRow,
-    Row,
-    Supervision,
-    arm_of,
-    complexities,
-    number,
-    students,
-    supervision_of,
-)
+from kdtheory.rows import BoundRow, Row, arm_of, complexities, number, students, supervision_of
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import bounds_of
 from kdtheory.statistics.findings import Finding, finding

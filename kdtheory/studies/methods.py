@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import LABELS, Row, Supervision, complexities, number, students, supervision_of
+from kdtheory.rows import Row, complexities, number, students, supervision_of
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.models import summarize
-from kdtheory.rows import LABELS, Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.runs.config import SELF_TEMPERATURE
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import differences, final_values, mean_complexity, percent

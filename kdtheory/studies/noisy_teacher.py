@@ -4,12 +4,13 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.errors import InputError
 from kdtheory.report.bound_bars import BOUND_TERMS, ERROR_COLOR, draw_stacked_terms
 from kdtheory.report.drawing import draw_grid, height
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import LABELS, Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import bound_supervisions, bound_values
 from kdtheory.statistics.correlations import rank_correlations

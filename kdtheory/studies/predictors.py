@@ -4,18 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.palette import BLUE, GREY, VERMILION
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import (
-    LABELS,
-    Row,
-    Supervision,
-    certificates,
-    complexities,
-    number,
-    supervision_of,
-)
+from kdtheory.rows import Row, certificates, complexities, number, supervision_of
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.correlations import partial_rank_correlation, rank_correlation
 from kdtheory.statistics.findings import Finding, finding

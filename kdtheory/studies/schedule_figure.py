@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kdtheory.arms import Supervision
 from kdtheory.palette import CYCLE, GREY
 from kdtheory.report.drawing import draw_band, draw_bars, draw_grid
 from kdtheory.report.styles import line_style
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import final_values, mean_sd, percent
 from kdtheory.studies.checkpoint_spans import Teaching, checkpoint_complexities, teachings

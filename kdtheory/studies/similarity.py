@@ -4,11 +4,12 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kdtheory.arms import Supervision
 from kdtheory.palette import BLACK
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.styles import line_style
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import Row, Supervision
+from kdtheory.rows import Row
 from kdtheory.statistics.correlations import (
     RESAMPLES,
     bootstrap_interval,

@@ -2,8 +2,9 @@
 
 import math
 
+from kdtheory.arms import LABELS, ArmName, Supervision
 from kdtheory.report.results import CaptionedFigure, Results
-from kdtheory.rows import LABELS, ArmName, Row, Supervision, arm_of, students
+from kdtheory.rows import Row, arm_of, students
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import smallest_bounds
 from kdtheory.statistics.findings import Finding, finding

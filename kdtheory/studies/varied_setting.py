@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from kdtheory.arms import Supervision
 from kdtheory.report.bound_bars import BOUND_TERMS
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import Row, Supervision, number
+from kdtheory.rows import Row, number
 from kdtheory.statistics.bounds import smallest_bounds
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding, judge

@@ -3,10 +3,10 @@ import re
 import numpy as np
 import pytest
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError
 from kdtheory.report.figures import accuracy_figure, complexity_figure, render
 from kdtheory.report.styles import line_style
-from kdtheory.rows import Supervision
 
 
 def panels(figure):

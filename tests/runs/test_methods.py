@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from kdtheory.arms import LABELS
 from kdtheory.errors import InputError
 from kdtheory.methods.logit_standardisation import standardise
 from kdtheory.methods.registry import METHODS
-from kdtheory.rows import LABELS, supervision_of
+from kdtheory.rows import supervision_of
 from kdtheory.runs import execute
 from kdtheory.runs.loading import load_dataset
 

@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError, RunError
 from kdtheory.report import read_rows, run_results
-from kdtheory.rows import Supervision, arm_of, students, tunings
+from kdtheory.rows import arm_of, students, tunings
 from kdtheory.runs import execute
 from kdtheory.statistics.tuning import chosen_rates
 from kdtheory.training import OptimizerConfig

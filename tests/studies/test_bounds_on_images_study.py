@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError
 from kdtheory.report.figures import render
-from kdtheory.rows import Supervision
 from kdtheory.runs import RunConfig
 from kdtheory.studies.bound_series import (
     exponents,

@@ -2,9 +2,9 @@
 
 import pytest
 
+from kdtheory.arms import Supervision
 from kdtheory.methods import METHODS
 from kdtheory.report.figures import render
-from kdtheory.rows import Supervision
 from kdtheory.studies import find_study
 from kdtheory.studies.methods import ARMS, analyse, best_epoch, over_rms
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtheory.rows import LABELS
+from kdtheory.arms import LABELS
 from kdtheory.statistics.gate import gated
 from kdtheory.studies.regime import REGIME, Measured, analyse, cases, cells_of, over_rms
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from kdtheory.arms import Supervision
 from kdtheory.errors import InputError
 from kdtheory.report.figures import render
-from kdtheory.rows import Supervision
 from kdtheory.runs import RunConfig
 from kdtheory.studies import find_study
 from kdtheory.studies.checkpoint_spans import Teaching, teachings
