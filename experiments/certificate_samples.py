@@ -21,6 +21,9 @@ from kdtheory.training import OptimizerConfig, Trainer, predict_logits
 #: (sample, kernel) of what was measured before, and is not made again.
 Done = Collection[tuple[str, str]]
 
+#: Pixels a side of the problems whose whole sample is measured by random features.
+SIDES = {"halves": 16, "halves32": 32}
+
 EARLY = "early checkpoint, τ = 1"
 
 
@@ -28,8 +31,8 @@ EARLY = "early checkpoint, τ = 1"
 class Options:
     """What to measure."""
 
-    problems: tuple[str, ...] = ("digits", "pairs", "halves")
-    """digits, pairs, halves."""
+    problems: tuple[str, ...] = ("digits", "pairs", "halves", "halves32")
+    """digits, pairs, halves, halves32."""
     sizes: tuple[int, ...] = (250, 500, 1_000)
     """Examples n of digits and pairs."""
     large_sizes: tuple[int, ...] = (250, 1_000, 4_000)
@@ -225,27 +228,33 @@ def pairs(options: Options, done: Done) -> Iterator[Sample]:
 
 
 def halves_data(
-    options: Options,
+    options: Options, problem: str
 ) -> tuple[ImageDataset, dict[str, tuple[Any, Any]], dict[str, Any]]:
-    """Return the data, both kernels' networks, and the targets of sample and test images."""
+    """Return the data, both kernels' networks, and the targets of the sample's images.
+
+    At 32x32 there is no teacher, which would cost more than all the rest.
+    """
+    side = SIDES[problem]
     data = load(
-        "cifar100", task="first_half", image_size=(16, 16), validation_size=0, certify_size=25_000,
-        seed=options.seed,
+        "cifar100", task="first_half", image_size=(side, side), validation_size=0,
+        certify_size=25_000, seed=options.seed,
     )  # fmt: skip
     assert data.sample is not None
+    kernels = both_kernels(options, "lenet5x2", data, options.work / problem / "kernel")
+    if problem == "halves32":
+        return data, kernels, {"labels": 2.0 * data.sample.labels[:, None] - 1}
     teacher, (early, final) = trained(
-        "resnet8", data, options.work / "halves" / "teacher", epochs=options.teacher_epochs,
+        "resnet8", data, options.work / problem / "teacher", epochs=options.teacher_epochs,
         key=jax.random.key(options.seed),
         augmentation=default_augmentation("cifar100", data.image_shape),
     )  # fmt: skip
-    kernels = both_kernels(options, "lenet5x2", data, options.work / "halves" / "kernel")
     logits = logits_of(teacher, data, data.sample.images)
     return data, kernels, arms(data.sample.labels, logits(final), logits(early))
 
 
 def halves(options: Options, done: Done) -> Iterator[Sample]:
     """Yield both kernels on the beginning of the sample."""
-    data, kernels, targets = halves_data(options)
+    data, kernels, targets = halves_data(options, "halves")
     n, checked = max(options.large_sizes), 2_000
     assert data.sample is not None
     images = np.concatenate([data.sample.images[:n], data.test.images[:checked]])
@@ -261,8 +270,14 @@ def halves(options: Options, done: Done) -> Iterator[Sample]:
         )  # fmt: skip
 
 
+def whole_only(options: Options, done: Done) -> Iterator[Sample]:
+    """Yield nothing: the whole sample alone is measured."""
+    yield from ()
+
+
 PROBLEMS: dict[str, Callable[[Options, Done], Iterator[Sample]]] = {
     "digits": digits,
     "halves": halves,
+    "halves32": whole_only,
     "pairs": pairs,
 }

@@ -12,7 +12,7 @@ from kdtheory.statistics.correlations import RESAMPLES, pooled_correlation
 BOUNDS = ("certificate", "certificate, end", "held-out half", "Gibbs PAC-Bayes", "margin bound")
 COLUMNS = ("test error", "certified risk on test", *BOUNDS)
 #: The issue's targets for labels on a trained kernel: problem, bound.
-TO_REACH = {"digits": 0.10, "pairs": 0.13, "halves": 0.40}
+TO_REACH = {"digits": 0.10, "pairs": 0.13, "halves": 0.40, "halves32": 0.40}
 
 
 def _cells(values: list[Any]) -> str:
@@ -146,12 +146,15 @@ def aims(rows: pl.DataFrame, problem: str) -> list[str]:
         return []
     last = some.filter(pl.col("n") == pl.col("n").max())
     first = some.filter(pl.col("n") == pl.col("n").min())
-    lines = []
-    for size, bound, against in (
+    asked = [
         (last, TO_REACH[problem], f"below {TO_REACH[problem]:.2f}"),
         (last, 1.25 * _mean(last, "held-out half"), "within 1.25 of the held-out half"),
-        (first, _mean(first, "held-out half"), "below the held-out half"),
-    ):
+    ]
+    # Only where half of the sample is too few.
+    if first["n"][0] == 250:
+        asked.append((first, _mean(first, "held-out half"), "below the held-out half"))
+    lines = []
+    for size, bound, against in asked:
         whole, end = _mean(size, "certificate"), _mean(size, "certificate, end")
         verdict = "missed" if end >= bound else "reached by the end alone"
         verdict = "**reached**" if whole < bound else f"**{verdict}**"
@@ -177,10 +180,11 @@ def finding(rows: pl.DataFrame) -> str:
         first, last = (some.filter(pl.col("n") == n) for n in (some["n"].min(), some["n"].max()))
         whole = _mean(last, "certificate")
         against = [_mean(one, "certificate") / _mean(one, "held-out half") for one in (last, first)]
+        at_first = f", {against[1]:.2f} at n = 250" if first["n"][0] == 250 else ""
         parts.append(
             f"{problem}, labels, n = {last['n'][0]:,}: {whole:.3f}, aim {TO_REACH[problem]:.2f} "
             f"{'reached' if whole < TO_REACH[problem] else 'missed'}; {against[0]:.2f} of the "
-            f"held-out half, {against[1]:.2f} at n = {first['n'][0]:,}"
+            f"held-out half{at_first}"
         )
     return (
         "| certificates | a certificate of kernel fits to labels and teachers, near what half of "
@@ -225,7 +229,11 @@ def interval(by_sample: list[list[tuple[float, float]]]) -> tuple[float, float]:
 
 def figure(rows: pl.DataFrame) -> Figure:
     """Draw the bounds of labels on the trained kernel against n, a panel a problem."""
-    names = list(dict.fromkeys(rows["problem"]))
+    # A panel needs a curve: more than one n.
+    names = [
+        problem for problem in dict.fromkeys(rows["problem"])
+        if rows.filter(pl.col("problem") == problem)["n"].n_unique() > 1
+    ]  # fmt: skip
     canvas = Figure(figsize=(4.6 * len(names), 4.4), layout="constrained")
     for axes, problem in zip(canvas.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         some = rows.filter(

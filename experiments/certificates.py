@@ -8,7 +8,7 @@ CIFAR-100 at 16x16; the trained kernel is that of a LeNet-5x2 that learnt classe
 new head; the teacher, a ResNet-8, saw 200 images of each of the other classes, and no image of a
 sample up to n = 500. halves: classes 0 to 49 against 50 to 99 at 16x16; one half of the training
 images trains teacher and LeNet-5x2, the other is the sample, the test split checks. At n = 25,000
-halves' kernel is that of 2,048 random features.
+halves' kernel is that of 2,048 random features. halves32: that alone, for labels, at 32x32.
 
 A sample's order is random, not stratified. Kernels have a unit diagonal. Each column is a bound by
 itself, delta = 0.05, from `kdtheory.bounds.certified_fit`: the certificate; the same of the end of
@@ -29,8 +29,8 @@ import jax
 import numpy as np
 import polars as pl
 import tyro
-from certificate_samples import PROBLEMS, Options, Sample, halves_data, scaled
-from certificate_tables import against_labels, figure, finding, notes, table, table_of_arms
+from certificate_samples import PROBLEMS, SIDES, Options, Sample, halves_data, scaled
+from certificate_tables import COLUMNS, against_labels, figure, finding, notes, table, table_of_arms
 
 from kdtheory.bounds import certified_fit, held_out_bound, kernel_sample, prequential_bound
 from kdtheory.bounds.kernel_sample import RIDGES
@@ -74,9 +74,9 @@ def measure(sample: Sample, n: int) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def whole_half(options: Options) -> Rows:
+def whole_half(options: Options, problem: str) -> Rows:
     """Return the rows of the trained kernel on all 25,000 images, by random features."""
-    data, kernels, targets = halves_data(options)
+    data, kernels, targets = halves_data(options, problem)
     model, variables = kernels["trained"]
     assert data.sample is not None
     # The shares of the features are of images that trained the network.
@@ -142,8 +142,8 @@ def rows_of(problem: str, options: Options, done: Collection[tuple[str, str]]) -
     """Yield the rows of each sample of a problem that is not done."""
     for sample in PROBLEMS[problem](options, done):
         yield [row for n in sample.sizes for row in measure(sample, n)]
-    if problem == "halves" and ("whole sample", "trained") not in done:
-        yield whole_half(options)
+    if problem in SIDES and ("whole sample", "trained") not in done:
+        yield whole_half(options, problem)
 
 
 def main(options: Options) -> None:
@@ -182,9 +182,9 @@ def main(options: Options) -> None:
 def publish(folder: Path) -> None:
     """Make tables and figure of all problems whose rows are there."""
     frames = [
-        pl.read_csv(folder / f"{name}.csv", infer_schema_length=None).with_columns(
-            problem=pl.lit(name), **{"Gibbs PAC-Bayes": pl.col("Gibbs PAC-Bayes").cast(pl.Float64)}
-        )
+        pl.read_csv(folder / f"{name}.csv", infer_schema_length=None)
+        # A column of nothing has no type of its own.
+        .with_columns(pl.col(*COLUMNS).cast(pl.Float64), problem=pl.lit(name))
         for name in PROBLEMS
         if (folder / f"{name}.csv").exists()
     ]

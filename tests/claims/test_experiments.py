@@ -78,15 +78,16 @@ def test_certified_cifar100_table_is_that_of_its_result():
 
 
 def test_the_docs_hold_the_results_tables():
-    page = (ROOT / "docs/bounds.md").read_text()
-    for name in (
-        "bound_tightness",
-        "interval_coverage",
-        "certified_cifar100",
-        "certificates",
+    for page, name in (
+        ("bounds.md", "bound_tightness"),
+        ("bounds.md", "interval_coverage"),
+        ("bounds.md", "certified_cifar100"),
+        ("bounds.md", "certificates"),
+        ("advise.md", "advise"),
     ):
+        text = (ROOT / "docs" / page).read_text()
         table = (ROOT / "experiments/results" / name / "table.md").read_text().rstrip()
-        (shown,) = re.findall(rf"<!-- {name}: begin[^>]*-->\n(.*?)\n<!-- {name}: end", page, re.S)
+        (shown,) = re.findall(rf"<!-- {name}: begin[^>]*-->\n(.*?)\n<!-- {name}: end", text, re.S)
         assert shown == table
 
 
@@ -106,3 +107,54 @@ def test_certificates(tmp_path, monkeypatch):
         assert 0 <= row["test error"] <= 1
     assert "digits" in (tmp_path / "results/table.md").read_text()
     assert (tmp_path / "results/certificates.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_problem_of_one_size_has_its_aims_and_no_panel(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    tables = load(ROOT / "experiments/certificate_tables.py")
+    row = dict.fromkeys(tables.COLUMNS, 0.3) | {"sample": "a", "kernel": "trained", "arm": "labels"}
+    one = [
+        {**row, "problem": "halves32", "n": 25_000, "certificate": 0.41, "certificate, end": 0.39}
+    ]
+    two = [{**row, "problem": "digits", "n": n, "certificate": 0.05} for n in (250, 500)]
+    rows = pl.DataFrame(one + two)
+    aims = tables.aims(rows, "halves32")
+    assert len(aims) == 2
+    assert "reached by the end alone" in aims[0]
+    assert "missed" in aims[1]
+    assert "below the held-out half" in tables.aims(rows, "digits")[-1]
+    assert "halves32, labels, n = 25,000: 0.410, aim 0.40 missed" in tables.finding(rows)
+    assert [axes.get_title() for axes in tables.figure(rows).axes] == ["digits, labels"]
+
+
+def test_regret_is_what_a_choice_loses_of_the_mean_over_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    tables = load(ROOT / "experiments/regret_tables.py")
+    columns = {name for name, _ in tables.SCORES.values()} | {
+        name for pair in (*tables.THEORY.values(), *tables.PLAIN_COLUMNS.values()) for name in pair
+    }
+    # Accuracies by seed; what every score ranks first is the second, 10 points below the best.
+    truth = {"labels": (0.6, 0.6), "resnet8, final, τ = 4": (0.7, 0.7), "mlp": (0.8, 0.8)}
+    rows = [
+        {
+            "task": "t", "student": "s", "seed": seed, "candidate": name,
+            "teacher": None if name == "labels" else name.split(",")[0],
+            "final": name != "labels", "temperature": None if name == "labels" else 4.0,
+            "weight": float(name != "labels"),
+            "teacher accuracy": None if name == "labels" else 0.9,
+            **{
+                column: (name.startswith("resnet8")) * (1.0 if "accuracy" in column else -1.0)
+                for column in columns
+            },
+            "test accuracy, end": accuracies[seed],
+        }
+        for seed in (0, 1)
+        for name, accuracies in truth.items()
+    ]  # fmt: skip
+    found = tables.regrets(pl.DataFrame(rows, infer_schema_length=None))
+    regret = dict(found.select("rule", "regret").iter_rows())
+    assert regret.pop("labels alone") == pytest.approx(20)
+    assert set(map(round, regret.values())) == {10}
+    said = tables.verdict(tables.compared(found))
+    assert "does not beat" in said
+    assert "+0.00 (+0.00 to +0.00, undecided)" in said
