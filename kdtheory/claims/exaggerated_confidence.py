@@ -30,7 +30,8 @@ def check(*, quick: bool = False, seed: int = 0, own_teacher: bool = True) -> Ou
     times = (5.0, 20.0) if quick else (5.0, 20.0, 80.0)
     first = np.cumsum((0, *sizes[:-1]))
     least, below, above = np.inf, 0.0, np.inf
-    confidence = ratio = np.ones(len(sizes))
+    confidence: np.ndarray = np.ones(len(sizes))
+    ratio: np.ndarray = confidence
     for _ in range(1 if quick else 3):
         inner = rng.uniform(0.5, 1.0)
         gram = scipy.linalg.block_diag(
@@ -41,8 +42,7 @@ def check(*, quick: bool = False, seed: int = 0, own_teacher: bool = True) -> Ou
         for stop in times:
             teacher = flow(gram, (sign + 1) / 2, stop)
             if not own_teacher:
-                of_cluster = np.repeat(np.abs(teacher[first])[::-1], sizes)
-                teacher = of_cluster * sign
+                teacher = np.repeat(np.abs(teacher[first])[::-1], sizes) * sign
             for until in times:
                 student = flow(gram, scipy.special.expit(teacher), until)
                 # One example a cluster, the teacher's least confident first.
