@@ -130,14 +130,14 @@ def make_rows(
 @pytest.fixture
 def forget() -> Iterator[Callable[[], None]]:
     """What makes this process one in which nothing of a user's is registered; it ends so too."""
-    from kdtheory import claims, rows, studies
+    from kdtheory import arms, claims, studies
     from kdtheory.datasets import sources, tasks
     from kdtheory.methods import registry as methods
     from kdtheory.models import registry as models
     from kdtheory.runs import own_code
 
     registries = (
-        models._FAMILIES, sources.SOURCES, tasks.TASKS, rows.ARMS, methods.METHODS,
+        models._FAMILIES, sources.SOURCES, tasks.TASKS, arms.ARMS, methods.METHODS,
         claims.CLAIMS, studies.STUDIES, own_code._IMPORTED,
     )  # fmt: skip
     before = [registry.copy() for registry in registries]
