@@ -229,11 +229,8 @@ def interval(by_sample: list[list[tuple[float, float]]]) -> tuple[float, float]:
 
 def figure(rows: pl.DataFrame) -> Figure:
     """Draw the bounds of labels on the trained kernel against n, a panel a problem."""
-    # A panel needs a curve: more than one n.
-    names = [
-        problem for problem in dict.fromkeys(rows["problem"])
-        if rows.filter(pl.col("problem") == problem)["n"].n_unique() > 1
-    ]  # fmt: skip
+    # A whole sample alone is a point, and a panel needs a curve.
+    names = list(dict.fromkeys(rows.filter(pl.col("sample") != "whole sample")["problem"]))
     canvas = Figure(figsize=(4.6 * len(names), 4.4), layout="constrained")
     for axes, problem in zip(canvas.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         some = rows.filter(

@@ -113,9 +113,8 @@ def test_a_problem_of_one_size_has_its_aims_and_no_panel(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "experiments")
     tables = load(ROOT / "experiments/certificate_tables.py")
     row = dict.fromkeys(tables.COLUMNS, 0.3) | {"sample": "a", "kernel": "trained", "arm": "labels"}
-    one = [
-        {**row, "problem": "halves32", "n": 25_000, "certificate": 0.41, "certificate, end": 0.39}
-    ]
+    whole = {"sample": "whole sample", "certificate": 0.41, "certificate, end": 0.39}
+    one = [{**row, **whole, "problem": "halves32", "n": 25_000}]
     two = [{**row, "problem": "digits", "n": n, "certificate": 0.05} for n in (250, 500)]
     rows = pl.DataFrame(one + two)
     aims = tables.aims(rows, "halves32")
