@@ -49,7 +49,7 @@ highlight_language = "text"  # of indented formulas
 # Where the notebooks are not executed, their pages have no figures.
 nb_execution_mode = "off" if os.environ.get("KDTHEORY_DOCS_NOTEBOOKS") == "off" else "cache"
 nb_execution_cache_path = str(ROOT / "build" / "notebooks")
-nb_execution_timeout = 300
+nb_execution_timeout = 1800  # a cell takes seconds; not so on a machine that others use too
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 

@@ -122,7 +122,8 @@ def read_variables(path: Path) -> Mapping[str, Any]:
     Nothing in them is executed: no pickles. Names are those that `match_variables` looks in.
 
     Raises:
-      InputError: no such file, another kind, or a damaged one; one line.
+      InputError: no such file, another kind, a damaged one, or a run's own, which
+        `kdtheory.runs.checkpoint_variables` reads; one line.
       RunError: it is not what the digest beside it says.
 
     >>> read_variables(Path("weights.pt"))
@@ -164,11 +165,18 @@ def _orbax(path: Path) -> Any:
         if len(inner) > 1:
             inner = [path / name for name in _ITEMS if path / name in inner]
         if not inner:
-            raise InputError(f"{path} is no orbax checkpoint of arrays")
+            below = sorted(path.rglob("_METADATA"))
+            instead = f"; name one, such as {below[-1].parent}" if below else ""
+            raise InputError(f"{path} is no orbax checkpoint of arrays{instead}")
         path = inner[0]
     checkpointer = ocp.StandardCheckpointer()
     try:
         tree = checkpointer.metadata(path.absolute()).item_metadata.tree
+        if isinstance(tree, dict) and {"structure", "float32"} <= tree.keys():
+            raise InputError(
+                f"{path} is of kdtheory run, which stores numbers without names: name it where it "
+                "lies in the run's folder; in Python kdtheory.runs.checkpoint_variables(path, like)"
+            )
         abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tree)
         needed = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(abstract))
         check_fits(f"the checkpoint {path}", needed, "take a smaller one")

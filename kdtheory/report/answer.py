@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdtheory.arms import LABELS, RANDOM_LABELS, Supervision
+from kdtheory.report.columns import with_spread
 from kdtheory.report.table import format_cell
 from kdtheory.rows import Row
 from kdtheory.statistics.comparison import UNKNOWN, Comparison
@@ -93,14 +94,14 @@ def _how_well(answer: _Answer) -> str:
     if best is None:
         return ""
     others = [
-        f"{words} {_percent(answer.accuracy[arm])} %"
+        f"{words} {with_spread(answer.accuracy[arm])} %"
         for arm, words in ((LABELS, "on labels"), (None, "the teacher"))
         if arm in answer.accuracy and arm != best
     ]
     beside = f" ({'; '.join(others)})" if others else ""
     return (
         f"How well: the student on {best.label} is the most accurate, with"
-        f" {_percent(answer.accuracy[best])} % of the test examples right{beside}."
+        f" {with_spread(answer.accuracy[best])} % of the test examples right{beside}."
     )
 
 
@@ -145,7 +146,7 @@ def _how_well_in_all(answers: Sequence[_Answer]) -> str:
     assert best.best is not None
     return (
         f"How well: the most accurate student, on {best.best.label} in {best.group.title}, has"
-        f" {_percent(best.accuracy[best.best])} % of the test examples right.{beside}"
+        f" {with_spread(best.accuracy[best.best])} % of the test examples right.{beside}"
     )
 
 
@@ -164,7 +165,3 @@ def _how_complex_in_all(answers: Sequence[_Answer]) -> str:
 def _mean(value: MeanSd) -> float:
     assert value.mean is not None  # others were left out
     return value.mean
-
-
-def _percent(value: MeanSd) -> str:
-    return f"{_mean(value):.2f}" + ("" if value.sd is None else f" ± {value.sd:.2f}")

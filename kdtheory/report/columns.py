@@ -149,7 +149,7 @@ def format_column(column: Column, values: Sequence[MeanSd]) -> list[Cell]:
     ['95.12']
     """
     decimals = _decimals(column, values)
-    return [Digits(_format(column.scale, value, decimals)) for value in values]
+    return [Digits(with_spread(value, column.scale, decimals)) for value in values]
 
 
 def _decimals(column: Column, values: Sequence[MeanSd]) -> int | None:
@@ -163,7 +163,19 @@ def _decimals(column: Column, values: Sequence[MeanSd]) -> int | None:
     return decimals if decimals <= 5 and max(sizes) < 1e7 else None
 
 
-def _format(scale: float, value: MeanSd, decimals: int | None) -> str:
+def with_spread(value: MeanSd, scale: float = 1.0, decimals: int | None = 2) -> str:
+    """Return a mean and, if there is one, its deviation, both with so many decimals.
+
+    Args:
+      value: mean and deviation over seeds.
+      scale: a factor of both, such as 100 for per cent.
+      decimals: of both; None for the scientific form.
+
+    >>> with_spread(MeanSd(0.91234, 0.005, 3), 100.0), with_spread(MeanSd(91.0, None, 1))
+    ('91.23 ± 0.50', '91.00')
+    >>> with_spread(MeanSd(None, None, 0))
+    '—'
+    """
     if value.mean is None:
         return MISSING
     digits = ".2e" if decimals is None else f".{decimals}f"

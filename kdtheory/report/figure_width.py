@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 PAGE_WIDTH = 11.0
 
 #: Below this many inches two panels do not stand side by side.
-_STACKED = 6.0
+_STACKED = 4.5
+#: Below this many inches a legend beside two panels would take too much of their width.
+_LEGEND_BELOW = 6.0
 
 #: Of text and marks in a paper's column, whose text is of ten points: titles of eight.
 _SCALE = 0.8
@@ -22,7 +24,9 @@ class FigureWidth(NamedTuple):
 
     inches: float = PAGE_WIDTH
     stacked: bool = False
-    """Whether panels lie one below the other, and the legend under them."""
+    """Whether panels lie one below the other."""
+    legend_below: bool = False
+    """Whether the legend lies under the panels, not beside them; long labels take two lines."""
     scale: float = 1.0
     """Of text and marks."""
 
@@ -33,14 +37,15 @@ class FigureWidth(NamedTuple):
         Raises:
           InputError: a width in which nothing can be read, or of no page.
 
-        >>> FigureWidth.of(3.25).stacked, FigureWidth.of(6.75).stacked, FigureWidth.of(None).inches
-        (True, False, 11.0)
+        >>> [FigureWidth.of(inches).stacked for inches in (3.25, 5.5, 6.75, None)]
+        [True, False, False, False]
         """
         if inches is None:
             return cls()
         if not 2.5 <= inches <= 20:
             raise InputError(f"a figure's width must be 2.5 to 20 inches, got {inches:g}")
-        return cls(inches, inches < _STACKED, 1.0 if inches >= 9 else _SCALE)
+        scale = 1.0 if inches >= 9 else _SCALE
+        return cls(inches, inches < _STACKED, inches < _LEGEND_BELOW, scale)
 
     def sized(self, figure: "matplotlib.figure.Figure") -> "matplotlib.figure.Figure":
         """Return a drawn figure with its text and marks in this width's size."""

@@ -57,7 +57,8 @@ def complexity_figure(
     the paper's Figure 1. Right: each arm's own supervision on its own student, the value that the
     table averages. Lines are means over seeds, bands one sample standard deviation to each side.
     The vertical axis is logarithmic only where the curves of a line span more than a factor of 20.
-    In a width (inches) of less than 6, such as a paper's column, left is above and right below.
+    In a width (inches) of less than 4.5, such as a paper's column, left is above and right below;
+    below 6 the legend lies under them.
 
     Raises:
       InputError: the rows hold no complexities, or no figure has such a width.
@@ -72,7 +73,9 @@ def complexity_figure(
     }
     if not groups:
         raise InputError("no complexity was measured for a finished student; nothing to draw")
-    row = _ROW_HEIGHT if layout.scale == 1.0 else 5.2 if layout.stacked else 0.42 * layout.inches
+    row = _ROW_HEIGHT if layout.scale == 1.0 else 0.42 * layout.inches
+    if layout.legend_below:
+        row = 5.2 if layout.stacked else 3.4
     figure = Figure(figsize=(layout.inches, row * len(groups)), layout="constrained")
     # A subfigure a group: its legend sits beside its own panels.
     parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
@@ -89,8 +92,8 @@ def accuracy_figure(
     Left: small marks are seeds, large ones means, bars one sample standard deviation to each side;
     the dashed line is the teacher's mean accuracy and the grey band its deviation. Right: the same
     accuracy against the adjusted complexity of the arm's own supervision. One line of panels a run
-    group; the marks on the left are the legend of the right. In a width (inches) of less than 6,
-    such as a paper's column, left is above and right below.
+    group; the marks on the left are the legend of the right. In a width (inches) of less than
+    4.5, such as a paper's column, left is above and right below.
 
     Raises:
       InputError: the rows hold no test accuracy of a finished student, or no figure has such a
@@ -201,9 +204,9 @@ def _complexity_panels(
     part.legend(
         [lines[label] for label in ordered],
         ordered,
-        loc="outside lower center" if layout.stacked else "outside right center",
-        ncols=2 if layout.stacked else 1,
-        title=f"targets{' ' if layout.stacked else chr(10)}({_spread(rows)})",
+        loc="outside lower center" if layout.legend_below else "outside right center",
+        ncols=1 if not layout.legend_below else 2 if layout.stacked else 3,
+        title=f"targets{' ' if layout.legend_below else chr(10)}({_spread(rows)})",
         title_fontsize=9,
         fontsize=9,
         frameon=False,
@@ -271,7 +274,7 @@ def _accuracy_panels(
         second = marks if several else "no deviation can be given"
         _title(left, f"accuracy of the students ({_spread(rows)})", second)
     _scatter(right, rows, arms, accuracy)
-    if layout.stacked:
+    if layout.legend_below:
         right.set_xlabel("adjusted complexity\nof the arm's own supervision")
     bars = "; bars: sd" if several else ""
     _title(

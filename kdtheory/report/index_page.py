@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kdtheory.plain_text import in_html
+from kdtheory.report.columns import with_spread
 from kdtheory.report.page import page
 from kdtheory.report.table import MISSING
 from kdtheory.statistics.comparison import Value, in_words
@@ -136,7 +137,9 @@ def _line(line: IndexLine, settings: Sequence[str], arms: Sequence[str]) -> str:
     ]
     for arm in arms:
         accuracy, mark = line.accuracies.get(arm, (MeanSd(None, None, 0), False))
-        cells.append(_cell(_accuracy(accuracy) + f" {FAILED}" * mark, accuracy.mean, "number"))
+        cells.append(
+            _cell(with_spread(accuracy, 100.0) + f" {FAILED}" * mark, accuracy.mean, "number")
+        )
     images = " ".join(
         f'<a href="{in_html(link)}"><img src="{in_html(link)}" alt="{in_html(what)}"'
         ' loading="lazy"></a>'
@@ -156,9 +159,3 @@ def _line(line: IndexLine, settings: Sequence[str], arms: Sequence[str]) -> str:
 def _cell(shown: str, key: str | float | int | None, kind: str = "") -> str:
     sort = "" if key is None else in_html(str(key))
     return f'<td class="{kind}" data-sort="{sort}">{shown}</td>'
-
-
-def _accuracy(value: MeanSd) -> str:
-    if value.mean is None:
-        return MISSING
-    return f"{100 * value.mean:.2f}" + ("" if value.sd is None else f" ± {100 * value.sd:.2f}")

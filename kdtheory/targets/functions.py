@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from kdtheory.arguments import check_count
+from kdtheory.arguments import as_array, check_count
 from kdtheory.errors import InputError
 from kdtheory.targets.tabulated import TabulatedTeacher, tabulate, tabulated
+from kdtheory.typing import AnyArray
 
-#: Images (m, h, w, c) -> logits (m, d), both NumPy's; what is in between is the function's affair.
-BatchFunction = Callable[[np.ndarray], np.ndarray]
+#: NumPy images (m, h, w, c) -> logits (m, d), any array that NumPy or DLPack takes (a tensor of
+#: PyTorch, with a gradient or not); what is in between is the function's affair.
+BatchFunction = Callable[[np.ndarray], AnyArray]
 
 #: Functions by the names that their files gave them.
 TEACHERS: dict[str, BatchFunction] = {}
@@ -79,8 +82,9 @@ def function_logits(
     found = []
     for start in range(0, len(images), batch_size):
         batch = np.asarray(images[start : start + batch_size])
-        logits = np.asarray(function(batch))
-        if logits.ndim != 2 or len(logits) != len(batch) or logits.dtype.kind != "f":
+        logits = as_array("what a teacher's function returns", function(batch))
+        floating = jnp.issubdtype(logits.dtype, jnp.floating)
+        if logits.ndim != 2 or len(logits) != len(batch) or not floating:
             raise InputError(
                 f"a teacher's function must return floating logits ({len(batch)}, d) of "
                 f"{len(batch)} images, got {logits.dtype} of {logits.shape}"

@@ -13,6 +13,7 @@ from kdtheory import models
 from kdtheory.datasets import load
 from kdtheory.errors import InputError
 from kdtheory.models import match_variables, read_variables
+from kdtheory.training import Checkpoints
 
 MODEL = models.create("mlp4x1", 3)
 LIKE = models.init(MODEL, jax.random.key(0), (2, 2, 1))
@@ -113,3 +114,20 @@ def test_a_training_starts_from_them(tmp_path):
     part = {"params": {"Dense_0": given["params"]["Dense_0"]}}
     with pytest.warns(UserWarning, match="2 of the model's 4 arrays found"):
         fit(model, data, variables=part, **settings)
+
+
+def test_a_folder_of_checkpoints_says_which_to_name_and_a_runs_own_how(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "labels")
+    for step in (8, 16):
+        checkpoints.save(step, OTHER)
+    checkpoints.close()
+    last = tmp_path / "labels" / "step-00000016"
+    with pytest.raises(
+        InputError, match=f"no orbax checkpoint of arrays; name one, such as {last}"
+    ):
+        read_variables(tmp_path)
+    with pytest.raises(InputError, match="name it where it lies in the run's folder; in Python"):
+        read_variables(last)
+    write(tmp_path / "manager" / "7", {"model": OTHER, "opt_state": {"mu": LIKE["params"]}})
+    with pytest.raises(InputError, match=f"name one, such as {tmp_path / 'manager/7/params'}"):
+        read_variables(tmp_path / "manager")

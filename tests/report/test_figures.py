@@ -156,6 +156,22 @@ def test_in_a_column_panels_lie_below_each_other_and_text_is_of_its_size(make_ro
         assert box.x1 <= 1
 
 
+@pytest.mark.parametrize("draw", [complexity_figure, accuracy_figure])
+def test_in_a_page_of_one_column_two_runs_fit_side_by_side(make_rows, draw):
+    runs = [make_rows(points=2), [{**r, "task": "other"} for r in make_rows(points=2)]]
+    figure = draw([*runs[0], *runs[1]], width=5.5)
+    figure.draw_without_rendering()
+    assert figure.get_figheight() < 8.0  # of a letter's page, its caption below
+    both = panels(figure)
+    assert len(both) == 2
+    for left, right in both:
+        assert left.get_position().y0 == right.get_position().y0
+        for axes in (left, right):  # nothing is cut off, nothing is over the other
+            box = axes.get_tightbbox().transformed(figure.transFigure.inverted())
+            assert 0 <= box.x0 < box.x1 <= 1
+        assert left.xaxis.label.get_window_extent().x1 < right.xaxis.label.get_window_extent().x0
+
+
 def test_in_a_pages_width_panels_stay_side_by_side(make_rows):
     figure = complexity_figure(make_rows(points=2), width=6.75)
     figure.draw_without_rendering()

@@ -3,14 +3,20 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 from flax import serialization
 
 from kdtheory import models
 from kdtheory.errors import InputError
 from kdtheory.rows import students, teachers
-from kdtheory.runs import RunConfig, execute
+from kdtheory.runs import RunConfig, checkpoint_variables, execute
+from kdtheory.runs.given_variables import student_start
 from kdtheory.runs.loading import load_dataset
+
+
+def assert_equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_teacher_and_student_are_what_was_given(tiny, tmp_path):
@@ -41,6 +47,15 @@ def test_teacher_and_student_are_what_was_given(tiny, tmp_path):
     assert first[0]["train_kl"] != first[1]["train_kl"]
     stored = json.loads((tmp_path / "s" / "data.json").read_text())
     assert "4 of the model's 4 arrays found" in stored["student_variables"]["report"]
+    # Another run's student is named by its folder; the folders above hold several.
+    (own,) = sorted((tmp_path / "s").rglob("step-*"))[-1:]
+    found = student_start(plain.replace(student_variables=str(own)), data)
+    assert "4 of the model's 4 arrays found" in found.report
+    like = models.abstract_variables(models.create("mlp8x1", data.num_outputs), data.image_shape)
+    assert_equal(found.variables[0], checkpoint_variables(own, like))
+    for folder in (own.parent, tmp_path / "s"):
+        with pytest.raises(InputError, match=f"no orbax checkpoint.*; name one, such as {own}"):
+            student_start(plain.replace(student_variables=str(folder)), data)
     with pytest.raises(InputError, match="holds a run of another configuration"):
         execute(plain.replace(teacher_variables=(str(files["b"]),)), quiet=True)
     with pytest.raises(InputError, match="not trained needs all of them"):

@@ -15,6 +15,7 @@ from kdtheory.datasets import load
 from kdtheory.errors import InputError
 from kdtheory.runs import RunConfig, execute
 from kdtheory.runs.teacher_file import read_teacher_file
+from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.targets import register_teacher
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -253,7 +254,14 @@ def test_a_function_of_a_file_for_import_is_asked_once_and_teaches(tmp_path, cap
     assert "teacher (mine)" in capsys.readouterr().out
     data = json.loads((out / "data.json").read_text())
     assert data["teacher_logits"]["function"] == "mine"
+    rows = [row["train_loss"] for row in read_rows(out).rows if "train_loss" in row]
     main(words)  # the same function goes on where it was
+    # Without augmentation its logits are looked up: there is nothing to keep.
+    main([*words[:-1], str(tmp_path / "kept"), "--teacher-cache"])
+    kept = read_rows(tmp_path / "kept").rows
+    assert [row["train_loss"] for row in kept if "train_loss" in row] == rows
+    assert rows
+    assert not (tmp_path / "kept" / "views").exists()
     with pytest.raises(SystemExit):
         main([*words, "--augment"])
     assert "--teacher-function: its logits are of the images as they are" in capsys.readouterr().err

@@ -37,6 +37,7 @@ def test_it_is_asked_once_about_each_image_and_its_answers_are_a_table():
         (lambda x: linear(x)[:, 0], "got float64"),
         (lambda x: linear(x) * np.nan, "must be finite"),
         (lambda x: np.full((len(x), 4), 0.25), "are probabilities"),
+        (lambda x: None, "what a teacher's function returns must be an array of numbers"),
     ],
 )
 def test_what_is_no_logits_is_one_line(function, message):
@@ -44,3 +45,33 @@ def test_what_is_no_logits_is_one_line(function, message):
         offline_function(function, IMAGES)
     with pytest.raises(InputError, match="no images"):
         function_logits(function, IMAGES[:0])
+
+
+class Tensor:
+    """What PyTorch gives away only when asked to forget the gradient."""
+
+    def __init__(self, values, needs_gradient=True):
+        self.values, self.needs_gradient = values, needs_gradient
+
+    def detach(self):
+        return Tensor(self.values, needs_gradient=False)
+
+    def __array__(self, *arguments, **settings):
+        if self.needs_gradient:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+        return np.asarray(self.values)
+
+
+def test_it_may_return_a_tensor_that_needs_a_gradient():
+    found = function_logits(lambda images: Tensor(linear(images)), IMAGES)
+    np.testing.assert_array_equal(found, linear(IMAGES))
+
+
+def test_a_network_of_pytorch_is_a_teacher():
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    found = function_logits(lambda images: network(torch.tensor(images).float()), IMAGES)
+    with torch.no_grad():
+        np.testing.assert_array_equal(found, network(torch.tensor(IMAGES).float()).numpy())
+    half = function_logits(lambda x: network(torch.tensor(x).float()).bfloat16(), IMAGES)
+    np.testing.assert_allclose(half, found, rtol=1e-2, atol=1e-2)
