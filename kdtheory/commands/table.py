@@ -47,7 +47,7 @@ class Table:
     """Forms of the figures' files in the folder --out, such as pdf for LaTeX."""
     figure_width: float | None = None
     """Width of these figures in inches, such as 3.25 for a column (panels lie below each other
-    then, and text has eight points) or 6.75 for a page of a paper (default: 11, to be scaled)."""
+    then) or 5.5 or 6.75 for a paper's page; text has eight points (default: 11, to be scaled)."""
 
 
 def table(options: Table) -> None:
