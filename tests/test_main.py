@@ -1,11 +1,15 @@
-"""Ctrl-C where an exception cannot be raised, or before the command line is there."""
+"""Ctrl-C: where no exception can be raised, before the command line is there, in a kernel."""
 
+import signal
 import sys
 import time
+import warnings
 from types import SimpleNamespace
 
 import pytest
 
+import kdtheory.commands.gram
+from kdtheory import cli
 from kdtheory.__main__ import interrupted_again, main
 
 
@@ -34,3 +38,24 @@ def test_an_interrupt_while_the_command_line_is_imported_is_one_line(monkeypatch
         main()
     assert end.value.code == 130
     assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give --store DIR to keep"),
+        (["--store", "tiles"], "is kept in tiles; the same command"),
+    ],
+)
+def test_an_interrupted_kernel_says_what_is_kept(words, said, monkeypatch, capsys):
+    def interrupted(options, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kdtheory.commands.gram, "save_gram", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda *handler: None)  # ours goes on
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+        cli.main(["gram", "--dataset", "digits", "--model", "mlp8x1", "--out", "K.npy", *words])
+    assert end.value.code == 130
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.endswith("\ninterrupted\n")

@@ -1,10 +1,8 @@
 """`kdtheory complexity --checkpoints`: along a training, one kernel for each checkpoint."""
 
-import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,7 @@ def along_checkpoints(
       InputError: no checkpoints, or those of another model.
       KernelError: a kernel whose inverse cannot be trusted.
     """
-    from kdtheory.commands.kernel_progress import show_bounds, tile_bar
+    from kdtheory.commands.kernel_progress import show_bounds, tile_bar, told_what_is_kept
     from kdtheory.measure.examples import named_network
     from kdtheory.recording import complexity_recorder
     from kdtheory.runs.stored_variables import checkpoint_variables, checkpoints_in
@@ -35,7 +33,7 @@ def along_checkpoints(
     spec, last = options.kernel, max(checkpoints)
     if spec.store is None and options.out is not None:
         spec = dataclasses.replace(spec, store=str(options.out / "measured"))
-    with _told_where(spec.store), tile_bar() as on_tile:
+    with told_what_is_kept(spec.store, "--out or --store"), tile_bar() as on_tile:
         record = complexity_recorder(
             apply_fn, examples.images, targets.sets, labels=examples.labels, spec=spec,
             on_tile=on_tile, on_product=show_bounds,
@@ -48,19 +46,6 @@ def along_checkpoints(
             told = f"{path.name}: {place} of {len(checkpoints)} checkpoints, {seconds:.1f} s"
             print(told, file=sys.stderr, flush=True)
     _tell(options, record)
-
-
-@contextlib.contextmanager
-def _told_where(store: str | None) -> Iterator[None]:
-    """Say, where a call is interrupted, whether the same command goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = "give --out or --store to keep what is measured"
-        if store is not None:
-            kept = f"what is measured is kept in {store}; the same command goes on"
-        print(f"\n{kept}", file=sys.stderr)
-        raise
 
 
 def _tell(options: "ComplexityOf", record: "ComplexityRecorder") -> None:

@@ -65,7 +65,7 @@ class Gram:
 
 def gram(options: Gram) -> None:
     """Run `kdtheory gram`."""
-    from kdtheory.commands.kernel_progress import gram_bar
+    from kdtheory.commands.kernel_progress import gram_bar, told_what_is_kept
 
     if options.explain:
         print(explained(options))
@@ -85,7 +85,8 @@ def gram(options: Gram) -> None:
             num_processes=options.num_processes,
         )
         several = jax.process_count() > 1
-    with gram_bar() as on_progress:
+    kept = None if options.store is None else str(options.store)
+    with told_what_is_kept(kept, "--store DIR"), gram_bar() as on_progress:
         shape, seconds = save_gram(options, distributed=several, on_progress=on_progress)
     size = f"{' x '.join(map(str, shape))} {options.dtype}, {seconds:.1f} s"
     if several and jax.process_index() > 0:

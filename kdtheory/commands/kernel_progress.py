@@ -59,6 +59,24 @@ def gram_bar() -> Iterator[Callable[[GramProgress], None]]:
         yield show
 
 
+@contextlib.contextmanager
+def told_what_is_kept(store: str | None, flags: str) -> Iterator[None]:
+    """Say, where a call is interrupted, whether the same command goes on.
+
+    Args:
+      store: the folder in which what is measured is kept; None where it is not.
+      flags: those that keep it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"give {flags} to keep what is measured"
+        if store is not None:
+            kept = f"what is measured is kept in {store}; the same command goes on"
+        print(f"\n{kept}", file=sys.stderr)
+        raise
+
+
 def show_bounds(index: int, products: int, lower: float, upper: float) -> None:
     """Show narrowing bounds on one line: what `certify` takes as `on_product`."""
     if sys.stderr.isatty():

@@ -219,14 +219,16 @@ def supervisions(
     """Return (name, temperature, targets) of what is measured on an arm's student at a step.
 
     On every student the control, the labels, and the teacher, offline and online; on the students
-    of the other arms their own supervision too.
+    of the other arms their own supervision too. A teacher that was given as one checkpoint has no
+    online supervision: it would be the offline one, and every comparison of them be seen.
     """
+    alone = bool(seed.config.teaching.given) and len(seed.teacher.steps) == 1
     named: list[tuple[str, float | None, np.ndarray]] = [
         (name, None, targets) for name, targets in seed.fixed_targets.items()
     ]
     arms = [
         Supervision(name, temperature)
-        for name in ("offline", "online")
+        for name in (("offline",) if alone else ("offline", "online"))
         for temperature in seed.config.distillation.temperatures
     ]
     if arm.name not in ("labels", "offline", "online"):

@@ -181,6 +181,13 @@ def test_a_run_teaches_from_the_file_and_trains_no_teacher(config, tmp_path):
         execute(config, quiet=True)
 
 
+def test_one_checkpoint_has_no_online_supervision_to_measure(config, tmp_path):
+    saved(tmp_path, "mine.npz", train=TRAIN)
+    rows = execute(config.replace(arms=("labels",)), quiet=True)
+    measured = {row["supervision"] for row in rows if row["kind"] == "complexity"}
+    assert measured == {"random_labels", "labels", "offline"}
+
+
 def test_test_logits_give_test_accuracy_and_fidelity(config, tmp_path):
     saved(tmp_path, "mine.npz", train=np.stack([TRAIN] * 2), test=np.stack([TEST] * 2))
     rows = execute(config.replace(arms=("labels",)), quiet=True)
