@@ -6,6 +6,7 @@ error and exit code 2.
 """
 
 import argparse
+import ast
 import contextlib
 import dataclasses
 import inspect
@@ -45,7 +46,12 @@ from kdtheory.commands.runs import Runs, runs
 from kdtheory.commands.study import StudyOptions, study
 from kdtheory.commands.sweep import Sweep, sweep
 from kdtheory.commands.table import Table, table
-from kdtheory.commands.unknown_options import options_of, spelt_out, suggestion
+from kdtheory.commands.unknown_options import (
+    options_of,
+    spelt_out,
+    suggestion,
+    with_squares,
+)
 from kdtheory.commands.validate import Validate, validate
 from kdtheory.errors import InputError, KdtheoryError, Terminated, asked
 from kdtheory.plain_text import plain
@@ -164,7 +170,14 @@ def _one_line(message: str) -> str:
         if text:
             sentence.append(text)
     # Which of our dataclasses refused is nobody's business; a flag's name stays.
-    return re.sub(r"^Error parsing (?:[\w.]+: )?", "", " ".join(sentence))
+    told = re.sub(r"^Error parsing (?:[\w.]+: )?", "", " ".join(sentence))
+    # Of the kinds that a value may have, tyro tells why each does not fit: what they are suffices.
+    kinds = re.match(r"(--\S+): no type matching (.+) could be instantiated from (\[.*?\])", told)
+    if kinds is None:
+        return told
+    allowed = " or ".join(re.findall(r"\{(.+?)\}", kinds[2]))
+    values = " ".join(ast.literal_eval(kinds[3]))
+    return f"{kinds[1]} takes {allowed or kinds[2]}, got {values}"
 
 
 def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Options:
@@ -206,7 +219,7 @@ def parse(name: str, options: type[Options], arguments: Sequence[str]) -> Option
         if not end.code:
             raise
         known = options_of(both)
-        written = spelt_out(arguments, known)
+        written = spelt_out(with_squares(arguments), known)
         if written != list(arguments):
             return parse(name, options, written)
         message = suggestion(arguments, known) or _one_line(complaint.getvalue())

@@ -43,7 +43,7 @@ class DataShow:
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     image_size: tuple[int, int] | None = None
-    """Height and width to resize to; needed where images differ in size."""
+    """Height and width to resize to, or one number for both; needed where images differ in size."""
     picture: Path | None = None
     """Also draw some training images, a row a class, into this .png."""
 

@@ -69,6 +69,33 @@ def spelt_out(arguments: Sequence[str], known: Sequence[str]) -> list[str]:
     return for_all + rest
 
 
+def with_squares(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which an image size of one number is a square's.
+
+    >>> with_squares(["--image-size", "16", "--seeds", "1"])
+    ['--image-size', '16', '16', '--seeds', '1']
+    >>> with_squares(["--image-size=16"]), with_squares(["--image-size", "16", "8"])
+    (['--image-size', '16', '16'], ['--image-size', '16', '8'])
+    """
+    words = [
+        part
+        for word in arguments
+        for part in (word.split("=") if word.startswith("--image-size=") else [word])
+    ]
+    return [
+        part
+        for place, word in enumerate(words)
+        for part in [word] * (1 + _is_one_side(words, place))
+    ]
+
+
+def _is_one_side(words: Sequence[str], place: int) -> bool:
+    """Return whether a word is all that stands behind --image-size, and a number."""
+    alone = words[place + 1 : place + 2]
+    behind = place > 0 and words[place - 1] == "--image-size" and words[place].isdecimal()
+    return behind and (not alone or alone[0].startswith("-"))
+
+
 def suggestion(arguments: Sequence[str], known: Sequence[str]) -> str | None:
     """Return one line about the first option that is not known; None if all of them are.
 

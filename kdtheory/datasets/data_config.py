@@ -32,7 +32,7 @@ class DataConfig:
     test_fraction: float | None = None
     """Part of the training split that is held out for testing, for sets without a test split."""
     image_size: tuple[int, int] | None = None
-    """Height and width to resize to; needed where images differ in size."""
+    """Height and width to resize to, or one number for both; needed where images differ in size."""
     label_noise: float = 0.0
     """Fraction of the training labels that are replaced by another class."""
     noise_kind: NoiseKind = "symmetric"

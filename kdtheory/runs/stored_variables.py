@@ -12,6 +12,7 @@ import jax
 from kdtheory.digests import Owner
 from kdtheory.errors import InputError
 from kdtheory.files import is_temporary
+from kdtheory.methods.registry import METHODS
 from kdtheory.models import match_variables, read_variables
 from kdtheory.runs.config import RunConfig
 from kdtheory.runs.config_file import read_config
@@ -115,6 +116,7 @@ def _run_of(path: Path) -> Path | None:
 def _stored(folder: Path, run: Path, like: Variables) -> Variables:
     """Return the variables of a state that `kdtheory run` stored, read as its config.json says."""
     config = read_config(run / "config.json")
+    _check_named(folder.absolute().relative_to(run).parts, run)
     checkpoints = Checkpoints(folder.parent, _owner(folder.absolute(), run, config))
     why = "it is of another --model, of other outputs, or damaged"
     try:
@@ -129,6 +131,16 @@ def _stored(folder: Path, run: Path, like: Variables) -> Variables:
     finally:
         checkpoints.close()
     raise InputError(f"{folder} cannot be read: {why}")
+
+
+def _check_named(place: tuple[str, ...], run: Path) -> None:
+    """Raise InputError for the state of a network that a method made, which no model's name has."""
+    arm = place[2].split("-")[0] if place[0] == "seeds" and len(place) > 3 else ""
+    if arm in METHODS and METHODS[arm].network is not None:
+        raise InputError(
+            f"{run / Path(*place)} is of the network that {arm} makes of the run's student, which "
+            f"has no --model name: its complexity along the training is in {run}/rows.jsonl"
+        )
 
 
 def _owner(folder: Path, run: Path, config: RunConfig) -> Owner:
