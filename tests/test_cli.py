@@ -203,6 +203,11 @@ def test_usage_lists_the_commands(capsys):
         (["demo", "--seeds", "0"], "seeds must be at least 1"),
         (["run", "--certify", "-3"], "error: certify must be at least 0"),
         (["run", "--epochs", "x"], "error: --epochs: invalid literal"),
+        (
+            ["run", "--image-size", "a", "3"],
+            "error: --image-size takes None or INT INT, got a 3 (see",
+        ),
+        (["run", "--image-size", "0"], "image_size must be at least 1 by 1, got (0, 0)"),
     ],
 )
 def test_bad_input_is_one_line(words, message, capsys, tmp_path, monkeypatch):

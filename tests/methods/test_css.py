@@ -1,12 +1,14 @@
 """CSS: zeroed corners, joint labels, its loss by hand, and its network's kernel."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from kdtheory import models
 from kdtheory.errors import InputError
@@ -21,6 +23,7 @@ from kdtheory.methods.css import (
 )
 from kdtheory.methods.pair import Networks
 from kdtheory.ntk import gram
+from kdtheory.targets.losses import distillation_divergence
 
 
 def softmax(z):
@@ -49,12 +52,13 @@ class Seen(nn.Module):
 def test_each_branch_is_blind_to_its_own_corner():
     model = Branched(Seen(64), num_outputs=16, own_from=1, branches=4)
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
     params = variables["params"]
     # The first layer is there once, the second four times.
     assert set(params["branch_0"]) == {"first", "second"}
     assert all(set(params[f"branch_{i}"]) == {"second"} for i in (1, 2, 3))
-    joint = model.apply(variables, images, joint=True).reshape(4, 2, 8, 8)
+    joint = jax.jit(functools.partial(model.apply, joint=True))(variables, images)
+    joint = joint.reshape(4, 2, 8, 8)
     maps = nn.Conv(1, (3, 3)).apply({"params": params["branch_0"]["first"]}, images)
     corners = [(slice(0, 2), slice(0, 2)), (slice(0, 2), slice(6, 8)),
                (slice(6, 8), slice(0, 2)), (slice(6, 8), slice(6, 8))]  # fmt: skip
@@ -90,6 +94,31 @@ def test_loss_by_hand():
         assert np.any(of(False))
 
 
+@pytest.mark.parametrize("stop", [False, True])
+def test_gradients_of_the_loss_are_those_of_finite_differences(stop):
+    """With stopped gradients as well: the other's logits and the weight are constants then."""
+    rng = np.random.default_rng(3)
+    with jax.enable_x64(True):
+        f, g = (jnp.asarray(rng.standard_normal((3, 2, 6))) for _ in range(2))
+        y = jnp.asarray([1, 0], jnp.int32)
+
+        def mean(f, g):
+            return css_loss(f, g, y, stop_gradients=stop).mean()
+
+        if not stop:
+            check_grads(mean, (f, g), order=1, modes=["rev"])
+            return
+        assert not np.any(jax.grad(mean, argnums=1)(f, g))
+        alpha = css_loss(f, f, y).mean() / css_loss(g, g, y).mean()
+
+        def of_constants(f):
+            own = css_loss(f, f, y).mean()
+            each = [distillation_divergence(f[i], g[i], 3.0).mean() for i in range(3)]
+            return own + alpha * jnp.stack(each).mean()
+
+        np.testing.assert_allclose(jax.grad(mean)(f, g), jax.grad(of_constants)(f), rtol=1e-9)
+
+
 def test_joint_labels_are_undone_by_the_prediction():
     # Of branch i, output y n + i is large: together they say y.
     labels = np.array([0, 2, 1])
@@ -112,6 +141,7 @@ def test_the_branches_begin_at_the_last_layer_that_shrinks_the_map():
     assert first_own_call(models.create("lenet5x1", 3), (32, 32, 3)) == 1
 
 
+@pytest.mark.slow
 def test_the_kernel_of_its_network_is_that_of_neural_tangents():
     model = css_network(networks("lenet5x1", (16, 16, 1), 1))
     variables = models.init(model, jax.random.key(0), (16, 16, 1))
@@ -129,9 +159,11 @@ def test_a_step_is_symmetric(setting):
     state = trainer.initial_state(jax.random.key(0), method)
     step = setting.step(model)
     student, peer = state.variables, state.auxiliary.variables
-    one, other = (method.losses(step, a, b).losses for a, b in ((student, peer), (peer, student)))
+    losses = jax.jit(lambda a, b: method.losses(step, a, b).losses)
+    one, other = losses(student, peer), losses(peer, student)
     np.testing.assert_allclose(one, other, rtol=1e-5)
-    f, g = (model.apply(v, step.examples.images, joint=True) for v in (student, peer))
+    joint = jax.jit(functools.partial(model.apply, joint=True))
+    f, g = (joint(v, step.examples.images) for v in (student, peer))
     wanted = sum(css_loss(a, b, step.examples.labels) for a, b in ((f, g), (g, f)))
     np.testing.assert_allclose(one, wanted, rtol=1e-5)
     assert jnp.abs(f - g).max() > 1e-3

@@ -25,6 +25,11 @@ METHODS = {
 }
 
 
+#: Each branch of css compiles its own copy of the network: its loss and its step are tested quickly
+#: in test_css.
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "css")) for name in METHODS]
+
+
 def with_head(pair):
     width = 12
     return dataclasses.replace(
@@ -61,7 +66,7 @@ def moved(first, second):
     return all(not np.array_equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_broken_in_the_middle_it_ends_the_same(name, setting, tmp_path):
     def killer(step, loss):
         if step == 6:
@@ -95,7 +100,7 @@ def test_broken_in_the_middle_it_ends_the_same(name, setting, tmp_path):
         assert not (tmp_path / "broken" / "auxiliary").exists()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_own_variables_follow_the_gradient_and_in_memory_is_as_stored(name, setting, tmp_path):
     method, module = METHODS[name](setting)
     trainer, points = setting.train(method, module)
@@ -106,7 +111,7 @@ def test_own_variables_follow_the_gradient_and_in_memory_is_as_stored(name, sett
 
 
 # Of mutual learning each network's gradient is that of its own loss: see test_dml.
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"dml"}))
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_gradients_are_those_of_finite_differences(name, setting):
     method, module = METHODS[name](setting)
     trainer = setting.trainer(module)

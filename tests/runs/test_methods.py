@@ -5,11 +5,14 @@ import pytest
 
 from kdtheory.arms import LABELS
 from kdtheory.errors import InputError
+from kdtheory.files import write_json
 from kdtheory.methods.logit_standardisation import standardise
 from kdtheory.methods.registry import METHODS
 from kdtheory.rows import supervision_of
 from kdtheory.runs import execute
+from kdtheory.runs.config import to_json
 from kdtheory.runs.loading import load_dataset
+from kdtheory.runs.stored_variables import checkpoint_variables
 
 #: Of these, css needs a convolutional student.
 NAMES = tuple(name for name in METHODS if name != "css")
@@ -151,3 +154,13 @@ def test_the_online_teacher_may_end_before_its_student(tiny):
     assert row["schedule"] == [2, 4, 6, 16]
     with pytest.raises(InputError, match=r"online_until must lie in \(0, 1\]"):
         tiny.replace(online_until=0.0)
+
+
+def test_a_checkpoint_of_a_network_that_a_method_made_is_refused_in_one_line(tiny, tmp_path):
+    """No model's name makes it: of what its checkpoints are the command has to say."""
+    write_json(tmp_path / "config.json", to_json(tiny))
+    for name in ("css-tau3", "css-tau3-rate0.1"):
+        folder = tmp_path / "seeds" / "0" / name / "step-00000016"
+        folder.mkdir(parents=True)
+        with pytest.raises(InputError, match=r"of the network that css makes .* no --model name"):
+            checkpoint_variables(folder, {})
