@@ -107,7 +107,7 @@ ACCURACY = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "40 min on two cores, by estimate",
+        "small": "20 min on two cores",
         "full": "needs an accelerator; not measured",
     },
     expectations=(

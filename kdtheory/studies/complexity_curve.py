@@ -245,7 +245,7 @@ COMPLEXITY_CURVE = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "30 min on two cores, by estimate",
+        "small": "20 min on two cores",
         "full": "needs an accelerator; not measured",
     },
     expectations=(
