@@ -1,6 +1,6 @@
 """The command `kdtheory`, also as `python -m kdtheory`: Ctrl-C ends it in one line, always."""
 
-import _thread
+import signal
 import sys
 import threading
 from typing import Any
@@ -26,7 +26,9 @@ def interrupted_again(lost: Any) -> None:
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    again = threading.Timer(0.05, _thread.interrupt_main)
+    # As a signal of the main thread: it wakes what waits there, which `interrupt_main` does not.
+    main_thread = threading.main_thread().ident
+    again = threading.Timer(0.05, signal.pthread_kill, (main_thread, signal.SIGINT))
     again.daemon = True
     again.start()
 

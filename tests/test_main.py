@@ -14,9 +14,14 @@ from kdtheory.__main__ import interrupted_again, main
 
 
 def test_a_lost_interrupt_comes_again():
-    interrupted_again(SimpleNamespace(exc_type=KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        time.sleep(20)
+    # Workers of pytest-xdist ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupted_again(SimpleNamespace(exc_type=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(20)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_else_was_lost_is_shown_as_python_shows_it(monkeypatch):
