@@ -6,7 +6,7 @@ from typing import Any
 from kdtheory.arms import LABELS, Supervision
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
-from kdtheory.rows import Row, complexities, number, students, supervision_of
+from kdtheory.rows import Row, number, students
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding
@@ -67,19 +67,6 @@ def best_epoch(rows: Sequence[Row], arm: Supervision) -> Values:
     return found
 
 
-def over_rms(rows: Sequence[Row], arm: Supervision) -> Values:
-    """Return {seed: adjusted complexity over the targets' root mean square}, over the training.
-
-    Of the arm's own targets on its own student; it does not change with the targets' scale.
-    """
-    points: dict[int, list[float]] = {}
-    for row in complexities(rows, arm):
-        adjusted, rms = number(row, "adjusted_complexity"), number(row, "target_rms")
-        if supervision_of(row) == arm and adjusted is not None and rms:
-            points.setdefault(row["seed"], []).append(adjusted / rms)
-    return {seed: sum(values) / len(values) for seed, values in points.items()}
-
-
 def analyse(case_rows: CaseRows) -> Results:
     """Put all methods into one table, and hold what is expected of them against it."""
     caption = (
@@ -103,7 +90,7 @@ def analyse(case_rows: CaseRows) -> Results:
                 case: {
                     arm.label: (
                         percent(_gain(rows, arm, OFFLINE)),
-                        over_rms(rows, arm),
+                        own_complexity(rows, arm, "over_rms"),
                         percent(final_values(rows, arm, "test_accuracy")),
                     )
                     for arm in arms_in(rows)
@@ -132,7 +119,7 @@ def _line(case: str, rows: Sequence[Row], arm: Supervision) -> Line:
         "gain over labels": percent(_gain(rows, arm, LABELS)),
         "gain over offline": percent(_gain(rows, arm, OFFLINE)),
         "adjusted complexity": own_complexity(rows, arm, "adjusted_complexity"),
-        "complexity over rms": over_rms(rows, arm),
+        "complexity over rms": own_complexity(rows, arm, "over_rms"),
         "margin": own_complexity(rows, arm, "margin"),
         "test fidelity (%)": percent(final_values(rows, arm, "test_fidelity")),
         "NTK similarity": final_values(rows, arm, "ntk_similarity"),
@@ -155,7 +142,7 @@ def _findings(case: str, rows: Sequence[Row]) -> list[Finding]:
             -1, {arm: own_complexity(rows, arm, "adjusted_complexity") for arm in arms}
         ),
         "the less complex over rms what supervises": (
-            -1, {arm: over_rms(rows, arm) for arm in arms}
+            -1, {arm: own_complexity(rows, arm, "over_rms") for arm in arms}
         ),
         "the larger the margin of what supervises": (
             1, {arm: own_complexity(rows, arm, "margin") for arm in arms}

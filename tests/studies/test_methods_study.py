@@ -5,8 +5,9 @@ import pytest
 from kdtheory.arms import Supervision
 from kdtheory.methods import METHODS
 from kdtheory.report.figures import render
+from kdtheory.statistics.seeds import own_complexity
 from kdtheory.studies import find_study
-from kdtheory.studies.methods import ARMS, analyse, best_epoch, over_rms
+from kdtheory.studies.methods import ARMS, analyse, best_epoch
 
 #: Accuracies and adjusted complexities: the more complex, the less accurate, but for crd.
 ARM_VALUES = {
@@ -56,7 +57,7 @@ def test_the_last_epoch_decides_and_the_best_stands_beside_it(rows):
 
 def test_values_are_those_of_the_arms_own_targets(rows):
     crd = Supervision("crd", None)
-    assert over_rms(rows, crd) == dict.fromkeys(range(3), 8.0)
+    assert own_complexity(rows, crd, "over_rms") == dict.fromkeys(range(3), 8.0)
     assert best_epoch(rows, crd) == pytest.approx(dict.fromkeys(range(3), 0.63))
 
 
