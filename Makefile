@@ -10,8 +10,9 @@ PYTHON ?= python3
 VENV ?= .venv
 # Tests in so many processes; each takes up to 3 GiB.
 WORKERS ?= 2
-# Small tests wait for the compiler more than for anything else.
-TEST_FLAGS := $(if $(OPTIMISED),,--xla_backend_optimization_level=0)
+# Small tests wait for the compiler more than for anything else. (Never flags that are a blank: XLA
+# takes that for a file's name and ends the process.)
+TEST_FLAGS := $(if $(OPTIMISED),,XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0")
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS := constraints/py$(VERSION).txt
@@ -34,7 +35,7 @@ demo: $(INSTALLED)
 	$(BIN)/kdtheory demo
 
 test: $(INSTALLED)
-	XLA_FLAGS="$$XLA_FLAGS $(TEST_FLAGS)" $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(TEST_FLAGS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
