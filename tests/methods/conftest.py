@@ -1,5 +1,10 @@
 """A tiny student, teacher and task for methods with variables of their own."""
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +12,11 @@ import pytest
 
 from kdtheory import models
 from kdtheory.datasets import AugmentConfig, load
+from kdtheory.methods.crd import crd
+from kdtheory.methods.css import css, css_network
+from kdtheory.methods.dml import dml
 from kdtheory.methods.pair import Networks, Pair
+from kdtheory.methods.sskd import Head, sskd
 from kdtheory.targets import Examples
 from kdtheory.targets.stateful import TrainStep
 from kdtheory.training import OptimizerConfig, Trainer
@@ -77,6 +86,45 @@ class Setting:
         return jax.tree.map(widened, tree)
 
 
+class Small(nn.Module):
+    """Two convolutions, the second of which makes the map smaller."""
+
+    num_outputs: int
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(2, (3, 3))(x)))
+        x = nn.relu(nn.Conv(3, (3, 3), strides=2)(x)).mean(axis=(1, 2))
+        return nn.Dense(self.num_outputs)(x)
+
+
+def with_head(pair: Pair) -> Pair:
+    stage = Head(12).init(jax.random.key(9), jnp.zeros((1, 12)))
+    return dataclasses.replace(pair, stage=stage)
+
+
+def branched(pair: Pair) -> nn.Module:
+    return css_network(dataclasses.replace(pair.networks, student=Small(CLASSES)))
+
+
+#: Of a pair: a method, and the student that it trains where that is not the pair's.
+METHODS: dict[str, Callable[[Pair], tuple[Any, nn.Module | None]]] = {
+    "dml": lambda pair: (dml(), None),
+    "crd": lambda pair: (crd(pair, negatives=12, width=6), None),
+    "sskd": lambda pair: (sskd(with_head(pair)), None),
+    "css": lambda pair: (css(), branched(pair)),
+}
+
+#: Each branch of css compiles its own copy of the network: its loss and its step are tested quickly
+#: in test_css.
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "css")) for name in METHODS]
+
+
 @pytest.fixture(scope="session")
 def setting():
     return Setting()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def method_and_module(request, setting):
+    return METHODS[request.param](setting.pair)

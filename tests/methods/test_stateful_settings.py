@@ -1,35 +1,18 @@
 """Methods with variables of their own under a training's other settings."""
 
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kdtheory.methods.crd import crd
-from kdtheory.methods.dml import dml
-from kdtheory.methods.sskd import Head, sskd
 
-METHODS = {
-    "dml": lambda pair: dml(),
-    "crd": lambda pair: crd(pair, negatives=12, width=6),
-    "sskd": lambda pair: sskd(with_head(pair)),
-}
-
-
-def with_head(pair):
-    head = Head(12).init(jax.random.key(9), jnp.zeros((1, 12)))
-    return dataclasses.replace(pair, stage=head)
-
-
-def trained(setting, method, **changes):
+def trained(setting, method, module, **changes):
     """Return losses and the student's variables after two updates."""
-    trainer, losses = setting.trainer(epochs=1, **changes), []
+    trainer, losses = setting.trainer(module, epochs=1, **changes), []
     data = trainer.place(setting.dataset.train, mean=setting.dataset.mean, std=setting.dataset.std)
     *_, (_, variables) = trainer.train(
         method, data, init_key=jax.random.key(0), train_key=jax.random.key(1), points=[0, 2],
@@ -42,23 +25,24 @@ def values(variables):
     return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(variables)])
 
 
-@pytest.fixture(scope="module", params=METHODS)
-def usual(request, setting):
-    """A method, and what it trains under the usual settings."""
-    method = METHODS[request.param](setting.pair)
-    return method, *trained(setting, method)
+@pytest.fixture(scope="module")
+def usual(method_and_module, setting):
+    """What a method trains under the usual settings."""
+    return trained(setting, *method_and_module)
 
 
-def test_streamed_images_give_the_same_numbers(usual, setting):
-    method, losses, variables = usual
-    found, streamed = trained(setting, method, streamed=True)
+def test_streamed_images_give_the_same_numbers(method_and_module, usual, setting):
+    losses, variables = usual
+    found, streamed = trained(setting, *method_and_module, streamed=True)
     np.testing.assert_allclose(found, losses, rtol=1e-5)
     np.testing.assert_allclose(values(streamed), values(variables), rtol=1e-4, atol=1e-6)
 
 
-def test_products_in_bfloat16_leave_parameters_and_losses_in_float32(usual, setting):
-    method, losses, variables = usual
-    found, rounded = trained(setting, method, compute_dtype="bfloat16")
+def test_products_in_bfloat16_leave_parameters_and_losses_in_float32(
+    method_and_module, usual, setting
+):
+    losses, variables = usual
+    found, rounded = trained(setting, *method_and_module, compute_dtype="bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(rounded)} == {np.dtype("float32")}
     np.testing.assert_allclose(found, losses, rtol=0.05)
     assert not np.array_equal(values(rounded), values(variables))
@@ -66,18 +50,18 @@ def test_products_in_bfloat16_leave_parameters_and_losses_in_float32(usual, sett
 
 def of_devices(name, devices):
     """Print what a method trains over all devices; this file is then a script of its own."""
-    from conftest import Setting  # of this folder, the script's
+    from conftest import METHODS, Setting  # of this folder, the script's
     from kdtheory.training import data_mesh
 
     setting = Setting()
     mesh = data_mesh() if devices > 1 else None
-    losses, variables = trained(setting, METHODS[name](setting.pair), mesh=mesh)
+    losses, variables = trained(setting, *METHODS[name](setting.pair), mesh=mesh)
     found = {"losses": losses, "values": values(variables).astype(float).tolist()}
     print(json.dumps({**found, "devices": len(jax.devices())}))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["dml", "crd", "sskd", "css"])
 def test_two_devices_give_the_numbers_of_one(name):
     found = []
     for devices in (1, 2):

@@ -1,56 +1,14 @@
 """Methods with variables of their own: trained in the student's step, resumed bit for bit."""
 
-import dataclasses
-
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
 
 from kdtheory.datasets import AugmentConfig
 from kdtheory.errors import InputError
-from kdtheory.methods.crd import crd
-from kdtheory.methods.css import css, css_network
 from kdtheory.methods.dml import dml
-from kdtheory.methods.sskd import Head, sskd
 from kdtheory.targets import Labels
-
-METHODS = {
-    "dml": lambda setting: (dml(), None),
-    "crd": lambda setting: (crd(setting.pair, negatives=12, width=6), None),
-    "sskd": lambda setting: (sskd(with_head(setting.pair)), None),
-    "css": lambda setting: (css(), css_network(convolutional(setting.pair.networks))),
-}
-
-
-#: Each branch of css compiles its own copy of the network: its loss and its step are tested quickly
-#: in test_css.
-NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "css")) for name in METHODS]
-
-
-def with_head(pair):
-    width = 12
-    return dataclasses.replace(
-        pair, stage=Head(width).init(jax.random.key(9), jnp.zeros((1, width)))
-    )
-
-
-class Small(nn.Module):
-    """Two convolutions, the second of which makes the map smaller."""
-
-    num_outputs: int
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(2, (3, 3))(x)))
-        x = nn.relu(nn.Conv(3, (3, 3), strides=2)(x)).mean(axis=(1, 2))
-        return nn.Dense(self.num_outputs)(x)
-
-
-def convolutional(networks):
-    return dataclasses.replace(networks, student=Small(10))
 
 
 class Killed(BaseException):
@@ -66,13 +24,12 @@ def moved(first, second):
     return all(not np.array_equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_broken_in_the_middle_it_ends_the_same(name, setting, tmp_path):
+def test_broken_in_the_middle_it_ends_the_same(method_and_module, setting, tmp_path):
     def killer(step, loss):
         if step == 6:
             raise Killed
 
-    method, module = METHODS[name](setting)
+    method, module = method_and_module
     losses = []
     trainer, points = setting.train(
         method, module, folder=tmp_path / "whole", on_step=lambda _, loss: losses.append(loss)
@@ -100,9 +57,10 @@ def test_broken_in_the_middle_it_ends_the_same(name, setting, tmp_path):
         assert not (tmp_path / "broken" / "auxiliary").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_own_variables_follow_the_gradient_and_in_memory_is_as_stored(name, setting, tmp_path):
-    method, module = METHODS[name](setting)
+def test_own_variables_follow_the_gradient_and_in_memory_is_as_stored(
+    method_and_module, setting, tmp_path
+):
+    method, module = method_and_module
     trainer, points = setting.train(method, module)
     stored = list(setting.train(method, module, folder=tmp_path)[1])
     same(list(points), stored)
@@ -111,9 +69,13 @@ def test_own_variables_follow_the_gradient_and_in_memory_is_as_stored(name, sett
 
 
 # Of mutual learning each network's gradient is that of its own loss: see test_dml.
-@pytest.mark.parametrize("name", NAMES[1:])
-def test_gradients_are_those_of_finite_differences(name, setting):
-    method, module = METHODS[name](setting)
+@pytest.mark.parametrize(
+    "method_and_module",
+    ["crd", "sskd", pytest.param("css", marks=pytest.mark.slow)],
+    indirect=True,
+)
+def test_gradients_are_those_of_finite_differences(method_and_module, setting):
+    method, module = method_and_module
     trainer = setting.trainer(module)
     state = trainer.initial_state(jax.random.key(3), method)
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # BatchNorm mixes them
