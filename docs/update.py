@@ -2,7 +2,7 @@
 
     python docs/update.py demo [runs/demo]      table and figures, here and in the README
     python docs/update.py study NAME [FOLDER]   results and page of a finished study, the README
-    python docs/update.py findings              the README's table of findings
+    python docs/update.py findings              the README's and the whole table of findings
     python docs/update.py tables                the tables of bounds.md and advise.md, the index
 
 A study's small results go from runs/studies/NAME (or FOLDER) into experiments/results/NAME: tables
@@ -40,7 +40,7 @@ OF_PAGES = {
     "bounds.md": ("bound_tightness", "interval_coverage", "certified_cifar100", "certificates"),
     "advise.md": ("advise",),
 }
-#: Experiments that write their line of the README's table themselves, into finding.md.
+#: Experiments that write their line of the tables of findings themselves, into finding.md.
 OF_README = ("certificates", "advise")
 
 
@@ -189,8 +189,11 @@ def update_index(root: Path = ROOT) -> None:
 
 
 def findings(root: Path = ROOT) -> None:
-    """Put what each study's stored findings say of its expectations into the README."""
-    lines = ["| study | expected | seen | evidence |", "|:---|:---|:---|:---|"]
+    """Put what stored findings say of each expectation into the studies' page.
+
+    The README has those of them that it is about.
+    """
+    lines, short = [], []
     for study in STUDIES.values():
         folder = root / "experiments" / "results" / study.name
         found = stored_findings(folder) if folder.is_dir() else []
@@ -200,11 +203,17 @@ def findings(root: Path = ROOT) -> None:
                 f"| {study.name} | {expected.words} | {seen(about)} | "
                 f"[page](docs/studies/{study.name}.md) |"
             )
+            short += lines[-1:] * expected.in_readme
     for name in OF_README:
         line = root / "experiments" / "results" / name / "finding.md"
         if line.is_file():
             lines.append(line.read_text(encoding="utf-8").rstrip())
-    between_marks(root / "README.md", "findings", "\n".join(lines))
+            short += lines[-1:]
+    head = ["| study | expected | seen | evidence |", "|:---|:---|:---|:---|"]
+    between_marks(root / "README.md", "findings", "\n".join(head + short))
+    whole = "\n".join(head + lines)
+    whole = whole.replace("](docs/studies/", "](").replace("](docs/", "](../")
+    between_marks(root / "docs" / "studies" / "README.md", "findings", whole)
 
 
 def stored_findings(folder: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -123,18 +124,23 @@ def compared(found: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(lines, infer_schema_length=None).sort("regret")
 
 
-def verdict(table: pl.DataFrame) -> str:
-    """Return in a sentence whether a rule of the theory beats the plain ones."""
+def best_rules(table: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return the best rule of the theory, the best plain one, and whether the first beats it."""
     # Training every candidate to its end is no rule before training.
     rules = table.filter(pl.col("rule") != "each trained to the end, by validation")
     theory, plain = (
         rules.filter(pl.col("of theory") == of).row(0, named=True) for of in (True, False)
     )
+    return theory, plain, "it beats" if theory["regret"] < plain["regret"] else "it does not beat"
+
+
+def verdict(table: pl.DataFrame) -> str:
+    """Return in a sentence whether a rule of the theory beats the plain ones."""
+    theory, plain, beats = best_rules(table)
     asked, random = (
         table.row(by_predicate=pl.col("rule") == rule, named=True)["regret"]
         for rule in (ADVISED, RANDOM)
     )
-    beats = "it beats" if theory["regret"] < plain["regret"] else "it does not beat"
     # The interval of a difference decides its sign where it leaves out 0.
     decided = theory["from"] > 0 or theory["to"] < 0
     return (
@@ -144,6 +150,17 @@ def verdict(table: pl.DataFrame) -> str:
         f"{theory['less the usual']:+.2f} ({theory['from']:+.2f} to {theory['to']:+.2f}, "
         f"{'decided' if decided else 'undecided'}). What the command ranks by, {ADVISED}, loses "
         f"{asked:.2f}; {RANDOM} {random:.2f}."
+    )
+
+
+def finding(table: pl.DataFrame) -> str:
+    """Return the line of the tables of findings."""
+    theory, plain, beats = best_rules(table)
+    return (
+        "| advise | a rule of the theory chooses the supervision with less regret than plain rules "
+        f"do | {theory['rule']}, loses {theory['regret']:.2f} points, {plain['rule']}, "
+        f"{plain['regret']:.2f}: {beats} the plain rules | "
+        "[page](docs/advise.md#is-it-any-good) |\n"
     )
 
 
@@ -188,11 +205,7 @@ def publish(folder: Path) -> None:
     text = "\n".join([verdict(table), "", *lines, "", note]) + "\n"
     print(text)
     write_whole(folder / "table.md", text)
-    line = (
-        "| advise | a rule of the theory chooses the supervision with less regret than plain rules "
-        f"do | {verdict(table)} | [page](docs/advise.md#is-it-any-good) |\n"
-    )
-    write_whole(folder / "finding.md", line)
+    write_whole(folder / "finding.md", finding(table))
     write_whole(folder / "regret.png", render(figure(found, table), "png"))
 
 

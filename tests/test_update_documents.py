@@ -31,7 +31,9 @@ def repository(tmp_path):
     page = tmp_path / "docs" / "studies" / f"{NAME}.md"
     page.parent.mkdir(parents=True)
     page.write_text("# A page\n\n## What was seen\n<!-- results -->\nof last time\n")
-    (tmp_path / "README.md").write_text("<!-- findings: begin -->\n<!-- findings: end -->\n")
+    marks = "<!-- findings: begin -->\n<!-- findings: end -->\n"
+    for readme in (tmp_path / "README.md", page.parent / "README.md"):
+        readme.write_text(marks)
     return tmp_path
 
 
@@ -126,9 +128,9 @@ def test_every_study_has_its_page_and_its_line_in_the_index(publisher):
 def test_the_readmes_table_is_made_from_stored_findings(publisher, repository, finished):
     publisher.publish(NAME, finished(), repository)
     publisher.findings(repository)
-    lines = (repository / "README.md").read_text().splitlines()
+    lines = (repository / "docs" / "studies" / "README.md").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"| {NAME} |"))
-    assert "| of 2: 1 seen, 1 not seen |" in line
+    assert line.endswith(f"| of 2: 1 seen, 1 not seen | [page]({NAME}.md) |")
     assert any(line.startswith("| accuracy |") and "| not run |" in line for line in lines)
 
 
@@ -169,12 +171,17 @@ def test_results_from_before_the_gate_are_open(publisher, tmp_path):
     assert second["by_construction"]
 
 
-def test_the_readmes_table_is_up_to_date(publisher, tmp_path):
-    copy = tmp_path / "README.md"
-    copy.write_text((ROOT / "README.md").read_text())
+def test_the_tables_of_findings_are_up_to_date(publisher, tmp_path):
+    names = ("README.md", "docs/studies/README.md")
+    (tmp_path / "docs" / "studies").mkdir(parents=True)
+    for name in names:
+        (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     publisher.findings(tmp_path)
-    assert copy.read_text() == (ROOT / "README.md").read_text(), "python docs/update.py findings"
+    for name in names:
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), (
+            "python docs/update.py findings"
+        )
 
 
 def test_only_what_stands_between_the_marks_is_replaced(publisher, tmp_path):
@@ -189,3 +196,19 @@ def test_only_what_stands_between_the_marks_is_replaced(publisher, tmp_path):
 def test_an_unknown_document_is_refused(publisher):
     with pytest.raises(InputError, match="demo \\[FOLDER\\], study NAME"):
         publisher.main("everything")
+
+
+def test_the_readme_has_the_lines_that_it_is_about_and_the_studies_page_all(publisher):
+    table = "| study | expected | seen | evidence |"
+    readme, page = (
+        (ROOT / name)
+        .read_text()
+        .split(table)[1]
+        .split("<!-- findings: end -->")[0]
+        .strip()
+        .splitlines()
+        for name in ("README.md", "docs/studies/README.md")
+    )
+    expected = [one for study in STUDIES.values() for one in study.expectations]
+    assert sum(one.in_readme for one in expected) + len(publisher.OF_README) == len(readme) - 1
+    assert len(expected) + len(publisher.OF_README) == len(page) - 1

@@ -318,6 +318,6 @@ BOUNDS_ON_IMAGES = Study(
             "intervals from products alone (kdtheory complexity --matrix-free)"
         ),
     },
-    expectations=(Expectation("the bound falls with n"),),
+    expectations=(Expectation("the bound falls with n", in_readme=False),),
     analyse=analyse,
 )

@@ -272,6 +272,6 @@ NOISY_TEACHER = Study(
         "teacher": "how far the teacher is above the student is what this study varies",
         "chance": "a teacher that is at chance is one of those that the bound should notice",
     },
-    expectations=(Expectation("the bound notices a bad teacher"),),
+    expectations=(Expectation("the bound notices a bad teacher", in_readme=False),),
     analyse=analyse,
 )

@@ -377,11 +377,13 @@ PREDICTORS_STUDY = Study(
         Expectation(
             "the less complex an arm's own targets, the more accurate its student",
             ("of own targets ranks", "targets over margin", "targets over rms", "initial kernel"),
+            in_readme=False,
         ),
         Expectation(
             "complexity and prequential errors on the true labels rank the arms, better than plain "
             "quantities",
             ("ranks the arms better", "complexity of true labels ranks", "prequential error"),
+            in_readme=False,
         ),
     ),
     varied={"teacher": "the arms are to be ranked, whatever the teacher is worth"},

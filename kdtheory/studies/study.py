@@ -21,11 +21,13 @@ Values: TypeAlias = dict[int, float]
 
 
 class Expectation(NamedTuple):
-    """What theory expects, as a line of the README's table, and which findings are about it."""
+    """What theory expects, as a line of the table of findings, and which findings are about it."""
 
     words: str
     about: tuple[str, ...] = ()
     """A finding is about it if its hypothesis holds one of these; none for all of the study's."""
+    in_readme: bool = True
+    """Whether it is among the dozen of the README; docs/studies/README.md has all."""
 
 
 def with_labels(case_rows: CaseRows) -> dict[str, list[Row]]:
@@ -58,7 +60,7 @@ class Study:
     analyse: Callable[[CaseRows], Results]
     """Tables, figures and findings from the rows of all runs."""
     expectations: Sequence[Expectation] = ()
-    """Its lines of the README's table (default: one, of what is expected)."""
+    """Its lines of the table of findings (default: one, of what is expected)."""
     settings: Callable[[CaseRows], Mapping[str, list[Row]]] = with_labels
     """The rows of each setting whose health is checked, by the name of the run that has its data
     and learning rates: its rows, and those of other runs that belong to it."""
