@@ -4,6 +4,7 @@ from kdtheory.errors import InputError, unknown_name
 from kdtheory.studies.accuracy import ACCURACY
 from kdtheory.studies.bounds_on_images import BOUNDS_ON_IMAGES
 from kdtheory.studies.capacity_gap import CAPACITY_GAP
+from kdtheory.studies.cifar100 import CIFAR100
 from kdtheory.studies.complexity_curve import COMPLEXITY_CURVE
 from kdtheory.studies.early_stopping import EARLY_STOPPING
 from kdtheory.studies.methods import METHODS_STUDY
@@ -20,6 +21,7 @@ STUDIES: dict[str, Study] = {
     for study in (
         REGIME,
         ACCURACY,
+        CIFAR100,
         COMPLEXITY_CURVE,
         TEMPERATURE,
         EARLY_STOPPING,

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_one_line(words, message, tmp_path, monkeypatch, capsys
 def test_names_are_folder_names_and_cases_are_few():
     for name, study in STUDIES.items():
         assert study.name == name
-        assert name.replace("_", "").isalpha()
+        assert name.replace("_", "").isalnum()
         assert set(study.costs) == {"smoke", "small", "full"}
         assert len(study.cases("smoke")) <= 3
         for size in ("smoke", "small", "full"):
