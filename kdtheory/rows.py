@@ -170,6 +170,8 @@ class BoundRow(PointFields):
     squared_norm: Finite
     """||h||_H^2 of the ridge fit h of the targets minus the untrained student."""
     trace: Finite
+    ridge: NotRequired[Finite]
+    """Of that fit, in the kernel's unit, where it was chosen among several."""
 
 
 class TuningRow(PointFields):

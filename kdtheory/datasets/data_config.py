@@ -20,7 +20,8 @@ class DataConfig:
     cifar100, ...)."""
     task: str = "full"
     """full (all classes), coarse_label (CIFAR-100's 20 superclasses), binary: first_half, odd_even,
-    even_odd, or some of the classes, by index, range or name: classes:3,5,8-11."""
+    even_odd, animals (CIFAR-100's superclasses, ten against ten), or some of the classes, by index,
+    range or name: classes:3,5,8-11."""
     data_dir: str | None = None
     """Folder of the prepared TFDS sets (default: $KDTHEORY_DATA_DIR, else TFDS's own)."""
     train_size: int | None = None

@@ -35,8 +35,9 @@ def load(
       name: "digits" (scikit-learn's 1,797 images of 8 by 8), "synthetic" (made up, for tests), a
         registered source, an image folder as "folder:ROOT", or any TensorFlow Datasets image
         classification set, as "name", "name/config" or "name/config:version".
-      task: see `kdtheory.datasets.TASKS`: "full", "ten", "coarse_label", "first_half", "odd_even",
-        "even_odd"; or "classes:A,B,..." for some of the classes alone, by index, range or name.
+      task: see `kdtheory.datasets.TASKS`: "full", "ten", "coarse_label", "animals", "first_half",
+        "odd_even", "even_odd"; or "classes:A,B,..." for some of the classes alone, by index, range
+        or name.
       data_dir: where TFDS sets are prepared. Default: the environment variable KDTHEORY_DATA_DIR,
         otherwise TFDS's own default. Used by TFDS sets only.
       train_size: number of training examples. Default: all that validation leaves.

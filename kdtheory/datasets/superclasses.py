@@ -26,3 +26,9 @@ SUPERCLASSES: dict[str, tuple[str, ...]] = {
     "vehicles_1": ("bicycle", "bus", "motorcycle", "pickup_truck", "train"),
     "vehicles_2": ("lawn_mower", "rocket", "streetcar", "tank", "tractor"),
 }
+
+#: The superclasses of animals and people: half of all. The others are plants and things.
+ANIMALS: frozenset[str] = frozenset({
+    "aquatic_mammals", "fish", "insects", "large_carnivores", "large_omnivores_and_herbivores",
+    "medium_mammals", "non-insect_invertebrates", "people", "reptiles", "small_mammals",
+})  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Int32
 
-from kdtheory.datasets.superclasses import SUPERCLASSES
+from kdtheory.datasets.superclasses import ANIMALS, SUPERCLASSES
 from kdtheory.errors import InputError, unknown_name
 
 
@@ -166,13 +166,35 @@ def coarse_label(class_names: tuple[str, ...]) -> Task:
     Raises:
       InputError: if the source's classes are not those of CIFAR-100.
     """
+    return Task(_superclasses("coarse_label", class_names), tuple(SUPERCLASSES))
+
+
+@register_task("animals")
+def animals(class_names: tuple[str, ...]) -> Task:
+    """+1 for CIFAR-100's ten superclasses of animals and people, -1 for its ten of things.
+
+    Raises:
+      InputError: if the source's classes are not those of CIFAR-100.
+    """
+    positive = np.array([name in ANIMALS for name in SUPERCLASSES])
+    return binary_task(
+        positive[_superclasses("animals", class_names)], "plants and things", "animals and people"
+    )
+
+
+def _superclasses(task: str, class_names: tuple[str, ...]) -> np.ndarray:
+    """Return int32 of shape (100,), the superclass of each of CIFAR-100's classes.
+
+    Raises:
+      InputError: if the source's classes are not those of CIFAR-100.
+    """
     found = {name: i for i, members in enumerate(SUPERCLASSES.values()) for name in members}
     if set(class_names) != set(found):
         raise InputError(
-            "task 'coarse_label' is for the 100 classes of CIFAR-100, by name; the data set has "
+            f"task {task!r} is for the 100 classes of CIFAR-100, by name; the data set has "
             f"{len(class_names)} classes, such as {class_names[0]!r}: use task 'full'"
         )
-    return Task(np.array([found[name] for name in class_names], np.int32), tuple(SUPERCLASSES))
+    return np.array([found[name] for name in class_names], np.int32)
 
 
 @register_task("first_half")

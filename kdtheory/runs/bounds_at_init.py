@@ -1,5 +1,6 @@
 """The terms of the teacher-student bound, of every supervision, for the student before training."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from kdtheory.analysis import decisions, margins
 from kdtheory.arms import SupervisionName
 from kdtheory.bounds import margin_bound, ridge_fit, teacher_student_bound
+from kdtheory.complexity import Factor, factorize
 from kdtheory.errors import InputError
 from kdtheory.measure.exact_kernel import ExactKernel
 from kdtheory.rows import BoundRow
@@ -63,7 +65,9 @@ def bound_rows(seed: Seed) -> list[BoundRow]:
     """Return the terms of the teacher-student bound, one row a supervision.
 
     The student is the linearised one, f = f_0 + h with f_0 the untrained network and h the ridge
-    fit of Y - f_0 with the kernel at initialisation and the run's ridge; h's norm is what counts.
+    fit of Y - f_0 with the kernel at initialisation; h's norm is what counts. The ridge is the
+    run's, or of `bound_ridges` the one where the bound is smallest: the bound holds for all
+    functions of a ball at once, so that the ridge may be chosen on the sample.
     The supervision's hard decisions on the measuring examples are the labels of its margins, and
     their error against the data set's labels is the teacher's error; for labels it is 0, and the
     bound is the margin bound. Each bound holds with probability 0.95 by itself, at the gamma of a
@@ -73,15 +77,34 @@ def bound_rows(seed: Seed) -> list[BoundRow]:
     mean and standard deviation, which are those of the training split. On training examples
     (ntk_split="train") the rows therefore say "diagnostic"; on test examples they are certificates.
     """
-    config = seed.config
     kernel = seed.kernel_at_init()
     if not isinstance(kernel, ExactKernel):
         raise InputError(BOUNDS_NEED_A_FACTOR)
-    factor = kernel.factor
+    supervisions = bounded_supervisions(seed)
+    ridges = seed.config.measuring.bound_ridges
+    if not ridges:
+        return _rows_of_fits(seed, supervisions, kernel.factor)
+    gram = kernel.trace_kernel
+    assert gram is not None  # a network's kernel, of one output
+    unit = kernel.factor.trace / kernel.factor.size
+    found = [
+        [
+            {**row, "ridge": factor.ridge}
+            for row in _rows_of_fits(seed, supervisions, factor)
+        ]
+        for factor in (factorize(gram, ridge=ridge * unit) for ridge in ridges)
+    ]  # fmt: skip
+    return [min(rows, key=lambda row: row["bound"]) for rows in zip(*found, strict=True)]
+
+
+def _rows_of_fits(
+    seed: Seed, supervisions: Sequence[BoundedSupervision], factor: Factor
+) -> list[BoundRow]:
+    """Return the bounds of the fits with one factor's ridge."""
+    config = seed.config
     initial = seed.initial_logits[:, 0].astype(np.float64)
     labels = np.asarray(seed.ntk_examples.labels)
     on_train = config.measuring.ntk_split == "train"
-    supervisions = bounded_supervisions(seed)
     # One factorisation serves all targets at once.
     targets = np.stack([each.targets[:, 0] for each in supervisions]).astype(np.float64)
     fits = ridge_fit(factor, targets - initial)

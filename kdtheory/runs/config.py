@@ -200,6 +200,9 @@ class MeasuringConfig:
     """Whether the terms of the teacher-student bound are computed, of each supervision, with the
     kernel at initialisation (binary tasks); certificates with ntk_split test, and diagnostics on
     training examples, whose pixels normalise the images."""
+    bound_ridges: tuple[float, ...] = ()
+    """Ridges, as multiples of the kernel's mean diagonal entry, of which each bound takes the one
+    where it is smallest; it holds for all at once (default: the ridge of everything else)."""
     certify: int = 0
     """Training examples that are set apart, drawn at random and trained on by no network, on which
     kernel fits to each supervision are certified; 0 for none. The kernels are those of the student
@@ -230,6 +233,13 @@ class MeasuringConfig:
             raise InputError(f"certify must be 0 or at least 4, got {self.certify}")
         if not 0 <= self.ridge < float("inf"):
             raise InputError(f"ridge must be at least 0 and finite, got {self.ridge}")
+        if not all(0 < ridge < float("inf") for ridge in self.bound_ridges):
+            raise InputError(
+                "bound_ridges must be above 0 and finite, got "
+                f"{' '.join(map(str, self.bound_ridges))}"
+            )
+        if self.bound_ridges and not self.bounds:
+            raise InputError("bound_ridges are for the bounds; give --bounds too")
         if self.ridge_absolute is not None and self.ridge != DEFAULT_RIDGE:
             raise InputError("give --ridge (relative) or --ridge-absolute, not both")
         if self.kernel != "none":

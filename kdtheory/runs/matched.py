@@ -20,6 +20,9 @@ stay far below its teacher's: with T(i) <= S(t) the second of twenty checkpoints
 and the student on it was 14 to 23 points less accurate than by time (even against odd digits, three
 seeds, the setting of the study `schedule`).
 
+With `matched_on` "over_rms" T and S are complexities over the targets' mean square: else a teacher
+whose logits grow seems to take on complexity by scale alone.
+
 The student of the matched arm then sees the online teacher's checkpoints at other steps, and
 nothing else differs from the online arm.
 """
@@ -76,6 +79,11 @@ def matched_schedule(seed: Seed, temperature: float) -> tuple[int, ...]:
     )
     # Where only intervals are known, their middles set the pace.
     values = [each.complexity.middle for each in measured]
+    if seed.config.teaching.matched_on == "over_rms":
+        # Targets that are all zero have taken on nothing.
+        values = [
+            c / each.rms**2 if each.rms else 0.0 for c, each in zip(values, measured, strict=True)
+        ]
     m = len(checkpoints)
     seed.schedules[temperature] = matched_steps(values[:m], list(seed.learned), values[m:])
     return seed.schedules[temperature]

@@ -1,13 +1,15 @@
 """The settings of a run's teacher."""
 
 from dataclasses import field
-from typing import get_args
+from typing import Literal, get_args
 
 from kdtheory.datasets.corrupted import TeacherData
 from kdtheory.errors import InputError
 from kdtheory.memory import parse_bytes
 from kdtheory.settings import check_choices, check_minimum, settings_group
 from kdtheory.training import OptimizerConfig
+
+MatchedOn = Literal["complexity", "over_rms"]
 
 
 @settings_group
@@ -28,6 +30,10 @@ class TeachingConfig:
     """Part of the student's steps, in (0, 1], over which the online teacher's checkpoints are
     spread; the last one teaches for the rest (default: at each of the student's steps, the teacher
     of the same step)."""
+    matched_on: MatchedOn = "complexity"
+    """Of what the matched arm's teacher takes on the same part as a student on labels: complexity
+    Y'(K + lambda I)^-1 Y, or over_rms, the same over the targets' mean square, which does not grow
+    because targets do."""
     teacher_augment: bool | None = None
     """Whether the teacher is trained with augmentation (default: as the students)."""
     teacher_data: TeacherData = "train"
@@ -72,7 +78,9 @@ class TeachingConfig:
     def check(self) -> None:
         """Raise InputError if a setting is out of range."""
         parse_bytes(self.teacher_cache_budget)
-        check_choices(self, {"teacher_data": get_args(TeacherData)})
+        check_choices(
+            self, {"teacher_data": get_args(TeacherData), "matched_on": get_args(MatchedOn)}
+        )
         check_minimum(self, teacher_epochs=1, teacher_checkpoints=1, online_checkpoints=1)
         if self.online_until is not None and not 0 < self.online_until <= 1:
             raise InputError(f"online_until must lie in (0, 1], got {self.online_until}")

@@ -18,8 +18,12 @@ def chosen_rates(rows: Sequence[Row]) -> dict[Supervision, float]:
     return {arm: found[arm] for arm in sorted(found, key=lambda arm: arm.order)}
 
 
-def tuning_notes(rows: Sequence[Row]) -> list[str]:
+def tuning_notes(rows: Sequence[Row], *, rates_told: bool = True) -> list[str]:
     """Return what a table says of one run group's tuning: the budget, the rates, the edges.
+
+    Args:
+      rows: of the group.
+      rates_told: name each arm's rate; else the budget alone, for where a table has the rates.
 
     >>> row = dict(kind="tuning", arm="labels", temperature=None, seed=0)
     >>> tried = [{**row, "learning_rate": 0.1, "validation_accuracy": 0.5, "chosen": False},
@@ -41,7 +45,8 @@ def tuning_notes(rows: Sequence[Row]) -> list[str]:
     listed = ", ".join(f"{arm.label} {rate:g}" for arm, rate in rates.items())
     notes = [
         f"learning rate by arm, of {', '.join(f'{rate:g}' for rate in every)}, by last-epoch"
-        f" validation accuracy at seed {seeds} (a training an arm and a rate): {listed}"
+        f" validation accuracy at seed {seeds} (a training an arm and a rate)"
+        f"{f': {listed}' if rates_told else ''}"
     ]
     edges = []
     for arm, rate in rates.items():

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 from kdtheory.arms import LABELS, Supervision
 from kdtheory.report.results import CaptionedFigure, Results
-from kdtheory.rows import BoundRow, Row, arm_of, complexities, number, students, supervision_of
+from kdtheory.rows import BoundRow, Row, arm_of, complexities, students, supervision_of
 from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import bounds_of
 from kdtheory.statistics.findings import Finding, finding
-from kdtheory.statistics.seeds import final_values, percent
+from kdtheory.statistics.seeds import complexity_value, final_values, percent
 from kdtheory.studies.setting import setting
 from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
+    OF_TARGETS,
     Place,
     accuracy_of,
     chosen_gain,
@@ -157,9 +158,9 @@ def _at_initialisation(rows: Sequence[Row], arm: Supervision) -> dict[str, Value
             for row in complexities(rows)
             if row["step"] == 0
             and supervision_of(row) == arm
-            and (value := number(row, name)) is not None
+            and (value := complexity_value(row, name)) is not None
         }
-        for name in ("adjusted_complexity", "complexity", "margin")
+        for name in OF_TARGETS
     }
 
 

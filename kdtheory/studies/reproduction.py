@@ -6,6 +6,7 @@ out/table.md, ...    tables, figures, summary.md, report.html, config.json, prov
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from kdtheory.errors import RunError
 from kdtheory.files import locked_folder, refuse_link
 from kdtheory.plain_text import say
 from kdtheory.report.results import Results
-from kdtheory.rows import Row
+from kdtheory.rows import Row, tunings
 from kdtheory.runs.config import RunConfig, to_json
 from kdtheory.runs.execution import execute
 from kdtheory.runs.jobs import failed, launch, told
@@ -30,7 +31,7 @@ from kdtheory.statistics.stored_rows import read_rows
 from kdtheory.statistics.tuning import tuning_notes
 from kdtheory.studies.health import health_table, healths_of
 from kdtheory.studies.results import write_results
-from kdtheory.studies.study import Size, Study
+from kdtheory.studies.study import CaseRows, Size, Study
 
 INLINE = Launcher()
 
@@ -114,12 +115,8 @@ def reproduce(
         for case in cases
         for out in [Path(case.config.output.out)]
     }
-    notes = [
-        f"{case}: {note}"
-        for case, found in rows.items()
-        for note in [*failure_notes(found, [None, *arms_in(found)]), *tuning_notes(found)]
-    ]
     healths = healths_of(study, cases, rows)
+    notes = _notes(rows, [row for name in healths for row in study.settings(rows)[name]])
     results = study.analyse(rows)
     results = results._replace(
         notes=notes,
@@ -145,6 +142,25 @@ def reproduce(
             },
         )
     return results
+
+
+def _notes(case_rows: CaseRows, in_health: Sequence[Row]) -> list[str]:
+    """Return what readers are told of the runs, a note that holds of several once.
+
+    Args:
+      case_rows: the rows of each run.
+      in_health: rows whose learning rates the table of the settings' health has.
+    """
+    shown = {id(row) for row in in_health}
+    runs: dict[str, list[str]] = {}
+    for case, rows in case_rows.items():
+        told = tuning_notes(rows, rates_told=not all(id(row) in shown for row in tunings(rows)))
+        for note in [*failure_notes(rows, [None, *arms_in(rows)]), *told]:
+            runs.setdefault(note, []).append(case)
+    return [
+        note if len(cases) == len(case_rows) else f"{', '.join(cases)}: {note}"
+        for note, cases in runs.items()
+    ]
 
 
 def _stored(config: RunConfig) -> dict[str, Any]:

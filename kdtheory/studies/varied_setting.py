@@ -14,6 +14,9 @@ from kdtheory.statistics.findings import Finding, finding, judge
 from kdtheory.statistics.seeds import final_values, mean_sd, percent
 from kdtheory.studies.study import Values
 
+#: What is measured of a place's targets.
+OF_TARGETS = ("adjusted_complexity", "complexity", "margin", "over_rms")
+
 
 class Place(NamedTuple):
     """One value of what is varied, and the students that were taught so."""
@@ -25,8 +28,8 @@ class Place(NamedTuple):
     rows: list[Row]
     """Of the run."""
     targets: Mapping[str, Values]
-    """{seed: value} by "adjusted_complexity", "complexity" and "margin" of these targets, on
-    kernels that are the same at every place."""
+    """{seed: value} by each of `OF_TARGETS`, of these targets, on kernels that are the same at
+    every place."""
 
 
 #: One value a seed, of a place.
@@ -61,7 +64,7 @@ def of_bound(name: str) -> Measure:
 
 
 def of_targets(name: str) -> Measure:
-    """Return the measure of "adjusted_complexity", "complexity" or "margin"."""
+    """Return the measure of one of `OF_TARGETS`."""
     return lambda place: place.targets[name]
 
 
@@ -70,6 +73,7 @@ MEASURES: dict[str, Measure] = {
     "complexity": of_targets("complexity"),
     "adjusted complexity": of_targets("adjusted_complexity"),
     "margin": of_targets("margin"),
+    "adjusted / rms": of_targets("over_rms"),
     "adjusted / margin": complexity_over_margin,
     **{
         f"{term.label} term" if name.endswith("_term") else term.label: of_bound(name)

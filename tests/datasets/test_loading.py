@@ -197,7 +197,7 @@ def test_progress_ends_at_the_number_of_images():
         ({"label_noise": 1.1}, "label_noise must be between 0 and 1, got 1.1"),
         ({"label_noise": float("nan")}, "label_noise must be between 0 and 1"),
         ({"seed": -1}, "seed must not be negative"),
-        ({"task": "halves"}, "unknown task 'halves'; known: coarse_label.*or classes:A,B"),
+        ({"task": "halves"}, "unknown task 'halves'; known: animals, coarse_label.*or classes:A,B"),
         ({"noise_kind": "odd"}, "unknown noise_kind 'odd'; known: pair, symmetric"),
         ({"test_fraction": 0.2}, "has a split to test on"),
         ({"test_fraction": 1.5}, "test_fraction must lie between 0 and 1, got 1.5"),

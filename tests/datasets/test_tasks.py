@@ -38,8 +38,9 @@ def test_odd_even_and_even_odd_are_opposites(k):
 
 @given(st.integers(2, 50), st.sampled_from(sorted(TASKS)))
 def test_every_task_maps_onto_its_own_classes(k, name):
-    k = {"ten": 10, "coarse_label": 100}.get(name, k)
-    known = sum(SUPERCLASSES.values(), ()) if name == "coarse_label" else names(k)
+    k = {"ten": 10, "coarse_label": 100, "animals": 100}.get(name, k)
+    of_cifar = name in ("coarse_label", "animals")
+    known = sum(SUPERCLASSES.values(), ()) if of_cifar else names(k)
     task = make_task(name, known)
     assert task.class_map.dtype == np.int32
     assert len(task.class_map) == k
@@ -66,8 +67,20 @@ def test_superclasses_are_cifar_100s_alone():
     by_name = dict(zip(sorted(every), task.class_map, strict=True))
     assert task.class_names[by_name["wolf"]] == "large_carnivores"
     assert set(np.bincount(task.class_map)) == {5}
-    with pytest.raises(InputError, match="100 classes of CIFAR-100, by name; the data set has 10"):
-        make_task("coarse_label", names(10))
+    for name in ("coarse_label", "animals"):
+        with pytest.raises(InputError, match="100 classes of CIFAR-100, by name; the data set has"):
+            make_task(name, names(10))
+
+
+def test_animals_are_half_of_cifar_100():
+    every = tuple(sorted(sum(SUPERCLASSES.values(), ())))
+    task = make_task("animals", every)
+    assert set(np.bincount(task.class_map)) == {50}
+    found = {name: task.class_names[side] for name, side in zip(every, task.class_map, strict=True)}
+    told = {found[name] for name in ("wolf", "spider", "girl", "trout")}
+    assert told == {"animals and people"}
+    told = {found[name] for name in ("rose", "clock", "sea", "tank", "mushroom")}
+    assert told == {"plants and things"}
 
 
 @pytest.mark.skipif(
@@ -89,7 +102,7 @@ def test_superclasses_are_those_of_the_records():
 def test_unknown_task_lists_the_known():
     with pytest.raises(
         InputError,
-        match=r"unknown task 'odd'; did you mean 'odd_even'.*known: coarse_label, .*odd_even, ten",
+        match=r"unknown task 'odd'; did you mean 'odd_even'.*known: animals, .*odd_even, ten",
     ):
         make_task("odd", names(10))
 

@@ -1,5 +1,6 @@
 """The matched arm, the test examples' kernels and the bound's terms in a run, and their values."""
 
+import dataclasses
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,9 +11,10 @@ from kdtheory.analysis import ntk_similarity
 from kdtheory.errors import InputError
 from kdtheory.ntk import gram
 from kdtheory.report import read_rows
-from kdtheory.runs import execute, student
-from kdtheory.runs.bounds_at_init import DELTA, GAMMAS
+from kdtheory.runs import RunConfig, execute, student
+from kdtheory.runs.bounds_at_init import DELTA, GAMMAS, bound_rows
 from kdtheory.runs.events import Events
+from kdtheory.runs.matched import matched_schedule, matched_steps
 from kdtheory.training import OptimizerConfig
 
 
@@ -157,6 +159,54 @@ def test_the_bound_of_the_labels_by_hand(run):
     assert row["radius"] == radius
     assert row["gamma"] == GAMMAS[np.argmin(values)]
     np.testing.assert_allclose(row["bound"] - row["confidence_term"], min(values), rtol=1e-4)
+
+
+def test_matched_on_complexity_over_the_targets_mean_square(run):
+    config, _, context = run
+    changed = dataclasses.replace(
+        context, config=config.replace(matched_on="over_rms"), schedules={}
+    )
+    logits = [context.measured(each) for each in context.online_teacher.logits]
+    m = len(logits)
+    targets = [context.targets_of(each, 4.0) for each in (*logits, *context.learned.values())]
+    found = context.complexities(context.kernel_at_init(), targets)
+    values = [
+        float(one.complexity.middle / np.mean(np.square(each, dtype=np.float64)))
+        for one, each in zip(found, targets, strict=True)
+    ]
+    expected = matched_steps(values[:m], list(context.learned), values[m:])
+    assert matched_schedule(changed, 4.0) == expected
+
+
+def test_a_bound_takes_the_best_of_its_ridges(run):
+    config, rows, context = run
+    own, measured = config.measuring.ridge, of_kind(rows, "bound")
+    ridges = (own, 1.0, 30.0)
+    changed = dataclasses.replace(context, config=config.replace(bound_ridges=ridges))
+    unit = context.kernel_at_init().factor.trace / context.kernel_at_init().factor.size
+    alone = []
+    for ridge in ridges:
+        one = dataclasses.replace(context, config=config.replace(bound_ridges=(ridge,)))
+        alone.append(bound_rows(one))
+        np.testing.assert_allclose([row["ridge"] for row in alone[-1]], ridge * unit, rtol=1e-9)
+    for row, *each in zip(bound_rows(changed), *alone, strict=True):
+        assert row == min(each, key=lambda one: one["bound"])
+    # The run's own ridge, among them, gives what it gives alone; a larger one fits by a small norm.
+    for before, row, large in zip(measured, alone[0], alone[2], strict=True):
+        assert row["bound"] == pytest.approx(before["bound"], rel=1e-9)
+        assert large["squared_norm"] < row["squared_norm"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bound_ridges": (1.0,)}, "bound_ridges are for the bounds; give --bounds too"),
+        ({"bounds": True, "bound_ridges": (0.0,)}, "bound_ridges must be above 0 and finite"),
+    ],
+)
+def test_ridges_of_bounds_that_cannot_be(settings, message):
+    with pytest.raises(InputError, match=message):
+        RunConfig.of(**settings)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from kdtheory.runs.identity import known_before
 from kdtheory.statistics.findings import RULE, Finding, verdict_line
 from kdtheory.statistics.setting_health import GATE
 from kdtheory.studies import STUDIES, find_study
-from kdtheory.studies.reproduction import reproduce
+from kdtheory.studies.reproduction import _notes, reproduce
 from kdtheory.studies.results import SMOKE_NOTE, summary, write_results
 
 STUDY = STUDIES["accuracy"]
@@ -112,6 +112,25 @@ def test_a_study_still_has_the_settings_of_its_published_results(name):
     for case, settings in stored["cases"].items():
         published = from_json(known_before(settings)).identity()
         assert cases[case].identity() == published, case
+
+
+def test_notes_that_hold_of_several_runs_are_told_once():
+    def tried(arm):
+        row = {"kind": "tuning", "arm": arm, "temperature": None, "seed": 0}
+        return [
+            {**row, "learning_rate": rate, "validation_accuracy": rate, "chosen": rate == 0.2}
+            for rate in (0.1, 0.2, 0.3)
+        ]
+
+    rows = {"one": tried("labels"), "two": tried("labels"), "three": tried("dml")}
+    notes = _notes(rows, [*rows["one"], *rows["two"]])
+    budget = "of 0.1, 0.2, 0.3, by last-epoch validation accuracy at seed 0"
+    assert [note for note in notes if budget in note] == [
+        f"one, two: learning rate by arm, {budget} (a training an arm and a rate)",
+        f"three: learning rate by arm, {budget} (a training an arm and a rate): dml 0.2",
+    ]
+    # Where every run has a note, none is named.
+    assert _notes({"one": rows["one"]}, rows["one"])[0].startswith("learning rate by arm")
 
 
 @pytest.mark.parametrize("link", ["runs", "runs/binary"])
