@@ -65,7 +65,7 @@ def of_devices(name, devices):
 def test_two_devices_give_the_numbers_of_one(name):
     found = []
     for devices in (1, 2):
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
         done = subprocess.run(
             [sys.executable, __file__, name, str(devices)], env=environment,

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from kdtheory.ntk.mesh import Placement
 from kdtheory.ntk.schedule import all_tiles, share
 
+FLAGS = os.environ.get("XLA_FLAGS", "")
+
 _MESH = """
     import sys
     import flax.linen as nn, jax, numpy as np
@@ -81,7 +83,7 @@ _MESH = """
 def test_eight_devices_make_the_matrix_of_one(method, outputs):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(_MESH), method, outputs],
-        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        env={**os.environ, "XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count=8"},
         capture_output=True,
         text=True,
     )

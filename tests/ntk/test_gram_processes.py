@@ -81,7 +81,6 @@ def start(count, folder, out, mode="well"):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "XLA_FLAGS": ""},
         )
         for index in range(count)
     ]  # fmt: skip

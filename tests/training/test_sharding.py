@@ -58,10 +58,8 @@ def free_port():
 def train(processes=1, devices=1):
     """Return what each process printed."""
     port = free_port()
-    environment = {
-        **os.environ, "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }  # fmt: skip
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(processes), str(rank), str(port)],
