@@ -33,9 +33,9 @@ from kdtheory.runs.config import (
 )
 from kdtheory.runs.config_file import read_config
 from kdtheory.runs.events import Events
-from kdtheory.runs.execution import Runner
 from kdtheory.runs.loading import load_dataset
 from kdtheory.runs.network import SplitLogits
+from kdtheory.runs.runner import Runner
 from kdtheory.runs.store import open_store, stored_fingerprint
 from kdtheory.runs.teacher_file import read_teacher_file
 from kdtheory.runs.teaching_config import TeachingConfig

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 
+FLAGS = os.environ.get("XLA_FLAGS", "")
+
+
 def trained(setting, method, module, **changes):
     """Return losses and the student's variables after two updates."""
     trainer, losses = setting.trainer(module, epochs=1, **changes), []
@@ -65,7 +68,7 @@ def of_devices(name, devices):
 def test_two_devices_give_the_numbers_of_one(name):
     found = []
     for devices in (1, 2):
-        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        flags = f"{FLAGS} --xla_force_host_platform_device_count={devices}"
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
         done = subprocess.run(
             [sys.executable, __file__, name, str(devices)], env=environment,

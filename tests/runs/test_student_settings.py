@@ -34,7 +34,7 @@ def run(tmp_path_factory, tiny_anywhere):
         return original(arm, seed, *arguments, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kdtheory.runs.execution.train_student", train_student)
+        patch.setattr("kdtheory.runs.runner.train_student", train_student)
         rows = execute(config, quiet=True)
     return config, rows, contexts[0]
 

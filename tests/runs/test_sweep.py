@@ -12,7 +12,7 @@ from kdtheory.cli import main
 from kdtheory.errors import InputError, RunError
 from kdtheory.files import FolderBusyError
 from kdtheory.report import read_rows
-from kdtheory.runs import execution
+from kdtheory.runs import runner
 from kdtheory.runs.config import to_json
 from kdtheory.runs.jobs import launch
 from kdtheory.runs.launcher import Launcher
@@ -117,14 +117,14 @@ def test_the_command_runs_all_and_names_the_one_that_fails(sweep_file, tmp_path,
 def test_the_finished_seeds_of_a_run_that_fails_are_in_table_and_page(
     sweep_file, tmp_path, capsys, monkeypatch
 ):
-    original = execution.Runner.student
+    original = runner.Runner.student
 
     def student(self, seed, *arguments, **settings):
         if self.config.training.epochs == 1 and seed.number == 2:
             raise RunError("student on labels, seed 2: the disk is full")
         return original(self, seed, *arguments, **settings)
 
-    monkeypatch.setattr(execution.Runner, "student", student)
+    monkeypatch.setattr(runner.Runner, "student", student)
     common = {"seeds": 3, "kernel": "none", "points": 2, "teacher_checkpoints": 1}
     cases = [{"name": "good", **common}, {"name": "bad", "epochs": 1, **common}]
     out = tmp_path / "out"

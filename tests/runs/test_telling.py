@@ -13,7 +13,7 @@ from kdtheory.cli import main
 from kdtheory.commands.sweep import failure_note
 from kdtheory.errors import InputError
 from kdtheory.report import read_rows
-from kdtheory.runs import RunConfig, execute, execution, progress, seed
+from kdtheory.runs import RunConfig, execute, execution, progress, runner, seed
 from kdtheory.runs.listing import find_runs
 from kdtheory.runs.progress import RunProgress
 from kdtheory.runs.sweep import Outcome
@@ -69,14 +69,14 @@ def test_an_interrupted_run_has_the_table_of_its_finished_seeds(tiny, monkeypatc
     config = tiny.replace(
         seeds=3, arms=("labels",), epochs=1, teacher_checkpoints=1, points=2, kernel="none"
     )
-    original = execution.Runner.student
+    original = runner.Runner.student
 
     def student(self, seed, *arguments, **settings):
         if seed.number == 2:
             raise KeyboardInterrupt
         return original(self, seed, *arguments, **settings)
 
-    monkeypatch.setattr(execution.Runner, "student", student)
+    monkeypatch.setattr(runner.Runner, "student", student)
     with pytest.raises(KeyboardInterrupt):
         execute(config)
     told = capsys.readouterr().err
@@ -100,14 +100,14 @@ def test_students_that_train_together_leave_the_table_of_the_arms_that_are_done(
         seeds=2, arms=("labels", "online"), temperatures=(4.0,), epochs=1, teacher_checkpoints=1,
         points=2, kernel="none", together="seeds",
     )  # fmt: skip
-    original = execution.Runner.student
+    original = runner.Runner.student
 
     def student(self, seed, arm, *arguments, **settings):
         if arm.name == "online" and seed.number == 1:
             raise KeyboardInterrupt
         return original(self, seed, arm, *arguments, **settings)
 
-    monkeypatch.setattr(execution.Runner, "student", student)
+    monkeypatch.setattr(runner.Runner, "student", student)
     with pytest.raises(KeyboardInterrupt):
         execute(config)
     assert "PARTIAL: 0 of 2 seeds are done" in capsys.readouterr().err

@@ -13,7 +13,6 @@ from kdtheory.studies.results import summary
 from kdtheory.studies.similarity import JUDGED, QUANTITIES, SIMILARITY, analyse
 
 ARMS = [("labels", None), ("offline", 1.0), ("offline", 4.0), ("online", 4.0), ("self", 1.0)]
-RATES = ("train_fidelity", "test_fidelity", "test_accuracy")
 
 
 @pytest.fixture
