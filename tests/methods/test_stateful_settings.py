@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-
 FLAGS = os.environ.get("XLA_FLAGS", "")
 
 
