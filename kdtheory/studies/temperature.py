@@ -9,11 +9,13 @@ from kdtheory.runs.config import RunConfig
 from kdtheory.statistics.bounds import smallest_bounds
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.seeds import final_values, mean_complexity, percent
-from kdtheory.studies.setting import setting
+from kdtheory.studies.setting import BOUND_RIDGES, binary_setting
 from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 from kdtheory.studies.varied_setting import (
     BOUND_CAPTION,
+    OF_TARGETS,
     Place,
+    accuracy_of,
     chosen_gain,
     complexity_over_margin,
     minima_table,
@@ -34,12 +36,13 @@ _TAUGHT: tuple[ArmName, ...] = ("offline", "online")
 def cases(size: Size) -> dict[str, RunConfig]:
     """Return one run, whose arms have every temperature."""
     return {
-        "temperatures": setting(
+        "temperatures": binary_setting(
             size,
             arms=("labels", "offline") if size == "small" else ("labels", "offline", "online"),
-            temperatures=(1.0, 4.0, 16.0) if size == "smoke" else TEMPERATURES,
-            points={"smoke": 2, "small": 3, "full": 5}[size],
+            temperatures=TEMPERATURES if size == "full" else TEMPERATURES[::2],
+            points=5 if size == "full" else 2,
             bounds=True,
+            bound_ridges=BOUND_RIDGES,
         )
     }
 
@@ -52,7 +55,8 @@ def analyse(case_rows: CaseRows) -> Results:
     caption = (
         "Mean ± standard deviation over seeds. Complexity, its adjusted form and the margin are of "
         "the targets at this temperature on the student trained on labels, means over the "
-        "measuring points; adjusted / margin does not change with the targets' scale. "
+        "measuring points; over their root mean square (rms) or margin, adjusted complexity does "
+        "not change with the targets' scale. "
         f"{BOUND_CAPTION} The "
         "online teacher's bound is that of the checkpoint where it is smallest; that choice itself "
         "is not paid for in the confidence term."
@@ -103,10 +107,7 @@ def places_of(rows: list[Row], name: ArmName) -> list[Place]:
 
 def _targets(rows: list[Row], supervision: Supervision) -> dict[str, Values]:
     """Return the targets' values on the student of the labels, means over the points."""
-    return {
-        name: mean_complexity(rows, LABELS, supervision, name)
-        for name in ("adjusted_complexity", "complexity", "margin")
-    }
+    return {name: mean_complexity(rows, LABELS, supervision, name) for name in OF_TARGETS}
 
 
 def _findings(name: str, places: list[Place]) -> list[Finding]:
@@ -119,6 +120,12 @@ def _findings(name: str, places: list[Place]) -> list[Finding]:
             "falls)",
             places,
             complexity_over_margin,
+            -1.0,
+        ),
+        trend(
+            f"{name}: adjusted complexity over rms falls as τ rises",
+            places,
+            of_targets("over_rms"),
             -1.0,
         ),
         _levelling(name, places),
@@ -141,6 +148,15 @@ def _findings(name: str, places: list[Place]) -> list[Finding]:
             places,
             _BOUND,
             first,
+        ),
+        *(
+            chosen_gain(
+                f"{name}: τ = {place.value:g} more accurate than τ = {first.value:g}",
+                [place],
+                accuracy_of,
+                first,
+            )
+            for place in places[1:]
         ),
     ]
 
@@ -179,11 +195,15 @@ TEMPERATURE = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "8 min on one core, and 17 for the shared teachers",
+        "small": "10 min on one core, and 9 for the shared teachers",
         "full": "needs an accelerator; not measured",
     },
     expectations=(
-        Expectation("complexity falls with τ, by more than the margin; the bound finds a good τ"),
+        Expectation("complexity over rms and over margin falls as τ rises", ("over rms", "ratio")),
+        Expectation("a higher τ more accurate than τ = 1", (": τ = ",)),
+        Expectation(
+            "the bound finds a good τ", ("the smallest bound", "a smaller bound"), in_readme=False
+        ),
     ),
     analyse=analyse,
 )

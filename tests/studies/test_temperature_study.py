@@ -24,7 +24,7 @@ def rows_of_fixture(hand_made):
                     rows.append(
                         made.complexity(
                             name, tau, adjusted_complexity=shift * adjusted(tau),
-                            margin=shift * margin(tau),
+                            margin=shift * margin(tau), target_rms=shift * margin(tau),
                         )
                     )  # fmt: skip
                 rows.append(made.bound("offline", tau, complexity_term=bound(tau) * shift))
@@ -55,7 +55,7 @@ def test_rows_that_obey_agree_with_every_hypothesis(rows_of):
         accuracy=lambda tau: 0.7 - 0.02 * abs(math.log2(tau / 8.5)),
     )
     found = verdicts(analyse({"temperatures": obeying}))
-    assert len(found) == 16
+    assert len(found) == 2 * (9 + 4)
     assert {each.verdict for each in found.values()} == {"seen"}, found
     near = found[
         "offline: the τ of the smallest bound is within one step of that of the best accuracy"
@@ -96,6 +96,7 @@ def test_the_table_takes_the_best_checkpoint_of_the_online_teacher(rows_of):
     line = table.columns["arm"].index("online, τ = 8")
     assert table.columns["complexity term"][line].mean == pytest.approx(1.0 * 1.01)
     assert table.columns["adjusted / margin"][line].mean == pytest.approx(1.0)
+    assert table.columns["adjusted / rms"][line].mean == pytest.approx(1.0)
     assert table.columns["bound"][line].mean == pytest.approx(
         sum(
             table.columns[header][line].mean
