@@ -122,10 +122,9 @@ def data_show(options: DataShow) -> None:
     first = checked_images(source.train.read_images(few, lambda count: None))
     height, width, channels = first.shape[1:]
     size = len(source.train.labels) * first[:1].nbytes
-    say(
-        f"images      {height} x {width} x {channels}, training split "
-        f"{size / 2**20:,.1f} MiB as {first.dtype}"
-    )
+    # Rows of a table are kept as images of one pixel.
+    each = f"images      {height} x {width} x" if (height, width) != (1, 1) else "features   "
+    say(f"{each} {channels}, training split {size / 2**20:,.1f} MiB as {first.dtype}")
     say(f"values      {first.min():g} to {first.max():g} in the first {len(few)}")
     if options.picture is not None:
         from kdtheory.datasets.sample_sheet import sample_sheet, sheet_rows

@@ -34,4 +34,4 @@ def report(options: Report) -> None:
     if out.suffix != ".html":
         raise InputError(f"--out must name an .html file, got {out}")
     count = write_index(options.folder, out)
-    say(f"wrote {out}: {count} runs")
+    say(f"wrote {out}: {count} run{'s' * (count != 1)}")

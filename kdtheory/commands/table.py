@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from kdtheory.statistics.comparison import Comparison
 
 FigureForm = Literal["png", "svg", "pdf"]
+#: Names of the table's numeric columns (a test holds them against `kdtheory.report.columns`).
+ColumnName = Literal[
+    "complexity",
+    "adjusted_complexity",
+    "margin",
+    "train_loss",
+    "train_fidelity",
+    "test_fidelity",
+    "ntk_similarity",
+    "test_accuracy",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +34,7 @@ class Table:
     """Put runs side by side: what differs in their settings becomes columns.
 
     kdtheory table runs/sweep --sort learning_rate --where arm=online --out rates.tex
+    kdtheory table runs/a runs/b --columns adjusted_complexity test_accuracy --out paper.tex
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -40,6 +52,9 @@ class Table:
     """The largest first."""
     group: tuple[str, ...] = ()
     """Columns in which runs differ, whose values become headings."""
+    columns: tuple[ColumnName, ...] = ()
+    """Numeric columns that are shown, in this order; what tells lines apart, the seeds and the
+    state always are (default: all)."""
     label: tuple[str, ...] = ()
     """OLD=NEW: what a column in which runs differ, or a run (by its folder's name), is called."""
 
@@ -73,6 +88,7 @@ def table(options: Table) -> None:
         sort=options.sort,
         descending=options.descending,
         sections=options.group,
+        shown=options.columns,
     )
     rows, comparison = selected(read.rows, comparison, conditions)
     if options.out is not None:  # first: whoever reads the printed table may go away (`| head`)

@@ -57,18 +57,24 @@ def array_source(
 
 
 def images_of(x: Any, what: str) -> np.ndarray:
-    """Return images (n, h, w, c); features (n, f) as float32 images (n, 1, 1, f).
+    """Return images (n, h, w, c); grey ones may lack the last axis, features (n, f) lack two.
+
+    Features are float32 images (n, 1, 1, f).
 
     Raises:
       InputError: neither.
 
     >>> images_of(np.ones((5, 3)), "data").shape
     (5, 1, 1, 3)
+    >>> images_of(np.ones((5, 8, 8), np.uint8), "data").shape
+    (5, 8, 8, 1)
     """
     try:
         array = np.asarray(x)
     except ValueError as error:
         raise InputError(f"the {what} must be one array: {error}") from error
+    if array.ndim == 3:
+        array = array[..., None]
     if array.ndim != 2:
         return checked_images(array, f"the {what}")
     if array.dtype.kind not in "biuf":

@@ -25,8 +25,8 @@ def from_arrays(
     """Return a data set of your own arrays: nothing is registered, nothing is written.
 
     Args:
-      x: images (n, h, w, c), or features (n, f), which become images of one pixel with f channels,
-        each normalised by its own mean and deviation; for mlp students.
+      x: images (n, h, w, c), grey ones also (n, h, w), or features (n, f), which become images of
+        one pixel with f channels, each normalised by its own mean and deviation; for mlp students.
       y: labels, one an example: class indices, or any distinct values (texts, -1 and +1, 1 to k),
         whose order is that of the classes.
       test: the same of the test split; without it `test_fraction` of x is held out, 0.2 unless it

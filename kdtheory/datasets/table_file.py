@@ -206,9 +206,11 @@ def _check_size(file: Path, kind: str) -> None:
 def _label_column(frame: "polars.DataFrame", place: Path) -> str:
     found = [name for name in LABELS if name in frame.columns]
     if not found:
+        columns = frame.columns
+        listed = columns if len(columns) <= 12 else [*columns[:6], "...", *columns[-2:]]
         raise InputError(
-            f"{place} has no column of labels ({', '.join(LABELS)}); its columns: "
-            f"{', '.join(frame.columns)}"
+            f"{place} has no column of labels ({', '.join(LABELS)}); its {len(columns)} columns: "
+            f"{', '.join(listed)}"
         )
     return found[0]
 

@@ -112,6 +112,11 @@ def match_variables(like: Variables, given: Any, source: str = "these variables"
     return matched
 
 
+def _of_one_file(path: Path) -> bool:
+    """Return whether a file's name is that of variables: Flax's, or of named arrays."""
+    return path.suffix in (".msgpack", *_NAMED) or _FLAX.fullmatch(path.name) is not None
+
+
 def read_variables(path: Path) -> Mapping[str, Any]:
     """Return the arrays of a file, by their names.
 
@@ -132,8 +137,7 @@ def read_variables(path: Path) -> Mapping[str, Any]:
     """
     if path.is_dir():
         return _by_name(_orbax(path))
-    of_flax = path.suffix == ".msgpack" or _FLAX.fullmatch(path.name) is not None
-    if not of_flax and path.suffix not in _NAMED:
+    if not _of_one_file(path):
         if not path.suffix and not path.exists():
             raise InputError(f"{path} does not exist")
         raise InputError(
@@ -141,7 +145,7 @@ def read_variables(path: Path) -> Mapping[str, Any]:
             + (" (safetensors.torch.save_file writes one)" if path.suffix == ".pt" else "")
         )
     with opened(path) as file:
-        if not of_flax:
+        if path.suffix in _NAMED:
             return _by_name(arrays_in(file, path, forms=_NAMED))
         content = file.read()
     from flax import serialization
@@ -165,8 +169,9 @@ def _orbax(path: Path) -> Any:
         if len(inner) > 1:
             inner = [path / name for name in _ITEMS if path / name in inner]
         if not inner:
-            below = sorted(path.rglob("_METADATA"))
-            instead = f"; name one, such as {below[-1].parent}" if below else ""
+            below = [found.parent for found in sorted(path.rglob("_METADATA"))]
+            below = below or sorted(filter(_of_one_file, path.iterdir()))
+            instead = f"; name one, such as {below[-1]}" if below else ""
             raise InputError(f"{path} is no orbax checkpoint of arrays{instead}")
         path = inner[0]
     checkpointer = ocp.StandardCheckpointer()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from kdtheory.errors import unknown_name
 from kdtheory.report.table import MISSING, Cell, Digits
 from kdtheory.statistics.seeds import FAILED, MeanSd
 
@@ -138,6 +139,29 @@ SETTINGS_CAPTION = (
 
 #: What the caption adds where runs stand side by side.
 SIDE_BY_SIDE_CAPTION = " The first columns are the settings in which the runs differ."
+
+
+def shown_columns(names: Sequence[str]) -> tuple[Column, ...]:
+    """Return the numeric columns that a table shows, in the order asked for.
+
+    Args:
+      names: of `COLUMNS`; none for all.
+
+    Raises:
+      InputError: an unknown name.
+
+    >>> [column.header for column in shown_columns(["test_accuracy", "margin"])]
+    ['test accuracy (%)', 'margin']
+    >>> shown_columns(["accuracy"])
+    Traceback (most recent call last):
+    ...
+    kdtheory.errors.InputError: unknown column 'accuracy'; ...
+    """
+    known = {column.name: column for column in COLUMNS}
+    for name in names:
+        if name not in known:
+            raise unknown_name("column", name, known)
+    return tuple(known[name] for name in dict.fromkeys(names)) or COLUMNS
 
 
 def format_column(column: Column, values: Sequence[MeanSd]) -> list[Cell]:

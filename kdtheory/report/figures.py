@@ -179,8 +179,7 @@ def _complexity_panels(
                 )  # fmt: skip
     reference_name = f"the one trained on {_marked(reference, rows)}"
     _title(left, "every supervision on one student:", reference_name)
-    failed = [_marked(arm, rows) for arm in own if failures(rows, arm)]
-    _title(right, "each arm's own supervision", "; ".join(["on its own student", *failed]))
+    _title(right, "each arm's own supervision", "on its own student")
     height_label = "adjusted complexity" if layout.stacked else "adjusted supervision complexity"
     left.set_ylabel(height_label)
     if layout.stacked:
@@ -200,13 +199,17 @@ def _complexity_panels(
     for axes in (left, right):
         handles, labels = axes.get_legend_handles_labels()
         lines.update(dict(zip(labels, handles, strict=True)))
-    ordered = [s.label for s in shown if s.label in lines]
+    ordered = {s.label: _marked(s, rows) for s in shown if s.label in lines}
+    told = [f"({_spread(rows)})"]
+    if any(FAILED in label for label in ordered.values()):
+        told.append(f"{FAILED} own student has a seed at chance,")
+        told.append("or whose loss never fell")
     part.legend(
         [lines[label] for label in ordered],
-        ordered,
+        list(ordered.values()),
         loc="outside lower center" if layout.legend_below else "outside right center",
         ncols=1 if not layout.legend_below else 2 if layout.stacked else 3,
-        title=f"targets{' ' if layout.legend_below else chr(10)}({_spread(rows)})",
+        title="targets" + (" " if layout.legend_below else "\n") + "\n".join(told),
         title_fontsize=9,
         fontsize=9,
         frameon=False,

@@ -1,5 +1,7 @@
 """Tables as LaTeX, in the style of `booktabs`."""
 
+import re
+
 from kdtheory.report.table import MISSING, Table
 
 _SPECIAL = {
@@ -29,10 +31,11 @@ _SPECIAL = {
 
 
 def latex(table: Table) -> str:
-    r"""Return a `table*` environment to be used with `\usepackage{booktabs,graphicx}`.
+    r"""Return a table to be used with `\usepackage{booktabs,graphicx}`.
 
-    One block of lines a section, each under its title; the caption explains every column. What is
-    wider than the page is made as small as that.
+    One block of lines a section, each under its title; the caption explains every column. Up to
+    five columns are a `table`, as wide as a column of the paper; more are a `table*`, as wide as
+    its page. What is wider still is made as small as that.
     """
     sections, headers = table.by_section(), list(table.columns)
     several = len(sections) > 1
@@ -51,13 +54,15 @@ def latex(table: Table) -> str:
         for header, text in table.meanings.items()
     ]
     caption += [f"{escape_latex(note)}." for note in table.notes]
+    narrow = len(headers) <= 5
+    environment = "table" if narrow else "table*"
     places = "l" + "".join("l" if table.is_text(header) else "r" for header in headers[1:])
     return "\n".join(
         [
             r"% Needs \usepackage{booktabs,graphicx}.",
-            r"\begin{table*}",
+            rf"\begin{{{environment}}}",
             r"\centering",
-            r"\scriptsize",
+            r"\footnotesize" if narrow else r"\scriptsize",
             r"\setlength{\tabcolsep}{2.5pt}",
             rf"\sbox0{{\begin{{tabular}}{{{places}}}",
             r"\toprule",
@@ -68,7 +73,7 @@ def latex(table: Table) -> str:
             r"\end{tabular}}%",
             r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
             rf"\caption{{{' '.join(caption)}}}",
-            r"\end{table*}",
+            rf"\end{{{environment}}}",
             "",
         ]
     )
@@ -79,8 +84,14 @@ def escape_latex(text: str) -> str:
 
     >>> print(escape_latex("first_half 50% τ = 4 ± 1"))
     first\_half 50\% $\tau$ = 4 $\pm$ 1
+    >>> print(escape_latex("Y^T K^-1 Y, a^b"))
+    Y$^{T}$ K$^{-1}$ Y, a\textasciicircum{}b
     """
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    parts = re.split(r"\^(T\b|-1\b)", text)  # of a matrix: transposed, inverted
+    for place, part in enumerate(parts):
+        plain = "".join(_SPECIAL.get(character, character) for character in part)
+        parts[place] = rf"$^{{{part}}}$" if place % 2 else plain
+    return "".join(parts)
 
 
 def _header(text: str) -> str:

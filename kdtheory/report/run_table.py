@@ -1,19 +1,22 @@
 """The table: complexity of the supervision beside what the student then does, one row an arm."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdtheory.plain_text import in_spreadsheet
 from kdtheory.report.columns import (
-    COLUMNS,
+    CSV_ONLY,
     FAILED_CAPTION,
     GENERAL_CAPTION,
     SETTINGS_CAPTION,
     SIDE_BY_SIDE_CAPTION,
     SOURCES,
+    Column,
     format_column,
+    shown_columns,
 )
-from kdtheory.report.lines import VALUES, Line, find_column, lines_of, record_of
+from kdtheory.report.lines import Line, find_column, lines_of, record_of
 from kdtheory.report.table import MISSING, Cell, Table
 from kdtheory.rows import GROUP_FIELDS, Row
 from kdtheory.statistics.comparison import IN_TITLES, UNKNOWN, Comparison, Value, in_words
@@ -36,10 +39,11 @@ def summarize(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> "polars.
     test_fidelity, ntk_similarity, test_accuracy and ntk_similarity_centred (last epoch; accuracies
     and fidelities as fractions). A value that was not measured is null, and so is the deviation of
     a single seed. Students whose training did not end are left out. With a comparison there is also
-    a column for each setting in which the runs differ, and `state`; a run without rows has a row.
+    a column for each setting in which the runs differ, and `state`; a run without rows has a row;
+    and where the comparison names columns, of the numeric ones these alone.
 
     Raises:
-      InputError: there are no rows, or one arm has several alphas.
+      InputError: there are no rows, or one arm has several alphas; an unknown column.
 
     >>> row = dict(kind="teacher", dataset="digits", task="ten", teacher="resnet8",
     ...            student="lenet5x1", settings="3f2a90bc", final=True, train_loss=0.1)
@@ -53,6 +57,7 @@ def summarize(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> "polars.
     records = [record_of(line, comparison) for line in lines_of(rows, comparison)]
     names = list(records[0])
     own = names[len(GROUP_FIELDS) : names.index("arm")]
+    values = [column.name for column in shown_columns(comparison.shown)]
     for name in own:
         _as_one_kind(records, name)
     schema: dict[str, Any] = dict.fromkeys(GROUP_FIELDS, polars.String) | dict.fromkeys(own)
@@ -60,9 +65,10 @@ def summarize(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> "polars.
     schema |= {"failed": polars.Int64}
     if comparison.runs:
         schema |= {"state": polars.String}
-    for name in VALUES:
+    for name in values if comparison.shown else (*values, *CSV_ONLY):
         schema |= {f"{name}_mean": polars.Float64, f"{name}_sd": polars.Float64}
-    return polars.DataFrame(records, schema=schema, infer_schema_length=None)
+    kept = [{name: record[name] for name in schema} for record in records]
+    return polars.DataFrame(kept, schema=schema, infer_schema_length=None)
 
 
 def _as_one_kind(records: Sequence[dict[str, Any]], name: str) -> None:
@@ -89,12 +95,13 @@ def run_table(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> Table:
     """Return the table of runs: a line an arm.
 
     A section a run group; where runs stand side by side, what they differ in are the first columns,
-    and the sections are those that the comparison asks for.
+    and the sections are those that the comparison asks for. Where it names columns, there are
+    no other numeric ones.
 
     Raises:
       InputError: there are no rows, or one arm has several alphas; an unknown column.
     """
-    lines = lines_of(rows, comparison)
+    lines, shown = lines_of(rows, comparison), shown_columns(comparison.shown)
     columns: dict[str, list[Cell]] = {}
     if comparison.side_by_side:
         sections, columns = _side_by_side(lines, comparison)
@@ -104,7 +111,7 @@ def run_table(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> Table:
     columns["seeds"] = [line.seeds for line in lines]
     if any(line.run is not None and line.state != "complete" for line in lines):
         columns["state"] = [line.state for line in lines]
-    for column in COLUMNS:
+    for column in shown:
         # All groups together, so that a column has the same decimals throughout.
         columns[column.header] = format_column(column, [line.values[column.name] for line in lines])
     groups = dict.fromkeys(line.group for line in lines if line.group is not None)
@@ -120,13 +127,20 @@ def run_table(rows: Sequence[Row], comparison: Comparison = UNKNOWN) -> Table:
         caption=caption,
         columns=columns,
         sections=sections,
-        meanings={column.header: column.meaning for column in COLUMNS},
-        notes=_notes(rows, lines, comparison),
-        spanners={
-            words: [column.header for column in COLUMNS if column.source == source]
-            for source, words in SOURCES.items()
-        },
+        meanings={column.header: column.meaning for column in shown},
+        notes=_notes(rows, lines, comparison, shown),
+        spanners=_spanners(shown),
     )
+
+
+def _spanners(shown: Sequence[Column]) -> dict[str, list[str]]:
+    """Return what columns beside each other have in common; nothing where they are mixed."""
+    blocks = [
+        (source, [column.header for column in block])
+        for source, block in itertools.groupby(shown, lambda column: column.source)
+    ]
+    named = {SOURCES[source]: headers for source, headers in blocks}
+    return named if len(named) == len(blocks) else {}
 
 
 def _side_by_side(
@@ -179,7 +193,9 @@ def _common(lines: Sequence[Line]) -> str:
     return ": ".join(filter(None, (data, networks)))
 
 
-def _notes(rows: Sequence[Row], lines: Sequence[Line], comparison: Comparison) -> list[str]:
+def _notes(
+    rows: Sequence[Row], lines: Sequence[Line], comparison: Comparison, shown: Sequence[Column]
+) -> list[str]:
     """Return what a reader must know of networks that failed, and of seeds that are not there."""
     notes: list[str] = []
     for group, members in group_rows(rows, comparison).items():
@@ -190,7 +206,7 @@ def _notes(rows: Sequence[Row], lines: Sequence[Line], comparison: Comparison) -
             f"{'teacher' if line.arm is None else line.arm.label}:"
             f" {column.header} over {line.values[column.name].seeds} of {line.seeds} seeds"
             for line in own
-            for column in COLUMNS
+            for column in shown
             if 0 < line.values[column.name].seeds < line.seeds
         ]
         notes += [f"{group.title}: {note}" for note in told]

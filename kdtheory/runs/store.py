@@ -87,13 +87,30 @@ def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -
     """Raise InputError if a stored run and the one asked for differ, naming what differs."""
     differing = [name for name in asked if stored.get(name) != asked[name]]
     if differing:
-        which = "; ".join(
-            f"{name}: {stored.get(name)} there, {asked[name]} asked" for name in differing
-        )
+        which = "; ".join(_difference(name, stored.get(name), asked[name]) for name in differing)
         raise InputError(
             f"{out} holds a run of another configuration ({which}); "
             "choose another --out, or --fresh to delete it"
         )
+
+
+def _difference(name: str, there: Any, asked: Any) -> str:
+    """Return in words how two runs differ in a setting; in their data, by what came from where."""
+    if name != "data":
+        return f"{name}: {there} there, {asked} asked"
+    one, other = _digests(there), _digests(asked)
+    return ", ".join(
+        f"{part}: {one.get(part, 'none')[:12]} there, {other.get(part, 'none')[:12]} asked"
+        for part in one | other
+        if one.get(part) != other.get(part)
+    )
+
+
+def _digests(fingerprint: str) -> dict[str, str]:
+    """Return {what: its digest} of what `_fingerprint` made."""
+    images, *files = (part.rpartition(":") for part in fingerprint.split("+"))
+    named = {name or "teacher_logits": digest for name, _, digest in files}
+    return {"data": images[2], **named}
 
 
 def delete_run(out: Path) -> None:

@@ -43,6 +43,8 @@ class Comparison:
     descending: bool = False
     sections: tuple[str, ...] = ()
     """Columns whose values are the tables' sections."""
+    shown: tuple[str, ...] = ()
+    """Numeric columns that the tables show, in this order; none for all."""
 
     @property
     def side_by_side(self) -> bool:

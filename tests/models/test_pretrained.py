@@ -126,6 +126,10 @@ def test_a_folder_of_checkpoints_says_which_to_name_and_a_runs_own_how(tmp_path)
         InputError, match=f"no orbax checkpoint of arrays; name one, such as {last}"
     ):
         read_variables(tmp_path)
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine" / "step_3.msgpack", OTHER)
+    with pytest.raises(InputError, match=r"name one, such as .*/mine/step_3\.msgpack"):
+        read_variables(tmp_path / "mine")
     with pytest.raises(InputError, match="name it where it lies in the run's folder; in Python"):
         read_variables(last)
     write(tmp_path / "manager" / "7", {"model": OTHER, "opt_state": {"mu": LIKE["params"]}})

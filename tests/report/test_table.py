@@ -60,6 +60,13 @@ def test_latex_is_escaped():
     assert text.count("\\\\\n") == 1 + 2
 
 
+def test_a_latex_table_of_few_columns_fits_into_a_papers_column():
+    assert latex(TABLE).startswith("% Needs \\usepackage{booktabs,graphicx}.\n\\begin{table}\n")
+    wide = Table("wide", "", {f"column {i}": [i] for i in range(6)})
+    assert r"\begin{table*}" in latex(wide)
+    assert r"\end{table*}" in latex(wide)
+
+
 def test_all_four_files(tmp_path):
     paths = write_table(TABLE, tmp_path)
     assert [path.name for path in paths] == ["table.md", "table.csv", "table.tex", "table.html"]

@@ -4,12 +4,15 @@ import dataclasses
 import json
 import re
 import shutil
+from typing import get_args
 
 import polars
 import pytest
 
 from kdtheory.cli import main
+from kdtheory.commands.table import ColumnName
 from kdtheory.errors import InputError
+from kdtheory.report.columns import COLUMNS
 from kdtheory.report.figures import accuracy_figure
 from kdtheory.report.result_files import TABLE_FORMS, write_one_table
 from kdtheory.report.run_table import run_table, summarize, summary_csv
@@ -91,6 +94,43 @@ def test_the_command_writes_the_form_that_is_named(sweep, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*words, str(tmp_path / "t.docx")])
     assert "a table is written to .md" in capsys.readouterr().err
+
+
+def test_columns_are_chosen_and_ordered(sweep, tmp_path, capsys):
+    assert get_args(ColumnName) == tuple(column.name for column in COLUMNS)
+    words = ["table", str(sweep), "--columns", "test_accuracy", "margin", "--out"]
+    main([*words, str(tmp_path)])
+    own = ["learning rate", "batch size", "arm", "seeds", "state"]
+    header = re.findall(r"^\|.*", (tmp_path / "table.md").read_text(), re.MULTILINE)[0]
+    assert header.strip("| ").split(" | ")[: len(own) + 2] == [*own, "test accuracy (%)", "margin"]
+    paper = (tmp_path / "table.tex").read_text()
+    assert not any(word in paper for word in ("adjusted", "fidelity", "similarity"))
+    for frame in (polars.read_csv, polars.read_parquet):
+        form = frame.__name__.removeprefix("read_")
+        columns = frame(tmp_path / f"table.{form}").columns
+        assert columns[-4:] == [
+            "test_accuracy_mean",
+            "test_accuracy_sd",
+            "margin_mean",
+            "margin_sd",
+        ]
+    with pytest.raises(SystemExit) as ended:
+        main(["table", str(sweep), "--columns", "accuracy"])
+    assert ended.value.code == 2
+    assert "'test_accuracy'" in capsys.readouterr().err
+
+
+def test_what_mixed_columns_have_in_common_is_not_said(sweep):
+    read = side_by_side([sweep])
+    for shown, said in (
+        (("margin", "test_accuracy"), 2),
+        (("test_accuracy",), 1),
+        (("margin", "test_accuracy", "complexity"), 0),
+    ):
+        table = run_table(read.rows, dataclasses.replace(read.comparison, shown=shown))
+        assert len(table.spanners) == said
+    with pytest.raises(InputError, match="unknown column 'accuracy'"):
+        run_table(read.rows, dataclasses.replace(read.comparison, shown=("accuracy",)))
 
 
 def test_figures_of_a_file_are_refused(sweep, tmp_path, capsys):
