@@ -27,6 +27,7 @@ def great(table: Table, found: Sequence[Finding] = (), *, alone: bool = True) ->
     from great_tables import GT, loc, style
 
     headers, sections = list(table.columns), table.by_section()
+    words = [header for header in headers if table.is_text(header)] or headers[:1]
     records = [
         {_SECTION: title, **dict(zip(headers, line, strict=True))}
         for title, lines in sections.items()
@@ -40,15 +41,15 @@ def great(table: Table, found: Sequence[Finding] = (), *, alone: bool = True) ->
     )
     shown = (
         shown.cols_align(align="right")
-        .cols_align(align="left", columns=[headers[0]])
+        .cols_align(align="left", columns=words)
         .cols_label({header: header[:1].upper() + header[1:] for header in headers})
         .tab_options(data_row_padding_horizontal="9px", row_group_font_weight="bold")
         .tab_style(
             style.css("font-variant-numeric: tabular-nums; white-space: nowrap;"), loc.body()
         )
     )
-    for words, spanned in table.spanners.items():
-        shown = shown.tab_spanner(words, list(spanned))
+    for common, spanned in table.spanners.items():
+        shown = shown.tab_spanner(common, list(spanned))
     if not alone:
         return shown
     several = len(sections) > 1

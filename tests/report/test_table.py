@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+import re
 
 import polars
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtheory.errors import InputError
+from kdtheory.report.great import great
 from kdtheory.report.latex import latex
 from kdtheory.report.markdown import markdown
 from kdtheory.report.result_files import csv, write_table
@@ -65,6 +67,12 @@ def test_a_latex_table_of_few_columns_fits_into_a_papers_column():
     wide = Table("wide", "", {f"column {i}": [i] for i in range(6)})
     assert r"\begin{table*}" in latex(wide)
     assert r"\end{table*}" in latex(wide)
+
+
+def test_words_are_on_the_left_and_numbers_on_the_right_in_html():
+    table = Table("t", "", {"rate": ["0.1"], "arm": ["labels"], "n": [5], "accuracy": [0.5]})
+    sides = re.findall(r'class="gt_row gt_(left|right)"', great(table).as_raw_html())
+    assert sides == ["left", "left", "right", "right"]
 
 
 def test_all_four_files(tmp_path):
