@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kdtheory.arms import Supervision
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.report.results import CaptionedFigure, Results
 from kdtheory.report.table import Line, Table
 from kdtheory.rows import Row
@@ -16,8 +16,14 @@ from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.groups import arms_in
 from kdtheory.statistics.seeds import differences, final_values, own_complexity, percent
 from kdtheory.studies.checkpoint_spans import checkpoint_complexities, teachings
-from kdtheory.studies.schedule_figure import schedule_figure
-from kdtheory.studies.setting import TEACHER_OPTIMIZER, many_teachers_setting
+from kdtheory.studies.schedule_figure import (
+    UNTIL,
+    Teachers,
+    online_by_part,
+    schedule_figure,
+    spread_of,
+)
+from kdtheory.studies.setting import TEACHER_OPTIMIZER, binary_setting
 from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 from kdtheory.training.optimizers import Schedule
 
@@ -26,85 +32,94 @@ _EARLIEST_FIRST = ("step", "cosine", "constant")
 
 
 def cases(size: Size) -> dict[str, RunConfig]:
-    """Return a run a teacher and number of checkpoints, named SCHEDULE-CHECKPOINTS.
+    """Return a run a teacher and number of checkpoints, named TEACHER-CHECKPOINTS.
 
-    The first run of a teacher holds all arms; the others its online students alone.
+    TEACHER is the learning-rate schedule, with until-PART where the checkpoints are spread over
+    another part of the student's training. The first run holds all arms, as does that of each
+    learning-rate schedule; the others its online students alone.
     """
     all_arms = ("labels", "offline", "online", "matched")
-    common: dict[str, Any] = {"temperatures": (1.0, 4.0), "bounds": True}
-    sizes: dict[Size, tuple[int, tuple[int, ...], tuple[Schedule, ...]]] = {
-        "smoke": (4, (2,), ("constant",)),
-        "small": (20, (10, 5, 2), ("constant",)),
-        "full": (64, (32, 8, 2), ("constant", "step")),
+    common: dict[str, Any] = {"temperatures": (1.0, 4.0), "bounds": True, "matched_on": "over_rms"}
+    sizes: dict[Size, tuple[int, tuple[int, ...], tuple[float, ...], tuple[Schedule, ...]]] = {
+        "smoke": (4, (2,), (1.0,), ("constant",)),
+        "small": (20, (), (0.25, 1.0), ()),
+        "full": (64, (32, 8, 2), (0.25, 1.0), ("constant", "step")),
     }
-    most, fewer, schedules = sizes[size]
-    if size == "smoke":
-        common |= {"epochs": 4, "teacher_checkpoints": most, "points": 3}
-    else:
-        # The matched rule reads the student's progress off its measuring points.
-        common |= {"points": 11 if size == "full" else 6}
-    found = {f"cosine-{most}": many_teachers_setting(size, arms=all_arms, **common)}
+    most, fewer, parts, schedules = sizes[size]
+    # The matched rule reads the student's progress off its measuring points.
+    of_size: dict[Size, dict[str, Any]] = {
+        "smoke": {"epochs": 4, "teacher_checkpoints": most, "points": 3, "online_until": UNTIL},
+        "small": {"temperatures": (4.0,), "points": 6, "ntk_size": 256, "online_until": UNTIL},
+        "full": {"points": 11, "online_until": UNTIL},
+    }
+    common |= of_size[size]
+    found = {f"cosine-{most}": binary_setting(size, arms=all_arms, **common)}
     for count in fewer:
-        found[f"cosine-{count}"] = many_teachers_setting(
+        found[f"cosine-{count}"] = binary_setting(
             size, arms=("online",), online_checkpoints=count, **common
         )
     if size == "full":
         # Twice an epoch.
-        found["cosine-320"] = many_teachers_setting(
+        found["cosine-320"] = binary_setting(
             size, arms=("online",), **{**common, "teacher_checkpoints": 320}
+        )
+    for part in parts:
+        found[f"cosine-until-{part:g}-{most}"] = binary_setting(
+            size, arms=("online",), **{**common, "online_until": part}
         )
     for name in schedules:
         optimizer = dataclasses.replace(TEACHER_OPTIMIZER, schedule=name)
-        found[f"{name}-{most}"] = many_teachers_setting(
+        found[f"{name}-{most}"] = binary_setting(
             size, arms=all_arms, teacher_optimizer=optimizer, **common
         )
     return found
 
 
 def analyse(case_rows: CaseRows) -> Results:
-    """Set accuracy beside how often, and by which rule, the teacher changed."""
+    """Set accuracy beside when, how often, and by which rule, the teacher changed."""
     teachers = by_teacher(case_rows)
     lines = [
-        _line(schedule, runs, count, arm)
-        for schedule, runs in teachers.items()
+        _line(teachers, name, count, arm)
+        for name, runs in teachers.items()
         for count, rows in runs.items()
         for arm in _taught(rows)
     ]
     caption = (
-        "Mean ± standard deviation over seeds. Rule: by time, with the paper's first checkpoint at "
-        "or after the student's step, of so many checkpoints; matched (ours), the latest whose "
-        "part of the final complexity the student on labels has reached; offline, the last one "
-        "always. Complexity before training: "
+        "Mean ± standard deviation over seeds. Rule: by time, a number of checkpoints spread over "
+        f"the first part of the student's training ({UNTIL:g} where no other is said; 1 is the "
+        "paper's rule); matched (ours), the latest whose part of the final complexity over the "
+        "targets' mean square the student on labels has reached; offline, the last one always. "
+        "Complexity before training: "
         "(1/n) √(‖h‖² Tr K) of the checkpoint that teaches, averaged over the student's steps, all "
         "with the kernel K of the untrained student, h the fit of the targets less its "
         "predictions. Adjusted complexity: of the arm's supervision on its own student, averaged "
-        "over the measuring points. Gain: in points, paired by seed, over the rule by time with "
-        "the first number of checkpoints of the same teacher."
+        "over the measuring points. Gain: in points, paired by seed."
     )
     figure = CaptionedFigure(
         "schedule",
-        "Left: accuracy against the number of checkpoints that the online teacher uses (1: "
-        "offline), and of matched students at the number that taught them; bands are one standard "
-        "deviation. Middle: complexity of each teacher's checkpoints before the student is "
-        "trained, along the teacher's training. Right: which checkpoint teaches at which epoch of "
-        "the student, by the matched rule (a line a seed) and by time. Left and right: the first "
-        "teacher.",
+        "Top left: accuracy against the part of the student's training in which the teacher "
+        "changes (0: offline). Top right: accuracy against the number of checkpoints that the "
+        "online teacher uses (1: offline), and of matched students at the number that taught "
+        "them. Bands are one standard deviation. Bottom left: complexity of the teachers' "
+        "checkpoints before the student is trained, along the teacher's training. Bottom right: "
+        "which checkpoint teaches at which epoch of the student, by the matched rule (a line a "
+        "seed) and by time. All but bottom left: the first teacher.",
         schedule_figure(teachers),
     )
     table = Table.of_lines("table", caption, lines)
     return Results([table], [figure], _findings(teachers))
 
 
-def by_teacher(case_rows: CaseRows) -> dict[str, dict[int, list[Row]]]:
-    """Return {learning-rate schedule: {number of checkpoints: rows}}, in the runs' order.
+def by_teacher(case_rows: CaseRows) -> Teachers:
+    """Return {teacher: {number of checkpoints: rows}}, in the runs' order.
 
-    >>> by_teacher({"cosine-20": [], "cosine-5": []})
-    {'cosine': {20: [], 5: []}}
+    >>> by_teacher({"cosine-20": [], "cosine-5": [], "cosine-until-1-20": []})
+    {'cosine': {20: [], 5: []}, 'cosine-until-1': {20: []}}
     """
     found: dict[str, dict[int, list[Row]]] = {}
     for case, rows in case_rows.items():
-        schedule, count = case.rsplit("-", 1)
-        found.setdefault(schedule, {})[int(count)] = rows
+        name, count = case.rsplit("-", 1)
+        found.setdefault(name, {})[int(count)] = rows
     return found
 
 
@@ -113,22 +128,27 @@ def _taught(rows: list[Row]) -> list[Supervision]:
     return [arm for arm in arms_in(rows) if arm.name in ("offline", "online", "matched")]
 
 
-def _line(schedule: str, runs: Mapping[int, list[Row]], count: int, arm: Supervision) -> Line:
-    rows, first = runs[count], next(iter(runs))
+def _line(teachers: Teachers, name: str, count: int, arm: Supervision) -> Line:
+    rows, (schedule, part) = teachers[name][count], spread_of(name)
+    base = next(iter(teachers[schedule].values()))
     accuracy = final_values(rows, arm, "test_accuracy")
-    papers = final_values(runs[first], Supervision("online", arm.temperature), "test_accuracy")
-    is_papers = arm.name == "online" and count == first
+    labels, offline = (
+        final_values(base, each, "test_accuracy")
+        for each in (LABELS, Supervision("offline", arm.temperature))
+    )
     changes = {seed: float(each.changes) for seed, each in teachings(rows, arm, count).items()}
+    by_time = f"by time, {count} checkpoints over {part:g}"
     return {
         "teacher's schedule": schedule,
-        "rule": f"by time, {count} checkpoints" if arm.name == "online" else arm.name,
+        "rule": by_time if arm.name == "online" else arm.name,
         "τ": arm.temperature,
         "changes of teacher": changes,
         "complexity before training": before_training(rows, arm, count),
         "adjusted complexity": own_complexity(rows, arm, "adjusted_complexity"),
         "test accuracy (%)": percent(accuracy),
-        "gain over the paper's rule": (
-            None if is_papers else percent(differences(accuracy, papers))
+        "gain over labels": percent(differences(accuracy, labels)),
+        "gain over offline": (
+            None if arm.name == "offline" else percent(differences(accuracy, offline))
         ),
     }
 
@@ -157,12 +177,15 @@ def earliness(rows: list[Row], temperature: float | None) -> Values:
     }
 
 
-def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
+def _findings(teachers: Teachers) -> list[Finding]:
     found: list[Finding] = []
     for schedule, runs in teachers.items():
+        if spread_of(schedule)[0] != schedule:
+            continue
         first = runs[next(iter(runs))]
         temperatures = [arm.temperature for arm in arms_in(first) if arm.name == "online"]
         for tau in temperatures:
+            found += _about_parts(teachers, schedule, tau)
             found += _about_frequency(schedule, runs, tau)
             matched, online = (
                 final_values(first, Supervision(name, tau), "test_accuracy")
@@ -170,11 +193,37 @@ def _findings(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
             )
             found.append(
                 finding(
-                    f"{schedule}, τ = {tau:g}: matched above the paper's rule",
+                    f"{schedule}, τ = {tau:g}: matched above the rule by time",
                     differences(matched, online), scale=100, unit=" points",
                 )
             )  # fmt: skip
     return found + _about_learning_rates(teachers)
+
+
+def _about_parts(teachers: Teachers, schedule: str, tau: float | None) -> list[Finding]:
+    """Judge what it does to let the teacher change for longer."""
+    accuracy = online_by_part(teachers, schedule, tau)
+    offline = accuracy[0.0]
+    parts = {part: dict.fromkeys(values, part) for part, values in accuracy.items() if part > 0}
+    online = {part: values for part, values in accuracy.items() if part > 0}
+    found = [
+        finding(
+            f"{schedule}, τ = {tau:g}: online above offline, the teacher changing in the first "
+            f"{part:g} of the student's training",
+            differences(values, offline), scale=100, unit=" points",
+        )
+        for part, values in online.items()
+    ]  # fmt: skip
+    if len(online) > 2:
+        found.append(
+            finding(
+                f"{schedule}, τ = {tau:g}: the sooner the teacher's changes end, the more accurate "
+                "is the online student",
+                [-rho for rho in rank_correlations(parts, online)],
+                unit=", minus Spearman's correlation over the parts",
+            )
+        )
+    return found
 
 
 def _about_frequency(
@@ -215,7 +264,7 @@ def _about_frequency(
     ]
 
 
-def _about_learning_rates(teachers: Mapping[str, Mapping[int, list[Row]]]) -> list[Finding]:
+def _about_learning_rates(teachers: Teachers) -> list[Finding]:
     """Judge in which order the teachers' trajectories rise."""
     present = [name for name in _EARLIEST_FIRST if name in teachers]
     found: list[Finding] = []
@@ -236,21 +285,33 @@ def _about_learning_rates(teachers: Mapping[str, Mapping[int, list[Row]]]) -> li
 
 SCHEDULE = Study(
     name="schedule",
-    question="When should the online teacher change: how often, and by time or by complexity?",
+    question="When should the online teacher change: for how long, how often, by which rule?",
     expected=(
         "A teacher's early checkpoints are less complex. The more checkpoints the online teacher "
         "uses, the sooner they come and the less complex is the supervision over the student's "
-        "training, so accuracy should rise with their number; offline is one checkpoint. If "
-        "complexity is the reason, a teacher that changes with the complexity a student takes on "
-        "should teach better than one that changes by time. A teacher's complexity follows the sum "
-        "of its learning rates, so that it rises later with a constant rate than with a cosine."
+        "training, so accuracy should rise with their number; offline is one checkpoint. But a "
+        "student can follow its teacher only while its own learning rate is large: the teacher's "
+        "changes should end early. If complexity is the reason, a teacher that changes with the "
+        "complexity a student takes on should teach better than one that changes by time. A "
+        "teacher's complexity follows the sum of its learning rates, so that it rises later with a "
+        "constant rate than with a cosine."
     ),
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "3 min on one core",
+        "small": "12 min on one core, and the teachers of temperature",
         "full": "needs an accelerator; not measured",
     },
-    expectations=(Expectation("a teacher that changes often is simpler and better"),),
+    expectations=(
+        Expectation("online above offline, where the teacher's changes end early", ("online",)),
+        Expectation(
+            "a teacher that changes often is simpler and better",
+            ("the more often",),
+            in_readme=False,
+        ),
+        Expectation(
+            "matched to the student's complexity above by time", ("matched",), in_readme=False
+        ),
+    ),
     analyse=analyse,
 )

@@ -1,9 +1,9 @@
 """The figure of the study of the online teacher's schedule."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kdtheory.arms import Supervision
+from kdtheory.arms import LABELS, Supervision
 from kdtheory.palette import CYCLE, GREY
 from kdtheory.report.drawing import draw_band, draw_bars, draw_grid
 from kdtheory.report.styles import line_style
@@ -21,30 +21,76 @@ if TYPE_CHECKING:
 _TEACHERS = tuple(zip(CYCLE, "os^D", strict=False))
 _LINES = ("-", "--", "-.", ":")
 
+#: {teacher: {number of checkpoints: rows}}: a learning-rate schedule, and until-PART where its
+#: checkpoints are spread over another part of the student's training.
+Teachers: TypeAlias = Mapping[str, Mapping[int, list[Row]]]
 
-def schedule_figure(
-    teachers: Mapping[str, Mapping[int, list[Row]]],
-) -> "matplotlib.figure.Figure":
-    """Draw accuracy by number of checkpoints, the teachers' complexity, and the matched rule.
+#: Part of the student's training over which the teacher changes, where a name says no other.
+UNTIL = 0.5
 
-    Args:
-      teachers: {learning-rate schedule: {number of checkpoints: rows}}.
+
+def spread_of(teacher: str) -> tuple[str, float]:
+    """Return a teacher's learning-rate schedule, and over which part of training it changes.
+
+    >>> spread_of("cosine"), spread_of("cosine-until-1")
+    (('cosine', 0.5), ('cosine', 1.0))
     """
+    schedule, _, part = teacher.partition("-until-")
+    return schedule, float(part or UNTIL)
+
+
+def online_by_part(
+    teachers: Teachers, schedule: str, temperature: float | None
+) -> dict[float, Values]:
+    """Return {part of training in which the teacher changes: {seed: accuracy}}; offline is 0."""
+    offline = Supervision("offline", temperature)
+    base = next(iter(teachers[schedule].values()))
+    found = {0.0: final_values(base, offline, "test_accuracy")}
+    for name, runs in teachers.items():
+        of_teacher, part = spread_of(name)
+        if of_teacher == schedule:
+            rows = next(iter(runs.values()))
+            online = Supervision("online", temperature)
+            found[part] = final_values(rows, online, "test_accuracy")
+    return dict(sorted(found.items()))
+
+
+def schedule_figure(teachers: Teachers) -> "matplotlib.figure.Figure":
+    """Draw accuracy by part and number of checkpoints, the teachers' complexity, the rules."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14.0, 4.6), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
+    figure = Figure(figsize=(10.5, 8.2), layout="constrained")
+    (parts, counts), (trajectories, rules) = panels = figure.subplots(2, 2)
     name, runs = next(iter(teachers.items()))
-    _accuracy_panel(left, runs)
-    left.set_title(f"students of the {name} teacher", fontsize=10)
-    _trajectory_panel(middle, teachers)
-    middle.set_title("complexity of the teachers' checkpoints", fontsize=10)
-    _rule_panel(right, runs)
-    right.set_title(f"which checkpoint of the {name} teacher teaches", fontsize=10)
-    for axes in (left, middle, right):
+    _parts_panel(parts, teachers, name)
+    parts.set_title(f"students of the {name} teacher", fontsize=10)
+    _accuracy_panel(counts, runs)
+    counts.set_title(f"students of the {name} teacher", fontsize=10)
+    _trajectory_panel(trajectories, teachers)
+    trajectories.set_title("complexity of the teachers' checkpoints", fontsize=10)
+    _rule_panel(rules, runs)
+    rules.set_title(f"which checkpoint of the {name} teacher teaches", fontsize=10)
+    for axes in panels.flat:
         draw_grid(axes)
         axes.legend(fontsize="small")
     return figure
+
+
+def _parts_panel(axes: "matplotlib.axes.Axes", teachers: Teachers, schedule: str) -> None:
+    rows = next(iter(teachers[schedule].values()))
+    arms = [arm for arm in arms_in(rows) if arm.name == "online"]
+    for arm in arms:
+        accuracy = online_by_part(teachers, schedule, arm.temperature)
+        values = [mean_sd(percent(each).values()) for each in accuracy.values()]
+        look = line_style(arm, arms)
+        draw_band(axes, list(accuracy), values, alpha=0.12, label=arm.label, **look)
+    labels = mean_sd(percent(final_values(rows, LABELS, "test_accuracy")).values()).mean
+    if labels is not None:
+        axes.axhline(labels, color=GREY, linestyle="--", linewidth=1, label="labels")
+    axes.set(
+        xlabel="part of the student's training in which the teacher changes (0: offline)",
+        ylabel="test accuracy (%)",
+    )
 
 
 def _accuracy_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> None:
@@ -72,10 +118,10 @@ def _accuracy_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]])
     axes.set(xlabel="checkpoints that teach (1: offline)", ylabel="test accuracy (%)")
 
 
-def _trajectory_panel(
-    axes: "matplotlib.axes.Axes", teachers: Mapping[str, Mapping[int, list[Row]]]
-) -> None:
-    for number, (name, runs) in enumerate(teachers.items()):
+def _trajectory_panel(axes: "matplotlib.axes.Axes", teachers: Teachers) -> None:
+    # Spread otherwise, a teacher is the same.
+    schedules = {name: runs for name, runs in teachers.items() if spread_of(name)[0] == name}
+    for number, (name, runs) in enumerate(schedules.items()):
         rows = next(iter(runs.values()))
         color, marker = _TEACHERS[number % len(_TEACHERS)]
         online = [arm for arm in arms_in(rows) if arm.name == "online"]
@@ -107,7 +153,7 @@ def _rule_panel(axes: "matplotlib.axes.Axes", runs: Mapping[int, list[Row]]) -> 
         if arm.name == "matched":
             style = line_style(arm, arms)
             look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.2}
-        label = "by time (the paper's)" if arm.name == "online" else arm.label
+        label = "by time" if arm.name == "online" else arm.label
         for teaching in teachings(rows, arm, first).values():
             # By time all seeds and temperatures are one line.
             if arm.name == "online" and drawn_by_time:

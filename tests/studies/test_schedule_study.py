@@ -16,6 +16,7 @@ from kdtheory.studies.schedule import (
     cases,
     earliness,
 )
+from kdtheory.studies.schedule_figure import spread_of
 
 TAUS = (1.0, 4.0)
 STEPS = (10, 20, 30, 40)
@@ -58,6 +59,8 @@ def obeying(rows_of):
     return {
         "cosine-4": rows_of(accuracies, EARLY),
         "cosine-2": rows_of({"online": 0.72}, EARLY),
+        "cosine-until-0.25-4": rows_of({"online": 0.75}, EARLY),
+        "cosine-until-1-4": rows_of({"online": 0.73}, EARLY),
         "constant-4": rows_of(accuracies, LATE),
     }
 
@@ -69,6 +72,8 @@ def breaking(rows_of):
     return {
         "cosine-4": rows_of(accuracies, (3.0, 2.9, 2.8, 2.0)),
         "cosine-2": rows_of({"online": 0.74}, (3.0, 2.9, 2.8, 2.0)),
+        "cosine-until-0.25-4": rows_of({"online": 0.71}, (3.0, 2.9, 2.8, 2.0)),
+        "cosine-until-1-4": rows_of({"online": 0.75}, (3.0, 2.9, 2.8, 2.0)),
         "constant-4": rows_of(accuracies, (4.0, 3.9, 3.8, 2.0)),
     }
 
@@ -76,10 +81,11 @@ def breaking(rows_of):
 def test_rows_that_obey_are_seen(obeying):
     found = analyse(obeying).findings
     assert {f.verdict for f in found} == {"seen"}
-    # At each temperature: two about frequency, matched for two teachers, one order of teachers.
+    # At each temperature: online over three parts and for the other teacher, the order of the
+    # parts, two about frequency, matched for two teachers, one order of teachers.
     two_runs_alone = [f for f in found if f.hypothesis.startswith("constant") and "often" in f[0]]
     assert not two_runs_alone
-    assert len(found) == 2 * (2 + 2 + 1)
+    assert len(found) == 2 * (4 + 1 + 2 + 2 + 1)
 
 
 def test_rows_that_break_the_hypotheses_are_not_seen(breaking):
@@ -91,17 +97,21 @@ def test_the_table_holds_rules_and_paired_gains(obeying):
     columns = analysis.tables[0].columns
     lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
     at_1 = {(line["teacher's schedule"], line["rule"]): line for line in lines if line["τ"] == 1.0}
-    assert len(lines) == 2 * len(at_1) == 2 * 7
-    papers = at_1["cosine", "by time, 4 checkpoints"]
-    assert papers["gain over the paper's rule"] is None
+    assert len(lines) == 2 * len(at_1) == 2 * 9
+    papers = at_1["cosine", "by time, 4 checkpoints over 0.5"]
     assert papers["changes of teacher"].mean == 3
-    fewer = at_1["cosine", "by time, 2 checkpoints"]
+    assert papers["gain over offline"].mean == pytest.approx(4.0)
+    assert papers["gain over offline"].sd == pytest.approx(0.0, abs=1e-9)
+    fewer = at_1["cosine", "by time, 2 checkpoints over 0.5"]
     assert fewer["changes of teacher"].mean == 1
-    assert fewer["gain over the paper's rule"].mean == pytest.approx(-2.0)
-    assert fewer["gain over the paper's rule"].sd == pytest.approx(0.0, abs=1e-9)
+    assert fewer["gain over offline"].mean == pytest.approx(2.0)
+    # Beside the students of the run that has them.
+    throughout = at_1["cosine", "by time, 4 checkpoints over 1"]
+    assert throughout["gain over offline"].mean == pytest.approx(3.0)
     assert at_1["cosine", "offline"]["changes of teacher"].mean == 0
-    assert at_1["cosine", "matched"]["gain over the paper's rule"].mean == pytest.approx(2.0)
-    assert "matched above the paper's rule" in summary(SCHEDULE, analysis, "small")
+    assert at_1["cosine", "offline"]["gain over offline"] is None
+    assert at_1["cosine", "matched"]["gain over offline"].mean == pytest.approx(6.0)
+    assert "matched above the rule by time" in summary(SCHEDULE, analysis, "small")
 
 
 def test_means_over_training_weigh_each_checkpoint_by_its_time(rows_of):
@@ -131,15 +141,18 @@ def test_teaching_skips_what_never_teaches():
 
 def test_the_figure_has_both_rules_and_every_teacher(obeying):
     figure = analyse(obeying).figures[0].figure
-    left, middle, right = figure.axes
+    parts, counts, trajectories, rules = figure.axes
     legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
-    assert "matched, τ = 4" in legends[0]
-    assert legends[1] == [f"{name}, τ = {t}" for name in ("cosine", "constant") for t in (1, 4)]
-    assert "by time (the paper's)" in legends[2]
+    assert legends[0] == ["online, τ = 1", "online, τ = 4"]
+    assert list(parts.lines[0].get_xdata()) == [0, 0.25, 0.5, 1]
+    assert "matched, τ = 4" in legends[1]
+    # Spread otherwise, a teacher is the same.
+    assert legends[2] == [f"{name}, τ = {t}" for name in ("cosine", "constant") for t in (1, 4)]
+    assert "by time" in legends[3]
     # A line by time, and one a seed and temperature.
-    assert len(right.lines) == 1 + 2 * 3
-    assert list(left.lines[0].get_xdata()) == [1, 2, 4]
-    assert len(middle.lines) == 4
+    assert len(rules.lines) == 1 + 2 * 3
+    assert list(counts.lines[0].get_xdata()) == [1, 2, 4]
+    assert len(trajectories.lines) == 4
     assert render(figure, "png").startswith(b"\x89PNG")
 
 
@@ -147,8 +160,10 @@ def test_the_figure_has_both_rules_and_every_teacher(obeying):
 def test_runs_are_named_after_their_teacher(size):
     assert find_study("schedule") is SCHEDULE
     for name, config in cases(size).items():
-        schedule, count = name.rsplit("-", 1)
+        teacher, count = name.rsplit("-", 1)
+        schedule, part = spread_of(teacher)
         assert isinstance(config, RunConfig)
+        assert config.teaching.online_until == part
         assert config.teaching.teacher_optimizer.schedule == schedule
         assert (
             int(count) == config.teaching.online_checkpoints
@@ -158,4 +173,4 @@ def test_runs_are_named_after_their_teacher(size):
         assert config.measuring.bounds
     first = next(iter(cases(size).values()))
     assert {"offline", "online", "matched"} <= set(first.distillation.arms)
-    assert len(cases("smoke")) <= 3
+    assert len(cases("smoke")) <= 4
