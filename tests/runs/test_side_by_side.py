@@ -100,7 +100,7 @@ def test_columns_are_chosen_and_ordered(sweep, tmp_path, capsys):
     assert get_args(ColumnName) == tuple(column.name for column in COLUMNS)
     words = ["table", str(sweep), "--columns", "test_accuracy", "margin", "--out"]
     main([*words, str(tmp_path)])
-    own = ["learning rate", "batch size", "arm", "seeds", "state"]
+    own = ["batch size", "learning rate", "arm", "seeds", "state"]
     header = re.findall(r"^\|.*", (tmp_path / "table.md").read_text(), re.MULTILINE)[0]
     assert header.strip("| ").split(" | ")[: len(own) + 2] == [*own, "test accuracy (%)", "margin"]
     paper = (tmp_path / "table.tex").read_text()
