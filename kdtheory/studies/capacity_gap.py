@@ -314,7 +314,11 @@ CAPACITY_GAP = Study(
         "full": "needs an accelerator; not measured",
     },
     expectations=(
-        Expectation("a larger gap: more complex supervision, less gain", ("the larger the gap",)),
+        Expectation(
+            "a larger gap: more complex supervision, less gain",
+            ("the larger the gap",),
+            in_readme=False,
+        ),
     ),
     analyse=analyse,
 )

@@ -259,6 +259,7 @@ EARLY_STOPPING = Study(
         Expectation(
             "the bound finds when to stop",
             ("a smaller bound", "smallest bound", "bound is smallest"),
+            in_readme=False,
         ),
         Expectation("an early teacher is simpler", ("complexity rises",), in_readme=False),
     ),

@@ -178,7 +178,7 @@ METHODS_STUDY = Study(
     cases=cases,
     costs={
         "smoke": "a minute",
-        "small": "70 min on two cores by estimate, and 15 of the teachers",
+        "small": "92 min on two cores beside other work, and 15 of the teachers",
         "full": "a day of two cores, by estimate; not measured",
     },
     expectations=(

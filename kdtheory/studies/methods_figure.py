@@ -1,6 +1,6 @@
 """The methods' figure: gains over offline distillation, and accuracy against complexity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kdtheory.palette import BLUE, GREY, VERMILION
@@ -30,7 +30,20 @@ def methods_figure(cases: Mapping[str, _Arms]) -> "matplotlib.figure.Figure":
     for (case, arms), (left, right) in zip(cases.items(), grid, strict=True):
         _gains(left, case, arms)
         _against(right, arms)
+    figure.draw_without_rendering()  # what is where is known then
+    for axes in grid[:, 1]:
+        _apart(axes.texts)
     return figure
+
+
+def _apart(labels: Sequence[Any]) -> None:
+    """Raise labels above those that they would cover, from the lowest mark up."""
+    placed: list[Any] = []
+    for label in sorted(labels, key=lambda each: float(each.xy[1])):
+        while any(label.get_window_extent().overlaps(other) for other in placed):
+            x, y = label.xyann
+            label.xyann = (x, y + 2)
+        placed.append(label.get_window_extent())
 
 
 def _gains(axes: Any, case: str, arms: _Arms) -> None:
@@ -64,7 +77,7 @@ def _against(axes: Any, arms: _Arms) -> None:
         )  # fmt: skip
         axes.annotate(arm, (x.mean, y.mean), xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.set(
-        xlabel="adjusted complexity of what the student is shown, over its root mean square",
+        xlabel="complexity over rms of what the student is shown",
         ylabel="test accuracy (%)",
     )
     axes.grid(True, color="#EEEEEE")
