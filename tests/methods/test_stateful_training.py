@@ -88,9 +88,11 @@ def test_gradients_are_those_of_finite_differences(method_and_module, setting):
             lambda x: x + 0.1 * rng.standard_normal(x.shape),
             (state.params, state.auxiliary.variables["params"]),
         )
-        first = method.losses(step, state.variables, state.auxiliary.variables)
-        own = {**state.auxiliary.variables, **first.own}
+        first = jax.jit(lambda *variables: method.losses(step, *variables).own)
+        own = state.auxiliary.variables
+        own = {**own, **first(state.variables, own)}
 
+        @jax.jit
         def mean(params, own_params):
             student = {**state.variables, "params": params}
             return method.losses(step, student, {**own, "params": own_params}).losses.mean()

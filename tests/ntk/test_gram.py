@@ -60,7 +60,7 @@ def problem():
     x1 = rng.normal(size=(5, 6, 6, 2)).astype(np.float32)
     x2 = rng.normal(size=(3, 6, 6, 2)).astype(np.float32)
     model = Small()
-    variables = noisy(model.init(jax.random.key(0), x1))
+    variables = noisy(jax.jit(model.init)(jax.random.key(0), x1))
     return model.apply, variables, x1, x2
 
 
@@ -144,7 +144,7 @@ def test_a_linear_model_has_the_kernel_x_xt(method):
     x = np.random.default_rng(0).normal(size=(6, 4))
     model = nn.Dense(2, use_bias=False, param_dtype=np.float64)
     with jax.enable_x64(True):
-        variables = model.init(jax.random.key(0), x)
+        variables = jax.jit(model.init)(jax.random.key(0), x)
     kernel = gram(model.apply, variables, x, method=method)
     assert kernel.dtype == np.float64  # the parameters' own, whatever JAX's flag says
     np.testing.assert_allclose(kernel, np.kron(x @ x.T, np.eye(2)), rtol=1e-12, atol=1e-14)

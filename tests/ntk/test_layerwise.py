@@ -121,7 +121,7 @@ class Shared(nn.Module):
     ids=lambda value: type(value).__name__,
 )
 def test_every_kind_of_layer_is_exact(model, x, general):
-    variables = noisy(model.init(jax.random.key(0), x))
+    variables = noisy(jax.jit(model.init)(jax.random.key(0), x))
     # The general way is exact too: that the special ways are taken needs a look of its own.
     assert general_equations(model.apply, variables, x) == general
     assert_exact(model.apply, variables, x)
@@ -176,7 +176,7 @@ LAYER = st.one_of(
 
 def check_drawn(layers, d, outputs):
     model, x = Drawn(layers, d), images(3, 5, 4, 2)
-    variables = noisy(model.init(jax.random.key(0), x))
+    variables = noisy(jax.jit(model.init)(jax.random.key(0), x))
     expected = assert_exact(model.apply, variables, x, outputs)
     single = gram(model.apply, variables, x, outputs=outputs, method="layerwise")
     assert np.abs(single - expected).max() <= 1e-5 * np.abs(expected).max()

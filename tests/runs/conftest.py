@@ -16,6 +16,9 @@ TINY = RunConfig.of(
     steps_per_dispatch=1,
 )  # fmt: skip
 
+#: The folder of a run that has ended -> what `execute` returned.
+RETURNED = {}
+
 
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory):
@@ -23,8 +26,14 @@ def finished_once(tmp_path_factory):
     from kdtheory.runs import execute
 
     out = tmp_path_factory.mktemp("finished") / "run"
-    execute(TINY.replace(out=str(out)), quiet=True)
+    RETURNED[out] = execute(TINY.replace(out=str(out)), quiet=True)
     return out
+
+
+@pytest.fixture
+def finished_rows(finished_once):
+    """The rows that the run returned when it ended."""
+    return RETURNED[finished_once]
 
 
 @pytest.fixture(scope="session")

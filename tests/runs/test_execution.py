@@ -13,6 +13,9 @@ from kdtheory.runs.demo import run_demo
 from kdtheory.runs.store import open_store
 from kdtheory.training import Checkpoints, OptimizerConfig, trainer
 
+#: A run of two epochs on one temperature, measured at its ends.
+SHORT = {"epochs": 2, "teacher_checkpoints": 2, "points": 2, "temperatures": (4.0,)}
+
 
 def without_times(out):
     return (Path(out) / "rows.jsonl").read_text()
@@ -25,9 +28,8 @@ def finished(finished_once, tiny):
     return tiny
 
 
-def test_the_whole_line(tiny):
-    rows = execute(tiny, quiet=True)
-    out = Path(tiny.output.out)
+def test_the_whole_line(finished_once, finished_rows):
+    out, rows = finished_once, finished_rows
     for name in (
         "table.md", "table.csv", "table.tex", "table.html", "rows.jsonl", "config.json",
         "provenance.json", "complexity.png", "accuracy.png", "report.html",
@@ -115,7 +117,7 @@ def test_lost_rows_are_measured_again_to_the_same_values(finished):
 
 
 def test_more_seeds_and_arms_extend_a_run_and_fewer_lose_nothing(tiny):
-    few = tiny.replace(arms=("labels",))
+    few = tiny.replace(arms=("labels",), **SHORT)
     execute(few, quiet=True)
     rows = execute(few.replace(arms=("online",), seeds=2), quiet=True)
     assert {row["seed"] for row in rows} == {0, 1}
@@ -124,13 +126,13 @@ def test_more_seeds_and_arms_extend_a_run_and_fewer_lose_nothing(tiny):
 
 
 def test_fewer_arms_and_self_without_labels(tiny):
-    rows = execute(tiny.replace(arms=("self",)), quiet=True)
+    rows = execute(tiny.replace(arms=("self",), **SHORT), quiet=True)
     assert {row["arm"] for row in rows if row["kind"] == "student"} == {"self"}
 
 
 def test_another_configuration_is_refused_and_nothing_is_lost(finished):
     before = without_times(finished.output.out)
-    other = finished.replace(ridge=0.5, epochs=2)
+    other = finished.replace(ridge=0.5, epochs=2, arms=("labels",))
     with pytest.raises(InputError, match=r"epochs: 4 there, 2 asked; ridge: 0.01 there, 0.5"):
         execute(other, quiet=True)
     assert without_times(finished.output.out) == before
@@ -199,7 +201,7 @@ def test_a_full_disk_is_one_line(tiny, monkeypatch):
     ],
 )
 def test_the_less_usual_settings(tiny, settings):
-    config = tiny.replace(arms=("labels", "offline"), temperatures=(2.0,), **settings)
+    config = tiny.replace(arms=("labels", "offline"), **{**SHORT, **settings})
     rows = execute(config, quiet=True)
     final = [row for row in rows if row["kind"] == "student" and row["final"]]
     assert len(final) == 2

@@ -10,7 +10,7 @@ from kdtheory import models
 from kdtheory.datasets import AugmentConfig, augment, load, normalize, train_view
 from kdtheory.targets import Labels, RandomLabels, offline
 from kdtheory.targets.examples import Examples
-from kdtheory.training import init_state, make_train_chunk, run, run_many, training_data
+from kdtheory.training import init_state, make_train_chunk, run, run_many
 from kdtheory.training.batches import batch_indices
 
 MODEL = models.create("mlp8x1", 10)
@@ -20,11 +20,6 @@ OPTIMIZER = optax.sgd(0.1)
 @pytest.fixture(scope="module")
 def dataset():
     return load("digits", train_size=64, validation_size=0, test_size=16)
-
-
-@pytest.fixture(scope="module")
-def data(dataset):
-    return training_data(dataset.train, mean=dataset.mean, std=dataset.std)
 
 
 def state_of(dataset, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdtheory import models
-from kdtheory.datasets import AugmentConfig, load
+from kdtheory.datasets import AugmentConfig
 from kdtheory.errors import InputError, RunError
 from kdtheory.targets import Labels, Trajectory, offline
 from kdtheory.training import (
@@ -19,19 +19,8 @@ from kdtheory.training import (
     predict_logits,
     run,
     steps_per_epoch,
-    training_data,
 )
 from kdtheory.training.batches import batch_indices
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return load("digits", train_size=64, test_size=32)
-
-
-@pytest.fixture(scope="module")
-def data(dataset):
-    return training_data(dataset.train, mean=dataset.mean, std=dataset.std)
 
 
 def make(dataset, *, name="mlp16x1", length=2, unroll=None, optimizer=None, augmentation=None):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdtheory import models
-from kdtheory.datasets import AugmentConfig, load
+from kdtheory.datasets import AugmentConfig
 from kdtheory.errors import InputError
 from kdtheory.targets import Labels, Trajectory, offline, online, stack
 from kdtheory.training import (
@@ -17,22 +17,11 @@ from kdtheory.training import (
     make_train_chunk,
     run,
     run_many,
-    training_data,
 )
 from kdtheory.training.loop import NonFiniteLossError
 
 TOGETHER = ("interleaved", "vmap", "packed")
 SEEDS = (0, 1, 2)
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return load("digits", train_size=64, test_size=32)
-
-
-@pytest.fixture(scope="module")
-def data(dataset):
-    return training_data(dataset.train, mean=dataset.mean, std=dataset.std)
 
 
 def variables_of(name, dataset, seed):
