@@ -59,11 +59,12 @@ def test_each_network_descends_on_its_own_loss(setting):
         def mean(a, b):
             return method.losses(step, a, b).losses.mean()
 
-        first, second = jax.grad(mean, argnums=(0, 1))(student, peer)
-        swapped, back = jax.grad(mean, argnums=(0, 1))(peer, student)
+        gradients = jax.jit(jax.grad(mean, argnums=(0, 1)))
+        (first, second), (swapped, back) = gradients(student, peer), gradients(peer, student)
         images, labels, _ = step.examples
-        g = trainer.module.apply(peer, images)
+        g = jax.jit(trainer.module.apply)(peer, images)
 
+        @jax.jit
         def own(variables):
             return dml_loss(trainer.module.apply(variables, images), g, labels).mean()
 

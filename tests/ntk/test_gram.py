@@ -35,8 +35,8 @@ def reference(apply_fn, variables, x1, x2=None):
             def logits(p):
                 return apply_fn({**rest, "params": p}, jnp.asarray(x, "float64"))
 
-            tree = jax.jacrev(logits)(params)
-            rows = np.prod(logits(params).shape)
+            tree = jax.jit(jax.jacrev(logits))(params)
+            rows = np.prod(jax.eval_shape(logits, params).shape)
             return np.concatenate(
                 [np.asarray(j).reshape(rows, -1) for j in jax.tree.leaves(tree)], 1
             )

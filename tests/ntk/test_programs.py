@@ -76,7 +76,7 @@ def token(take, name, h):
 
 def embedding(take, name, h):
     codes = jnp.clip(jnp.floor(3 * h[..., 0]), -3, 3).astype(jnp.int32)
-    return h + take(name, 7, CHANNELS)[codes]
+    return h + jnp.asarray(take(name, 7, CHANNELS))[codes]
 
 
 def convolution(take, name, h, *, groups=1, window=3, strides=1, spread=1, holes=1, padding=1):
@@ -197,7 +197,7 @@ class Drawn:
     def params(self, x):
         made = {}
         with jax.enable_x64(True):
-            self(made, jnp.asarray(x), making=True)
+            jax.eval_shape(lambda x: self(made, x, making=True), x)
         return made
 
 
