@@ -83,7 +83,7 @@ def test_names_are_folder_names_and_cases_are_few():
         assert study.name == name
         assert name.replace("_", "").isalnum()
         assert set(study.costs) == {"smoke", "small", "full"}
-        assert len(study.cases("smoke")) <= 3
+        assert len(study.cases("smoke")) <= 4
         for size in ("smoke", "small", "full"):
             assert not any("/" in case or " " in case for case in study.cases(size))
         assert study.runs_of is None or study.runs_of in STUDIES
