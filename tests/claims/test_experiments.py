@@ -122,7 +122,7 @@ def test_a_problem_of_one_size_has_its_aims_and_no_panel(monkeypatch):
     assert "reached by the end alone" in aims[0]
     assert "missed" in aims[1]
     assert "below the held-out half" in tables.aims(rows, "digits")[-1]
-    assert "halves32, labels, n = 25,000: 0.410, aim 0.40 missed" in tables.finding(rows)
+    assert "halves32 0.410 at n = 25,000 (1.37, 0.40 missed)" in tables.finding(rows)
     assert [axes.get_title() for axes in tables.figure(rows).axes] == ["digits, labels"]
 
 
