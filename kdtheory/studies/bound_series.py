@@ -10,12 +10,19 @@ from kdtheory.statistics.bounds import bound_supervisions, bound_values, bounds_
 from kdtheory.statistics.seeds import final_values
 from kdtheory.studies.study import CaseRows, Values
 
+#: How the ridge of the bounds goes with n, by the end of a run's name.
+RULES = {"free": "ridge free", "proportional": "ridge ∝ n"}
+
 
 class Series(NamedTuple):
-    """The runs of one task: their rows by n, rising."""
+    """The runs of one task and rule of the ridge: their rows by n, rising."""
 
     name: str
     runs: dict[int, list[Row]]
+    setting: str
+    """The run that trained the task's networks."""
+    networks: list[Row]
+    """Its rows."""
 
     def values(self, supervision: Supervision, name: str) -> dict[int, Values]:
         """Return {n: {seed: value}} of a field of a supervision's bounds."""
@@ -24,29 +31,45 @@ class Series(NamedTuple):
     def test_errors(self, supervision: Supervision) -> Values:
         """Return {seed: test error} of the network trained on a supervision.
 
-        Networks are trained on all examples of the task, whatever n, so that one run's are those
-        of all.
+        Networks are the same whatever n, so that one run's are those of all.
         """
-        return {
-            seed: 1 - accuracy
-            for rows in reversed(self.runs.values())
-            for seed, accuracy in final_values(rows, supervision, "test_accuracy").items()
-        }
+        accuracies = final_values(self.networks, supervision, "test_accuracy")
+        return {seed: 1 - accuracy for seed, accuracy in accuracies.items()}
+
+
+def networks_of(case_rows: CaseRows) -> dict[str, list[Row]]:
+    """Return each task's first run, which trains its networks, by the run's name."""
+    found: dict[tuple[str, str], str] = {}
+    for case, rows in case_rows.items():
+        found.setdefault((rows[0]["dataset"], rows[0]["task"]), case)
+    return {case: case_rows[case] for case in found.values()}
 
 
 def series_of(case_rows: CaseRows) -> list[Series]:
-    """Return the runs by task, in the order in which tasks first appear.
+    """Return the runs by task and rule, in the order in which they first appear.
 
     Raises:
       InputError: a run without bounds.
     """
-    found: dict[str, dict[int, list[Row]]] = {}
+    firsts = {(rows[0]["dataset"], rows[0]["task"]): case
+              for case, rows in networks_of(case_rows).items()}  # fmt: skip
+    found: dict[tuple[str, str, str], dict[int, list[Row]]] = {}
     for case, rows in case_rows.items():
         sizes = {row["n"] for row in rows if row["kind"] == "bound"}
         if len(sizes) != 1:
             raise InputError(f"run {case!r} needs bounds of one n, got {sorted(sizes)}")
-        found.setdefault(f"{rows[0]['dataset']}, {rows[0]['task']}", {})[sizes.pop()] = rows
-    return [Series(name, dict(sorted(runs.items()))) for name, runs in found.items()]
+        rule = case.rsplit("-", 1)[-1]
+        task = (rows[0]["dataset"], rows[0]["task"], RULES.get(rule, ""))
+        found.setdefault(task, {})[sizes.pop()] = rows
+    return [
+        Series(
+            ", ".join(word for word in task if word),
+            dict(sorted(runs.items())),
+            firsts[task[:2]],
+            case_rows[firsts[task[:2]]],
+        )
+        for task, runs in found.items()
+    ]
 
 
 def shown_supervisions(task: Series) -> list[Supervision]:
