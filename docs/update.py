@@ -203,12 +203,13 @@ def findings(root: Path = ROOT) -> None:
                 f"| {study.name} | {expected.words} | {seen(about)} | "
                 f"[page](docs/studies/{study.name}.md) |"
             )
-            short += lines[-1:] * expected.in_readme
+            if expected.in_readme:
+                short.append(lines[-1])
     for name in OF_README:
         line = root / "experiments" / "results" / name / "finding.md"
         if line.is_file():
             lines.append(line.read_text(encoding="utf-8").rstrip())
-            short += lines[-1:]
+            short.append(lines[-1])
     head = ["| study | expected | seen | evidence |", "|:---|:---|:---|:---|"]
     between_marks(root / "README.md", "findings", "\n".join(head + short))
     whole = "\n".join(head + lines)

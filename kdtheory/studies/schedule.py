@@ -40,6 +40,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     """
     all_arms = ("labels", "offline", "online", "matched")
     common: dict[str, Any] = {"temperatures": (1.0, 4.0), "bounds": True, "matched_on": "over_rms"}
+    common["online_until"] = UNTIL
     sizes: dict[Size, tuple[int, tuple[int, ...], tuple[float, ...], tuple[Schedule, ...]]] = {
         "smoke": (4, (2,), (1.0,), ("constant",)),
         "small": (20, (), (0.25, 1.0), ()),
@@ -48,9 +49,9 @@ def cases(size: Size) -> dict[str, RunConfig]:
     most, fewer, parts, schedules = sizes[size]
     # The matched rule reads the student's progress off its measuring points.
     of_size: dict[Size, dict[str, Any]] = {
-        "smoke": {"epochs": 4, "teacher_checkpoints": most, "points": 3, "online_until": UNTIL},
-        "small": {"temperatures": (4.0,), "points": 6, "ntk_size": 256, "online_until": UNTIL},
-        "full": {"points": 11, "online_until": UNTIL},
+        "smoke": {"epochs": 4, "teacher_checkpoints": most, "points": 3},
+        "small": {"temperatures": (4.0,), "points": 6, "ntk_size": 256},
+        "full": {"points": 11},
     }
     common |= of_size[size]
     found = {f"cosine-{most}": binary_setting(size, arms=all_arms, **common)}
@@ -204,8 +205,8 @@ def _about_parts(teachers: Teachers, schedule: str, tau: float | None) -> list[F
     """Judge what it does to let the teacher change for longer."""
     accuracy = online_by_part(teachers, schedule, tau)
     offline = accuracy[0.0]
-    parts = {part: dict.fromkeys(values, part) for part, values in accuracy.items() if part > 0}
     online = {part: values for part, values in accuracy.items() if part > 0}
+    parts = {part: dict.fromkeys(values, part) for part, values in online.items()}
     found = [
         finding(
             f"{schedule}, τ = {tau:g}: online above offline, the teacher changing in the first "
