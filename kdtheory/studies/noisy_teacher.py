@@ -16,7 +16,7 @@ from kdtheory.statistics.bounds import bound_supervisions, bound_values
 from kdtheory.statistics.correlations import rank_correlations
 from kdtheory.statistics.findings import Finding, finding
 from kdtheory.statistics.seeds import differences, final_values, mean_complexity, mean_sd, percent
-from kdtheory.studies.setting import many_teachers_setting
+from kdtheory.studies.setting import BOUND_RIDGES, binary_setting
 from kdtheory.studies.study import CaseRows, Expectation, Size, Study, Values
 
 if TYPE_CHECKING:
@@ -49,15 +49,14 @@ def cases(size: Size) -> dict[str, RunConfig]:
     for scale in scales:
         teachers[f"weights-{scale:g}"] = {"teacher_perturbation": scale}
     common: dict[str, Any] = {
-        "arms": ("labels", "offline"), "temperatures": (1.0, 4.0), "bounds": True
+        "arms": ("labels", "offline"), "temperatures": (1.0, 4.0), "bounds": True,
+        "bound_ridges": BOUND_RIDGES,
     }  # fmt: skip
     if size == "full":
         # The paper's setting holds nothing back, and a teacher of other examples needs some: every
         # run does, so that all teachers have the same students.
         common["validation_size"] = 10_000
-    return {
-        name: many_teachers_setting(size, **common, **changes) for name, changes in teachers.items()
-    }
+    return {name: binary_setting(size, **common, **changes) for name, changes in teachers.items()}
 
 
 def analyse(case_rows: CaseRows) -> Results:

@@ -35,22 +35,6 @@ SMALL = RunConfig.of(
     compilation_cache=True,
 )
 
-#: Two cores, for studies that train many teachers: even against odd handwritten digits, where a
-#: teacher takes seconds. On binary CIFAR-100 each would take five minutes a seed.
-DIGITS = SMALL.replace(
-    dataset="digits",
-    task="even_odd",
-    train_size=512,
-    # As many as the students', for teachers that are trained on other examples.
-    validation_size=512,
-    test_size=None,
-    batch_size=64,
-    teacher_augment=False,
-    ntk_size=512,
-    # Small trainings: compiling several steps into one program takes longer than it saves.
-    steps_per_dispatch=1,
-)
-
 #: The paper's sizes.
 FULL = SMALL.replace(
     train_size=None,
@@ -166,13 +150,3 @@ def binary_setting(size: Size, **changes: Any) -> RunConfig:
     ('animals', 'first_half')
     """
     return BINARY.replace(**changes) if size == "small" else setting(size, **changes)
-
-
-def many_teachers_setting(size: Size, **changes: Any) -> RunConfig:
-    """Return the setting of studies that train many teachers: `setting`, but small on the digits.
-
-    >>> [many_teachers_setting(size).data.dataset for size in ("small", "full")]
-    ['digits', 'cifar100']
-    """
-    shared = DIGITS if size == "small" else _SETTINGS[size]
-    return shared.replace(**changes)
