@@ -32,6 +32,15 @@ def say(text: str, *, file: Any = None, flush: bool = False) -> None:
     print(plain(text), file=file, flush=flush)
 
 
+def number_of(count: int, one: str, several: str | None = None) -> str:
+    """Return a number and what it counts.
+
+    >>> number_of(1, "seed"), number_of(2, "seed"), number_of(2, "hypothesis", "hypotheses")
+    ('1 seed', '2 seeds', '2 hypotheses')
+    """
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def in_markdown(text: str) -> str:
     r"""Return a text that ends no cell of a Markdown table, and is no link and no HTML.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from kdtheory.analysis.health import marked_failures
 from kdtheory.datasets import ImageDataset
 from kdtheory.errors import Terminated
+from kdtheory.plain_text import number_of
 from kdtheory.report import write_run
 from kdtheory.rows import Row, arm_of
 from kdtheory.runs.config import RunConfig, to_json
@@ -40,17 +41,17 @@ def plan(config: RunConfig, networks: int) -> str:
     'digits, full: resnet20 to lenet5x1; labels; 1 seed, 2 networks, ...'
     """
     arms = ", ".join(arm.slug for arm in config.arm_list())
-    count = config.distillation.seeds
     kernels = (
         "no kernel"
         if config.measuring.kernel == "none"
         else f"a kernel of {config.measuring.ntk_size} examples at {config.measuring.points} points"
     )
+    seeds, epochs = config.distillation.seeds, config.training.epochs
     return (
-        f"{config.title}; {arms}; {count} seed{'s' * (count > 1)}, {networks} networks, "
-        f"{config.training.epochs} epochs, {kernels}. Results: {config.output.out}. How long it "
-        "takes is said as soon as the first steps are timed. Ctrl-C stops it; the same command "
-        "goes on where it was."
+        f"{config.title}; {arms}; {number_of(seeds, 'seed')}, {number_of(networks, 'network')}, "
+        f"{number_of(epochs, 'epoch')}, {kernels}. Results: {config.output.out}. How long it takes "
+        "is said as soon as the first steps are timed. Ctrl-C stops it; the same command goes on "
+        "where it was."
     )
 
 

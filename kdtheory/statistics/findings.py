@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from kdtheory.plain_text import number_of
 from kdtheory.statistics.groups import RunGroup
 from kdtheory.statistics.seeds import mean_sd
 
@@ -165,12 +166,12 @@ def verdict_line(found: Sequence[Finding]) -> str:
     What holds by construction is not counted, nor what its setting cannot decide.
 
     >>> verdict_line([Finding("a", "seen", ""), Finding("b", "seen", "", by_construction=True)])
-    'Of 1 hypotheses: 1 seen, 0 not seen, 0 undecided.'
+    'Of 1 hypothesis: 1 seen, 0 not seen, 0 undecided.'
     """
     counted = [each for each in found if each.counted]
     shut = [each for each in found if each.open]
     if shut and not counted:
-        return f"Open: the settings cannot decide any of {len(shut)} hypotheses."
+        return f"Open: the settings cannot decide any of {_hypotheses(shut)}."
     if not counted:
         return "The rows hold no measurements that could test a hypothesis."
     against = against_theory(counted)
@@ -178,7 +179,7 @@ def verdict_line(found: Sequence[Finding]) -> str:
     doubtful = [each for each in undecided if each.effect is not None and each.effect < 0]
     measured = [each for each in counted if each.effect is not None]
     parts = [
-        f"Of {len(counted)} hypotheses: {len(counted) - len(against) - len(undecided)} seen,"
+        f"Of {_hypotheses(counted)}: {len(counted) - len(against) - len(undecided)} seen,"
         f" {len(against)} not seen, {len(undecided)} undecided."
     ]
     if any(each.corrected for each in counted):
@@ -233,6 +234,10 @@ def by_group(found: Sequence[Finding]) -> dict[str, list[Finding]]:
     for each in found:
         groups.setdefault("" if each.group is None else each.group.title, []).append(each)
     return groups
+
+
+def _hypotheses(found: Sequence[Finding]) -> str:
+    return number_of(len(found), "hypothesis", "hypotheses")
 
 
 def _listed(found: Sequence[Finding], several: bool) -> str:

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-#: What every run needs; the assistant is trained at the last temperature.
-_COMMON: dict[str, Any] = {"arms": ("labels", "offline", "self"), "temperatures": (4.0,)}
-
 
 class _Networks(NamedTuple):
     teacher: str
@@ -65,30 +62,30 @@ def _networks(size: Size) -> _Networks:
 def cases(size: Size) -> dict[str, RunConfig]:
     """Return a run a pair, named TEACHER-STUDENT, and one with an assistant between."""
     networks = _networks(size)
-    found = {
-        f"{networks.teacher}-{student}": _pairs_setting(
-            size, teacher=networks.teacher, student=student
-        )
-        for family in networks.students
-        for student in family
-    }
-    for teacher in networks.smaller_teachers:
-        found[f"{teacher}-{networks.student}"] = _pairs_setting(
-            size, teacher=teacher, student=networks.student
-        )
-    found[f"{networks.teacher}-{networks.assistant}-{networks.student}"] = _pairs_setting(
-        size, teacher=networks.teacher, assistant=networks.assistant, student=networks.student
-    )
+    pairs = [
+        *(Pair(networks.teacher, None, one) for family in networks.students for one in family),
+        *(Pair(teacher, None, networks.student) for teacher in networks.smaller_teachers),
+        Pair(networks.teacher, networks.assistant, networks.student),
+    ]
+    found: dict[str, RunConfig] = {}
+    for pair in pairs:
+        # Self-distillation does not see the teacher: once a student is enough.
+        met = any(Pair.of(case).student == pair.student for case in found)
+        found["-".join(filter(None, pair))] = _pairs_setting(
+            size, arms=("labels", "offline") if met else ("labels", "offline", "self"),
+            # The assistant is trained at the last temperature.
+            temperatures=(4.0,), **pair._asdict(),
+        )  # fmt: skip
     return found
 
 
-def _pairs_setting(size: Size, **networks: Any) -> RunConfig:
+def _pairs_setting(size: Size, **changes: Any) -> RunConfig:
     """Return the setting of a pair: three thousand images, where teachers are far above."""
     if size != "small":
-        return setting(size, **_COMMON, **networks)
+        return setting(size, **changes)
     # Of the four rates those that the arms of `accuracy` chose with as many images.
     return learnable_setting(
-        size, train_size=3_000, tune=(0.03, 0.1), points=2, **_COMMON, **networks
+        size, train_size=3_000, epochs=36, tune=(0.03, 0.1), points=2, **changes
     )
 
 
@@ -205,7 +202,7 @@ def _about_remedies(case_rows: CaseRows) -> list[Finding]:
                 mean_complexity(rows, SELF, supervision, "adjusted_complexity")
                 for supervision in (SELF, LABELS)
             )
-            # Self-distillation does not see the teacher: a finding a student is enough.
+            # A finding a student is enough, see `cases`.
             if case == next(c for c in case_rows if Pair.of(c).student == pair.student):
                 found += [
                     finding(
@@ -321,7 +318,10 @@ CAPACITY_GAP = Study(
         "small": "6 min on one core",
         "full": "needs an accelerator; not measured",
     },
-    varied={"teacher": "how far the teacher is above the student is what this study varies"},
+    varied={
+        "teacher": "how far the teacher is above the student is what this study varies",
+        "fit": "how much a student can fit is what this study varies",
+    },
     expectations=(
         Expectation(
             "a larger gap: more complex supervision, less gain",

@@ -178,7 +178,7 @@ def test_what_holds_by_construction_is_told_and_not_counted():
     assert marked_verdict(by_construction) == "seen (by construction)"
     assert verdict_line([by_construction]).startswith("The rows hold no measurements")
     counted = verdict_line([by_construction, finding("a guess", [-1.0, -1.1, -0.9])])
-    assert counted.startswith("Of 1 hypotheses: 0 seen, 1 not seen, 0 undecided.")
+    assert counted.startswith("Of 1 hypothesis: 0 seen, 1 not seen, 0 undecided.")
 
 
 @given(st.lists(st.floats(0.01, 5.0), min_size=1, max_size=8))

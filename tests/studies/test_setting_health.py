@@ -78,7 +78,7 @@ def test_a_verdict_of_a_setting_that_fails_is_open_and_not_counted(hand_made):
     assert (good.open, theorem.open) == ("", "")
     assert "fitted 50.0 %" in bad.open
     assert "fitted 50.0 %" in both.open
-    assert verdict_line([good, bad, both, theorem]).startswith("Of 1 hypotheses: 1 seen")
+    assert verdict_line([good, bad, both, theorem]).startswith("Of 1 hypothesis: 1 seen")
     assert "2 more are open" in verdict_line([good, bad, both])
     varied = gated(found, healths, varied=("fit",))
     assert [each.open for each in varied] == [""] * 4

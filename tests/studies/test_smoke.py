@@ -30,7 +30,7 @@ def test_a_study_from_the_command_line(name, teachers, tmp_path, monkeypatch, ca
     main(command)
     printed = capsys.readouterr().out
     assert f"{tmp_path}/report.html" in printed
-    assert "hypotheses" in printed
+    assert "hypothes" in printed
     files = {path.name for path in tmp_path.iterdir() if path.is_file() and path.stat().st_size}
     wanted = {"table.md", "table.csv", "table.tex", "table.html", "summary.md", "report.html",
               "config.json", "provenance.json"}  # fmt: skip
