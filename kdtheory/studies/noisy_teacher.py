@@ -44,7 +44,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
         }  # fmt: skip
     if size == "full":
         teachers["random-labels"] = {"teacher_data": "random_labels"}
-    if size != "smoke":
+        # Small chooses learning rates on these examples.
         teachers["other-split"] = {"teacher_data": "validation"}
     for scale in scales:
         teachers[f"weights-{scale:g}"] = {"teacher_perturbation": scale}
