@@ -8,7 +8,7 @@ from kdtheory.studies.setting import learnable_setting
 from kdtheory.studies.study import Expectation, Size, Study
 
 #: Epochs of a student's training; its teacher is the same.
-_EPOCHS: dict[Size, tuple[int, ...]] = {"smoke": (2,), "small": (5, 20), "full": (40, 160)}
+_EPOCHS: dict[Size, tuple[int, ...]] = {"smoke": (2,), "small": (5, 15), "full": (40, 160)}
 
 #: Whatever the size, of the images: all that are not held back.
 _ALL_IMAGES: dict[str, Any] = {
@@ -55,7 +55,7 @@ CIFAR100 = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "5 h of two cores by estimate, in parts; not run to its end",
+        "small": "2 to 4 h of two cores by estimate, in parts; not run to its end",
         "full": "needs an accelerator; not measured",
     },
     varied={"fit": "how long a student is trained is what this study varies"},
