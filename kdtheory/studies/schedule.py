@@ -43,7 +43,7 @@ def cases(size: Size) -> dict[str, RunConfig]:
     common["online_until"] = UNTIL
     sizes: dict[Size, tuple[int, tuple[int, ...], tuple[float, ...], tuple[Schedule, ...]]] = {
         "smoke": (4, (2,), (1.0,), ("constant",)),
-        "small": (20, (), (0.25, 1.0), ()),
+        "small": (20, (5, 2), (0.25, 1.0), ()),
         "full": (64, (32, 8, 2), (0.25, 1.0), ("constant", "step")),
     }
     most, fewer, parts, schedules = sizes[size]
