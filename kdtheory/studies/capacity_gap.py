@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
+#: What is compared of supervisions that differ in their scale.
+_UNIT = " adjusted complexity over rms"
+
+
 class _Networks(NamedTuple):
     teacher: str
     students: tuple[tuple[str, ...], ...]
@@ -98,12 +102,13 @@ def analyse(case_rows: CaseRows) -> Results:
         "gains: of the student of offline distillation, and of self-distillation, over the student "
         "on labels, in points, paired by seed. Gap and gain both hold the student on labels, whose "
         "noise alone correlates them positively: the findings pair a seed's gain with the gap of "
-        "the next. Adjusted complexity: on the student trained on "
-        "labels, averaged over its measuring points."
+        "the next. Adjusted complexity, and it over the root mean square of the targets, which "
+        "their scale does not move: on the student trained on labels, averaged over its measuring "
+        "points."
     )
     figure = CaptionedFigure(
         "gap",
-        "A mark a pair, mean ± one standard deviation over seeds. Left: adjusted complexity of "
+        "A mark a pair, mean ± one standard deviation over seeds. Left: complexity over rms of "
         "the supervision against the student's parameters, under one teacher, a line a family of "
         "students. Middle: complexity of the teacher's supervision against the gap. Right: gain of "
         "offline distillation against the gap.",
@@ -124,8 +129,10 @@ def _line(pair: Pair, rows: list[Row]) -> Line:
         "teacher's accuracy (%)": teacher_accuracy(rows),
         "accuracy on labels (%)": labels_accuracy(rows),
         "gap": gap(rows),
-        "adjusted complexity, labels": labels_complexity(rows),
-        "adjusted complexity, offline": offline_complexity(rows),
+        "adjusted complexity, labels": labels_complexity(rows, "adjusted_complexity"),
+        "adjusted complexity, offline": offline_complexity(rows, "adjusted_complexity"),
+        "adjusted / rms, labels": labels_complexity(rows),
+        "adjusted / rms, offline": offline_complexity(rows),
         "accuracy, offline (%)": offline_accuracy(rows),
         "gain of offline": gain(rows),
         "gain of self": self_gain(rows),
@@ -144,7 +151,7 @@ def _findings(case_rows: CaseRows) -> list[Finding]:
                 finding(
                     f"{supervision}: more complex for {names[0]} than for {names[1]}",
                     differences(measure(smallest), measure(largest)),
-                    unit=" adjusted complexity",
+                    unit=_UNIT,
                 )
             )
     direct = {case: rows for case, rows in case_rows.items() if Pair.of(case).assistant is None}
@@ -199,7 +206,7 @@ def _about_remedies(case_rows: CaseRows) -> list[Finding]:
         pair = Pair.of(case)
         if pair.assistant is None:
             self_complexity, labels = (
-                mean_complexity(rows, SELF, supervision, "adjusted_complexity")
+                mean_complexity(rows, SELF, supervision, "over_rms")
                 for supervision in (SELF, LABELS)
             )
             # A finding a student is enough, see `cases`.
@@ -208,7 +215,7 @@ def _about_remedies(case_rows: CaseRows) -> list[Finding]:
                     finding(
                         f"{pair.student}: its earlier round is less complex than labels",
                         differences(labels, self_complexity),
-                        unit=" adjusted complexity",
+                        unit=_UNIT,
                     ),
                     finding(
                         f"{pair.student}: self-distillation above labels",
@@ -223,7 +230,7 @@ def _about_remedies(case_rows: CaseRows) -> list[Finding]:
             finding(
                 f"{through}: its supervision is less complex than the teacher's",
                 differences(offline_complexity(without), offline_complexity(rows)),
-                unit=" adjusted complexity",
+                unit=_UNIT,
             ),
             finding(
                 f"{through}: its student is more accurate than the teacher's",
@@ -260,14 +267,14 @@ def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
     left.set(
         xscale="log",
         xlabel="parameters of the student (thousands)",
-        ylabel="adjusted supervision complexity",
+        ylabel="adjusted complexity over rms",
     )
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter("{x:g}")
     left.minorticks_off()
     for axes, measure in ((middle, offline_complexity), (right, gain)):
         _against_gap(axes, case_rows, measure)
-    middle.set_ylabel("adjusted complexity of the teacher's supervision")
+    middle.set_ylabel("adjusted complexity over rms of the teacher's supervision")
     right.set_ylabel("gain of offline distillation over labels (points)")
     right.axhline(0, color="black", linewidth=0.8)
     handles, labels = right.get_legend_handles_labels()

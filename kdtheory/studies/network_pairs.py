@@ -81,14 +81,18 @@ def self_gain(rows: list[Row]) -> Values:
     return differences(accuracy, labels_accuracy(rows))
 
 
-def labels_complexity(rows: list[Row]) -> Values:
-    """Return {seed: adjusted complexity} of the labels on the student that they trained."""
-    return mean_complexity(rows, LABELS, LABELS, "adjusted_complexity")
+def labels_complexity(rows: list[Row], name: str = "over_rms") -> Values:
+    """Return {seed: value} of the labels on the student that they trained.
+
+    `name` is adjusted complexity over the targets' root mean square, which their scale does not
+    move, or another that `mean_complexity` knows.
+    """
+    return mean_complexity(rows, LABELS, LABELS, name)
 
 
-def offline_complexity(rows: list[Row]) -> Values:
-    """Return {seed: adjusted complexity} of the offline teacher on the student on labels."""
-    return mean_complexity(rows, LABELS, offline_arm(rows), "adjusted_complexity")
+def offline_complexity(rows: list[Row], name: str = "over_rms") -> Values:
+    """Return {seed: value} of the offline teacher on the student on labels, named as there."""
+    return mean_complexity(rows, LABELS, offline_arm(rows), name)
 
 
 def student_families(case_rows: CaseRows) -> dict[str, list[str]]:

@@ -83,13 +83,14 @@ def analyse(case_rows: CaseRows) -> Results:
     return Results(tables, [figure], _findings(case_rows, supervisions))
 
 
-def complexities(rows: list[Row], supervision: Supervision) -> Values:
-    """Return {seed: adjusted complexity} of a supervision on the student of the labels.
+def complexities(rows: list[Row], supervision: Supervision, name: str = "over_rms") -> Values:
+    """Return {seed: complexity} of a supervision on the student of the labels.
 
     That student is the same whatever the teacher, so that all teachers stand on one kernel at each
-    point; the value is the mean over the points.
+    point; the value is the mean over the points. Unsure teachers give small targets: `name` is
+    adjusted complexity over the targets' root mean square, or another that `mean_complexity` knows.
     """
-    return mean_complexity(rows, LABELS, supervision, "adjusted_complexity")
+    return mean_complexity(rows, LABELS, supervision, name)
 
 
 def _of_teacher(name: str) -> _Measure:
@@ -115,7 +116,8 @@ _MEASURES: dict[str, _Measure] = {
     "complexity term": _of_bound("complexity_term"),
     "bound": _of_bound("bound"),
     "γ": _of_bound("gamma"),
-    "adjusted complexity": complexities,
+    "adjusted complexity": lambda rows, arm: complexities(rows, arm, "adjusted_complexity"),
+    "adjusted / rms": complexities,
     "student's test accuracy (%)": _of_student("test_accuracy"),
     "test fidelity (%)": _of_student("test_fidelity"),
 }
@@ -137,9 +139,10 @@ def _table(case_rows: CaseRows, supervisions: list[Supervision]) -> Table:
         "The teacher's train accuracy, and its error in the bound, are on the student's examples "
         "with their own labels, whatever the teacher was trained on. Margin loss and complexity "
         "term are those of the bound at its best margin γ, with the student's kernel at "
-        "initialisation. Adjusted complexity is that of the teacher's targets on the student "
-        "trained on labels, which is the same for all teachers, averaged over its measuring "
-        "points. Fidelity is to this teacher."
+        "initialisation. Adjusted complexity, and it over the targets' root mean square, which "
+        "does not change where they only shrink, are of the teacher's targets on the student "
+        "trained on labels, the same for all teachers, averaged over its measuring points. "
+        "Fidelity is to this teacher."
     )
     return Table.of_lines("table", caption, lines)
 
@@ -199,7 +202,7 @@ def _findings(case_rows: CaseRows, supervisions: list[Supervision]) -> list[Find
             )
             for case in case_rows
             if case.startswith(("label-noise-", "random-labels"))
-            for name in ("complexity term", "adjusted complexity")
+            for name in ("complexity term", "adjusted / rms")
         ]
         bound, accuracy = (
             {case: _MEASURES[name](rows, supervision) for case, rows in case_rows.items()}

@@ -300,7 +300,7 @@ SCHEDULE = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "12 min on one core, and the teachers of temperature",
+        "small": "20 min on one core, and the teachers of temperature",
         "full": "needs an accelerator; not measured",
     },
     expectations=(

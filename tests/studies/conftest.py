@@ -18,7 +18,7 @@ STUDENT = {
 }  # fmt: skip
 COMPLEXITY = {
     "complexity": 4.0, "adjusted_complexity": 2.0, "margin": 0.5, "trace": 100.0, "ridge": 1e-3,
-    "condition": 100.0, "residual": 1e-9,
+    "condition": 100.0, "residual": 1e-9, "target_rms": 1.0,
 }  # fmt: skip
 BOUND = {
     "step": 0, "epoch": 0.0, "final": False, "checkpoint_step": None, "n": 1024,
