@@ -267,14 +267,14 @@ def _figure(case_rows: CaseRows) -> "matplotlib.figure.Figure":
     left.set(
         xscale="log",
         xlabel="parameters of the student (thousands)",
-        ylabel="adjusted complexity over rms",
+        ylabel="complexity over rms of the supervision",
     )
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter("{x:g}")
     left.minorticks_off()
-    for axes, measure in ((middle, offline_complexity), (right, gain)):
-        _against_gap(axes, case_rows, measure)
-    middle.set_ylabel("adjusted complexity over rms of the teacher's supervision")
+    _against_gap(middle, case_rows, offline_complexity)
+    _against_gap(right, case_rows, gain)
+    middle.set_ylabel("complexity over rms of the teacher's supervision")
     right.set_ylabel("gain of offline distillation over labels (points)")
     right.axhline(0, color="black", linewidth=0.8)
     handles, labels = right.get_legend_handles_labels()
