@@ -267,7 +267,7 @@ NOISY_TEACHER = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "3 min on one core",
+        "small": "20 min on one core",
         "full": "needs an accelerator; not measured",
     },
     varied={
