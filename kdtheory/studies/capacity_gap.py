@@ -322,7 +322,7 @@ CAPACITY_GAP = Study(
     cases=cases,
     costs={
         "smoke": "seconds",
-        "small": "6 min on one core",
+        "small": "90 min of two cores, beside other work",
         "full": "needs an accelerator; not measured",
     },
     varied={
