@@ -1,4 +1,4 @@
-"""A run that an earlier version stored is read, continued and extended: read bit for bit, the rest to rounding."""
+"""A run that an earlier version stored is read bit for bit, continued and extended to rounding."""
 
 import json
 import math
