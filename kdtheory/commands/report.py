@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from kdtheory.errors import InputError
-from kdtheory.plain_text import say
+from kdtheory.plain_text import number_of, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,4 +34,4 @@ def report(options: Report) -> None:
     if out.suffix != ".html":
         raise InputError(f"--out must name an .html file, got {out}")
     count = write_index(options.folder, out)
-    say(f"wrote {out}: {count} run{'s' * (count != 1)}")
+    say(f"wrote {out}: {number_of(count, 'run')}")

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from kdtheory.errors import InputError
 from kdtheory.methods.taught import Taught, check_teacher, check_weight
+from kdtheory.plain_text import number_of
 from kdtheory.targets.arguments import check_temperature
 from kdtheory.targets.losses import cross_entropy, distillation_divergence
 from kdtheory.typing import ArrayLike
@@ -38,7 +39,7 @@ def standardise(logits: Float[ArrayLike, "n d"]) -> Float[jax.Array, "n d"]:
     if z.shape[-1] < 3:
         raise InputError(
             "logit standardisation needs at least 3 classes (of two only the sign is left), "
-            f"got {z.shape[-1]} logit{'s' * (z.shape[-1] > 1)}"
+            f"got {number_of(z.shape[-1], 'logit')}"
         )
     centred = z - z.mean(axis=-1, keepdims=True)
     variance = jnp.sum(centred**2, axis=-1, keepdims=True) / jnp.asarray(z.shape[-1] - 1, z.dtype)

@@ -24,6 +24,7 @@ from kdtheory.datasets import ImageDataset, Split, normalize
 from kdtheory.errors import InputError
 from kdtheory.memory import check_fits, factorising_bytes
 from kdtheory.ntk import gram
+from kdtheory.plain_text import number_of
 from kdtheory.runs.config import (
     DistillationConfig,
     MeasuringConfig,
@@ -384,7 +385,7 @@ def plain_rules(
 
 
 def _premises(config: AdviceConfig) -> tuple[str, ...]:
-    epochs = f"{config.warm_up} epoch{'s' * (config.warm_up > 1)}"
+    epochs = number_of(config.warm_up, "epoch")
     kernel = (
         f"the kernel of the student after {epochs} on the labels of other training examples"
         if config.warm_up

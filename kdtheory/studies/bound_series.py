@@ -39,10 +39,15 @@ class Series(NamedTuple):
 
 def networks_of(case_rows: CaseRows) -> dict[str, list[Row]]:
     """Return each task's first run, which trains its networks, by the run's name."""
+    return {case: case_rows[case] for case in _first_runs(case_rows).values()}
+
+
+def _first_runs(case_rows: CaseRows) -> dict[tuple[str, str], str]:
+    """Return the name of the first run of each data set and task."""
     found: dict[tuple[str, str], str] = {}
     for case, rows in case_rows.items():
         found.setdefault((rows[0]["dataset"], rows[0]["task"]), case)
-    return {case: case_rows[case] for case in found.values()}
+    return found
 
 
 def series_of(case_rows: CaseRows) -> list[Series]:
@@ -51,8 +56,7 @@ def series_of(case_rows: CaseRows) -> list[Series]:
     Raises:
       InputError: a run without bounds.
     """
-    firsts = {(rows[0]["dataset"], rows[0]["task"]): case
-              for case, rows in networks_of(case_rows).items()}  # fmt: skip
+    firsts = _first_runs(case_rows)
     found: dict[tuple[str, str, str], dict[int, list[Row]]] = {}
     for case, rows in case_rows.items():
         sizes = {row["n"] for row in rows if row["kind"] == "bound"}
